@@ -1,0 +1,2 @@
+//! The `trunkline` program: parses the command line and hands over to `gateway`.
+fn main() {}
