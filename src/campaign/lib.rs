@@ -1,1 +1,2 @@
 //! campaign
+pub mod event;

@@ -1,1 +1,2 @@
 //! ivr
+pub mod event;

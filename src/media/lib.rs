@@ -1,1 +1,3 @@
 //! media
+pub mod event;
+pub mod clip;

@@ -1,1 +1,2 @@
 //! queue
+pub mod event;

@@ -1,1 +1,2 @@
 //! switchboard
+pub mod event;

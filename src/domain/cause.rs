@@ -1,0 +1,117 @@
+//! Why a leg ended: in SIP's words, in Q.850's, and in ours.
+
+use std::fmt;
+
+/// Which side ended it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EndedBy {
+    /// We did.
+    Us,
+    /// The other end did.
+    Peer,
+    /// Nobody: time ran out or the transport failed.
+    Network,
+}
+
+/// What the end means for what comes next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub enum CauseKind {
+    /// A talk that ended in the ordinary way.
+    Normal,
+    /// The line was busy (486, 600).
+    Busy,
+    /// It rang and nobody answered (408 after ringing, 480, our own ring limit).
+    NoAnswer,
+    /// Somebody declined (403, 603, 607, 608).
+    Declined,
+    /// No such number (404, 410, 484, 604).
+    InvalidNumber,
+    /// No final answer at all (Timer B, transport failure).
+    Silent,
+    /// We gave up before an answer (487 to our CANCEL, or the caller's own).
+    Cancelled,
+    /// The network or the far end had a fault (4xx else, 5xx, 6xx else).
+    Failed,
+    /// Our own limits refused it before it left.
+    NotAdmitted,
+}
+
+/// Why a leg ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cause {
+    /// What it means.
+    pub kind: CauseKind,
+    /// The SIP status, 0 when none was seen (a BYE, a timeout).
+    pub status: u16,
+    /// The Q.850 cause (RFC 3398 §8.2.6.1 where the peer gave none in `Reason`).
+    pub q850: u8,
+    /// Which side ended it.
+    pub by: EndedBy,
+}
+
+impl Cause {
+    /// A talk ended by a BYE of `by`.
+    pub fn normal(by: EndedBy) -> Self {
+        Self { kind: CauseKind::Normal, status: 0, q850: 16, by }
+    }
+
+    /// No final answer came: Timer B (RFC 3261 §17.1.1.2) or the transport failed.
+    pub fn silent() -> Self {
+        Self { kind: CauseKind::Silent, status: 0, q850: 102, by: EndedBy::Network }
+    }
+
+    /// Rung for as long as allowed, then cancelled by us.
+    pub fn rang_out() -> Self {
+        Self { kind: CauseKind::NoAnswer, status: 487, q850: 19, by: EndedBy::Us }
+    }
+
+    /// Refused by our own limits before anything left.
+    pub fn not_admitted() -> Self {
+        Self { kind: CauseKind::NotAdmitted, status: 503, q850: 34, by: EndedBy::Us }
+    }
+
+    /// The peer's final response `status` (300–699) to our INVITE. Q.850 by RFC 3398 §8.2.6.1.
+    pub fn from_status(status: u16) -> Self {
+        let (kind, q850) = match status {
+            486 | 600 => (CauseKind::Busy, 17),
+            408 => (CauseKind::NoAnswer, 102),
+            480 => (CauseKind::NoAnswer, 18),
+            487 => (CauseKind::Cancelled, 127),
+            404 | 604 => (CauseKind::InvalidNumber, 1),
+            410 => (CauseKind::InvalidNumber, 22),
+            484 => (CauseKind::InvalidNumber, 28),
+            403 | 603 | 607 | 608 => (CauseKind::Declined, 21),
+            503 => (CauseKind::Failed, 41),
+            504 => (CauseKind::Failed, 102),
+            488 | 606 => (CauseKind::Failed, 65),
+            _ => (CauseKind::Failed, 127),
+        };
+        Self { kind, status, q850, by: EndedBy::Peer }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.kind {
+            CauseKind::Normal => "hung up",
+            CauseKind::Busy => "busy",
+            CauseKind::NoAnswer => "no answer",
+            CauseKind::Declined => "declined",
+            CauseKind::InvalidNumber => "no such number",
+            CauseKind::Silent => "no response at all",
+            CauseKind::Cancelled => "cancelled",
+            CauseKind::Failed => "failed",
+            CauseKind::NotAdmitted => "not admitted by our limits",
+        };
+        let by = match self.by {
+            EndedBy::Us => "us",
+            EndedBy::Peer => "the far end",
+            EndedBy::Network => "the network",
+        };
+        write!(f, "{word}, by {by}")?;
+        if self.status != 0 {
+            write!(f, " (SIP {})", self.status)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! What passes between SIP and the layers above and below it.
+
+use bytes::Bytes;
+use domain::cause::Cause;
+use domain::id::{AgentId, LegId, TrunkId};
+use domain::media_plan::MediaPlan;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a message travels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub enum Transport {
+    /// Datagrams: unreliable, so transactions retransmit.
+    Udp,
+    /// A stream.
+    Tcp,
+}
+
+impl Transport {
+    /// Whether the transport repeats what is lost (RFC 3261 §17).
+    pub fn is_reliable(self) -> bool {
+        self == Self::Tcp
+    }
+
+    /// The word in `Via` (RFC 3261 §20.42).
+    pub fn via_name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        }
+    }
+}
+
+/// Between which two addresses a message travels. For TCP, a flow with no open connection is
+/// opened by the shell on the first `Transmit`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct Flow {
+    /// How.
+    pub transport: Transport,
+    /// Our listener's address.
+    pub local: SocketAddr,
+    /// The peer's address.
+    pub remote: SocketAddr,
+}
+
+/// Who sent an INVITE, as far as we trust it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// A carrier or PBX, known by its address.
+    Trunk(TrunkId),
+    /// An agent's telephone, known by digest.
+    Agent(AgentId),
+}
+
+/// Where a call goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// To a carrier or PBX.
+    Trunk {
+        /// Which, for the record.
+        trunk: TrunkId,
+        /// Chosen before the transaction exists: its Via carries the transport.
+        transport: Transport,
+        /// Where the INVITE is sent.
+        address: SocketAddr,
+        /// The user part of the request URI: the number.
+        user: Arc<str>,
+    },
+    /// To an agent's registered telephone; fails at once with 480 when none is registered.
+    Agent(AgentId),
+}
+
+/// An order to a leg. Legs that exist no more ignore orders.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LegCommand {
+    /// Sends an INVITE with an offer.
+    Dial {
+        /// The new leg, numbered by the switchboard.
+        leg: LegId,
+        /// Where to.
+        target: Target,
+        /// The user part of `From`: the number shown to the callee.
+        from_user: Arc<str>,
+        /// The display name of `From`, if any.
+        from_display: Option<Arc<str>>,
+        /// Our RTP address for the offer.
+        local_media: SocketAddr,
+        /// How long to wait for an answer; then CANCEL and `Ended(Cause::rang_out())`.
+        ring_for: Duration,
+        /// A Call-ID fixed beforehand (a campaign's dialling is on disk under it); else a random one.
+        call_id: Option<Arc<str>>,
+    },
+    /// Sends 180 Ringing.
+    Ring {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// Sends 200 OK, again until the ACK (RFC 3261 §13.3.1.4).
+    Answer {
+        /// Which leg.
+        leg: LegId,
+        /// Our RTP address for the answer (or the offer, when the INVITE had none).
+        local_media: SocketAddr,
+    },
+    /// Sends a final refusal (300–699).
+    Refuse {
+        /// Which leg.
+        leg: LegId,
+        /// The status.
+        status: u16,
+        /// `Retry-After` in seconds, if any (RFC 3261 §20.33).
+        retry_after_s: Option<u32>,
+    },
+    /// Ends the leg in whatever way its state asks for: CANCEL, refusal (480) or BYE.
+    HangUp {
+        /// Which leg.
+        leg: LegId,
+    },
+}
+
+/// What happened to a leg.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LegEvent {
+    /// A call comes in; it was checked and identified, and 100 has been sent.
+    Incoming {
+        /// The new leg, numbered by the endpoint (odd numbers; those of the switchboard are even).
+        leg: LegId,
+        /// Who sent it.
+        source: Source,
+        /// The user part of `From`; empty or `anonymous` when hidden (RFC 3323 §4.1.1.3).
+        from_user: Arc<str>,
+        /// The user part of the request URI: what was dialled.
+        dialled: Arc<str>,
+        /// SIP's Call-ID, for records and traces.
+        call_id: Arc<str>,
+        /// What was agreed on from their offer; `None` when they left the offer to us.
+        plan: Option<MediaPlan>,
+    },
+    /// An INVITE of ours left for the first time, under this Call-ID.
+    Dialled {
+        /// Which leg.
+        leg: LegId,
+        /// SIP's Call-ID.
+        call_id: Arc<str>,
+    },
+    /// A provisional answer to our INVITE (101–199).
+    Ringing {
+        /// Which leg.
+        leg: LegId,
+        /// The status.
+        status: u16,
+        /// Early media, if its SDP agreed on some.
+        plan: Option<MediaPlan>,
+    },
+    /// Both ends have agreed: ours on their ACK, theirs on their 2xx.
+    Established {
+        /// Which leg.
+        leg: LegId,
+        /// The agreed sound.
+        plan: MediaPlan,
+    },
+    /// A re-INVITE changed the sound (hold, another address or codec).
+    Changed {
+        /// Which leg.
+        leg: LegId,
+        /// The agreed sound from now on.
+        plan: MediaPlan,
+    },
+    /// A digit sent as INFO `application/dtmf-relay`, or `application/dtmf`.
+    InfoDigit {
+        /// Which leg.
+        leg: LegId,
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+    },
+    /// The leg is over. Exactly once for each leg that was Incoming or dialled.
+    Ended {
+        /// Which leg.
+        leg: LegId,
+        /// Why.
+        cause: Cause,
+    },
+    /// An agent's telephone is registered; told on each change, not on each refresh.
+    Registered {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// An agent's last binding was removed or expired.
+    Unregistered {
+        /// Whose.
+        agent: AgentId,
+    },
+}
+
+/// What the endpoint wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Put these bytes on the wire.
+    Transmit {
+        /// Between which addresses.
+        flow: Flow,
+        /// One whole message.
+        message: Bytes,
+        /// The leg it belongs to, for the trace.
+        leg: Option<LegId>,
+    },
+    /// The message just received belongs to this leg (for the trace).
+    Matched {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// Tell the layer above.
+    Up(LegEvent),
+    /// Close this stream: its framing is lost or its limits are broken.
+    Close {
+        /// Which one.
+        flow: Flow,
+    },
+}
