@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod cause;
+pub mod fault;
 pub mod id;
 pub mod media_plan;
 pub mod now;
