@@ -1,2 +1,3 @@
 //! sip
 pub mod event;
+pub mod transaction;
