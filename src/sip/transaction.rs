@@ -8,13 +8,15 @@
 //! | INVITE | [`invite_client`] | [`invite_server`] |
 //! | all others | [`client`] | [`server`] |
 //!
-//! [`key`] tells to which transaction a message belongs; [`table`] keeps them all, with the bytes
-//! they repeat.
+//! [`clients`] and [`servers`] keep them all, with the bytes they repeat; [`key`] tells to which
+//! a message belongs.
 
 pub mod client;
+pub mod clients;
 pub mod invite_client;
 pub mod invite_server;
 pub mod server;
+pub mod servers;
 
 use std::time::Duration;
 

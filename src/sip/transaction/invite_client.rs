@@ -175,6 +175,11 @@ impl InviteClient {
         matches!(self.state, State::Calling { .. } | State::Proceeding)
     }
 
+    /// Whether a 2xx has come: only more of them are of interest.
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.state, State::Accepted { .. })
+    }
+
     /// Whether the transaction is over and may be forgotten.
     pub fn is_terminated(&self) -> bool {
         self.state == State::Terminated

@@ -146,9 +146,10 @@ impl InviteServer {
         self.state == State::Proceeding
     }
 
-    /// Whether the last response can never be sent again.
+    /// Whether this machine will never ask for the last response again: a 2xx is kept by its
+    /// leg, a refusal is acknowledged.
     pub fn needs_no_response(&self) -> bool {
-        matches!(self.state, State::Confirmed { .. } | State::Terminated)
+        matches!(self.state, State::Accepted { .. } | State::Confirmed { .. } | State::Terminated)
     }
 
     /// Whether the transaction is over and may be forgotten.

@@ -1,0 +1,360 @@
+//! All requests of ours under way: machines, the bytes they repeat, and whose they are.
+//!
+//! ```text
+//! leg ── start ──► Clients ──► Transmit
+//! wire ─ response ─► Clients ──► Up::Response ──► leg
+//! ```
+//!
+//! A transaction that only absorbs repetitions keeps its key and what it may have to send: the
+//! request itself is dropped, since at full load hundreds of thousands of them wait for
+//! Timers D, K and M.
+
+use crate::event::{Action, Flow};
+use crate::transaction::client::{self, Client};
+use crate::transaction::invite_client::{self, InviteClient};
+use bytes::Bytes;
+use domain::id::LegId;
+use domain::timers::TimerQueue;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
+
+/// Names a client transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct ClientId(u64);
+
+/// What the user of a transaction is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Up {
+    /// The response in hand is new to it.
+    Response {
+        /// Of which transaction.
+        id: ClientId,
+        /// Whose.
+        leg: Option<LegId>,
+    },
+    /// There will be no final response.
+    Failed {
+        /// Of which transaction.
+        id: ClientId,
+        /// Whose.
+        leg: Option<LegId>,
+    },
+}
+
+/// A request to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The key its responses will have (RFC 3261 §17.1.3).
+    pub key: Box<str>,
+    /// Whether it is an INVITE.
+    pub is_invite: bool,
+    /// The whole message.
+    pub message: Bytes,
+    /// Where it goes.
+    pub flow: Flow,
+    /// Whose it is.
+    pub leg: Option<LegId>,
+}
+
+/// All client transactions.
+#[derive(Debug, Default)]
+pub struct Clients {
+    by_key: HashMap<Box<str>, ClientId>,
+    entries: HashMap<ClientId, Entry>,
+    timers: TimerQueue<ClientId>,
+    pending: BTreeSet<(Flow, ClientId)>,
+    last: u64,
+    retransmissions: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Box<str>,
+    machine: Machine,
+    flow: Flow,
+    leg: Option<LegId>,
+    /// What may have to be sent again: the request, later the ACK to a refusal.
+    message: Bytes,
+}
+
+#[derive(Debug)]
+enum Machine {
+    Invite(InviteClient, Vec<Acknowledged>),
+    Other(Client),
+}
+
+/// A 2xx that has been acknowledged, kept so that each repetition gets the same ACK
+/// (RFC 3261 §13.2.2.4).
+#[derive(Debug)]
+struct Acknowledged {
+    to_tag: Box<str>,
+    flow: Flow,
+    ack: Bytes,
+}
+
+/// How many forks of one INVITE are acknowledged; 2xx of more than these get no ACK, and the
+/// far ends give up by themselves (RFC 3261 §13.3.1.4).
+const FORKS_MAX: usize = 8;
+
+impl Clients {
+    /// Sends a request and follows it until nothing can come back.
+    pub fn start(&mut self, request: Outgoing, now: Instant, out: &mut Vec<Action>) -> ClientId {
+        let Outgoing { key, is_invite, message, flow, leg } = request;
+        self.last += 1;
+        let id = ClientId(self.last);
+        let machine = if is_invite {
+            let machine = InviteClient::start(flow.transport, now, &mut Vec::new());
+            Machine::Invite(machine, Vec::new())
+        } else {
+            Machine::Other(Client::start(flow.transport, now, &mut Vec::new()))
+        };
+        out.push(Action::Transmit { flow, message: message.clone(), leg });
+        self.by_key.insert(key.clone(), id);
+        self.pending.insert((flow, id));
+        self.entries.insert(id, Entry { key, machine, flow, leg, message });
+        self.settle(id);
+        id
+    }
+
+    /// Takes a response whose key is `key`. `ack` makes the ACK to a refusal out of the INVITE
+    /// (RFC 3261 §17.1.1.3). `None` when the response is a stray, a repetition, or out of place:
+    /// all that was to be done is done.
+    pub fn respond(
+        &mut self,
+        key: &str,
+        (status, to_tag): (u16, &str),
+        ack: impl FnOnce(&Bytes) -> Bytes,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) -> Option<Up> {
+        let id = *self.by_key.get(key)?;
+        let entry = self.entries.get_mut(&id)?;
+        let passed = match &mut entry.machine {
+            Machine::Invite(machine, acknowledged) => {
+                // §13.2.2.4: the ACK is sent for each repetition of its 2xx.
+                if let Some(known) = acknowledged.iter().find(|known| *known.to_tag == *to_tag)
+                    && (200..300).contains(&status)
+                {
+                    out.push(known.transmit(entry.leg));
+                    self.retransmissions += 1;
+                    return None;
+                }
+                let was_pending = machine.is_pending();
+                let mut actions = Vec::with_capacity(2);
+                machine.handle(invite_client::Event::Response { status }, now, &mut actions);
+                if was_pending && status >= 300 {
+                    entry.message = ack(&entry.message);
+                }
+                entry.perform_invite(&actions, &mut self.retransmissions, out)
+            }
+            Machine::Other(machine) => {
+                let mut actions = Vec::with_capacity(1);
+                machine.handle(client::Event::Response { status }, now, &mut actions);
+                matches!(actions.first(), Some(client::Action::PassUp { .. }))
+            }
+        };
+        let leg = entry.leg;
+        self.settle(id);
+        passed.then_some(Up::Response { id, leg })
+    }
+
+    /// Sends the ACK to a 2xx and keeps it for the repetitions of that 2xx.
+    pub fn acknowledge(
+        &mut self,
+        id: ClientId,
+        to_tag: &str,
+        flow: Flow,
+        ack: Bytes,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Machine::Invite(_, acknowledged) = &mut entry.machine else { return };
+        let new = Acknowledged { to_tag: to_tag.into(), flow, ack };
+        out.push(new.transmit(entry.leg));
+        if acknowledged.len() < FORKS_MAX {
+            acknowledged.push(new);
+        }
+    }
+
+    /// Whether 2xx of further forks are still acknowledged.
+    pub fn has_room_for_fork(&self, id: ClientId) -> bool {
+        match self.entries.get(&id).map(|entry| &entry.machine) {
+            Some(Machine::Invite(_, acknowledged)) => acknowledged.len() < FORKS_MAX,
+            Some(Machine::Other(_)) | None => false,
+        }
+    }
+
+    /// The request of a transaction and where it went; `None` once it is answered.
+    pub fn pending_request(&self, id: ClientId) -> Option<(&Bytes, Flow)> {
+        let entry = self.entries.get(&id)?;
+        entry.is_pending().then_some((&entry.message, entry.flow))
+    }
+
+    /// Forgets an INVITE that was cancelled and got no final response (RFC 3261 §9.1).
+    pub fn abandon(&mut self, id: ClientId, now: Instant) {
+        if let Some(Entry { machine: Machine::Invite(machine, _), .. }) = self.entries.get_mut(&id)
+        {
+            machine.handle(invite_client::Event::Abandoned, now, &mut Vec::new());
+        }
+        self.settle(id);
+    }
+
+    /// What was sent over `flow` and waits for an answer will have none.
+    pub fn transport_failed(&mut self, flow: Flow, now: Instant, ups: &mut Vec<Up>) {
+        let all = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));
+        let failed: Vec<_> = self.pending.range(all).map(|(_, id)| *id).collect();
+        for id in failed {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            match &mut entry.machine {
+                Machine::Invite(machine, _) => {
+                    machine.handle(invite_client::Event::TransportFailed, now, &mut Vec::new());
+                }
+                Machine::Other(machine) => {
+                    machine.handle(client::Event::TransportFailed, now, &mut Vec::new());
+                }
+            }
+            ups.push(Up::Failed { id, leg: entry.leg });
+            self.settle(id);
+        }
+    }
+
+    /// Lets time pass for one transaction; call it until it returns false.
+    pub fn handle_deadline(
+        &mut self,
+        now: Instant,
+        out: &mut Vec<Action>,
+        ups: &mut Vec<Up>,
+    ) -> bool {
+        let Some(id) = self.timers.expire(now) else { return false };
+        let Some(entry) = self.entries.get_mut(&id) else { return true };
+        let ended = match &mut entry.machine {
+            Machine::Invite(machine, _) => {
+                let mut actions = Vec::with_capacity(1);
+                machine.handle_deadline(now, &mut actions);
+                entry.perform_invite(&actions, &mut self.retransmissions, out);
+                matches!(actions.first(), Some(invite_client::Action::Ended(_)))
+            }
+            Machine::Other(machine) => {
+                let mut actions = Vec::with_capacity(1);
+                machine.handle_deadline(now, &mut actions);
+                match actions.first() {
+                    Some(client::Action::SendRequest) => {
+                        self.retransmissions += 1;
+                        out.push(entry.transmit());
+                        false
+                    }
+                    Some(client::Action::Ended(_)) => true,
+                    Some(client::Action::PassUp { .. }) | None => false,
+                }
+            }
+        };
+        if ended {
+            ups.push(Up::Failed { id, leg: entry.leg });
+        }
+        self.settle(id);
+        true
+    }
+
+    /// When to call [`handle_deadline`](Self::handle_deadline) next.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// How many transactions there are, absorbing ones included.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many messages have been sent again.
+    pub fn retransmissions(&self) -> u64 {
+        self.retransmissions
+    }
+
+    /// After each event of a machine: its deadline, its place in the indices, its size.
+    fn settle(&mut self, id: ClientId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if !entry.is_pending() && self.pending.remove(&(entry.flow, id)) && entry.absorbs_bare() {
+            entry.message = Bytes::new();
+        }
+        if entry.is_terminated() {
+            self.timers.update(&id, None);
+            if let Some(entry) = self.entries.remove(&id) {
+                self.by_key.remove(&entry.key);
+            }
+        } else {
+            let deadline = entry.deadline();
+            self.timers.update(&id, deadline);
+        }
+    }
+}
+
+impl Entry {
+    /// Sends what an INVITE's machine asks for; whether it passes the response up.
+    fn perform_invite(
+        &self,
+        actions: &[invite_client::Action],
+        retransmissions: &mut u64,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        use invite_client::Action::{Ended, PassUp, SendAck, SendInvite};
+        let passed = actions.iter().any(|action| matches!(action, PassUp { .. }));
+        for action in actions {
+            match action {
+                SendInvite | SendAck => {
+                    out.push(self.transmit());
+                    // The first ACK comes with the response passed up; all else is repetition.
+                    *retransmissions += u64::from(!passed);
+                }
+                PassUp { .. } | Ended(_) => (),
+            }
+        }
+        passed
+    }
+
+    fn transmit(&self) -> Action {
+        Action::Transmit { flow: self.flow, message: self.message.clone(), leg: self.leg }
+    }
+
+    fn is_pending(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(machine, _) => machine.is_pending(),
+            Machine::Other(machine) => machine.is_pending(),
+        }
+    }
+
+    /// Whether nothing of ours can be sent again but the ACKs kept aside.
+    fn absorbs_bare(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(machine, _) => machine.is_accepted(),
+            Machine::Other(_) => true,
+        }
+    }
+
+    fn is_terminated(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(machine, _) => machine.is_terminated(),
+            Machine::Other(machine) => machine.is_terminated(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.machine {
+            Machine::Invite(machine, _) => machine.deadline(),
+            Machine::Other(machine) => machine.deadline(),
+        }
+    }
+}
+
+impl Acknowledged {
+    fn transmit(&self, leg: Option<LegId>) -> Action {
+        Action::Transmit { flow: self.flow, message: self.ack.clone(), leg }
+    }
+}
+
+#[cfg(test)]
+mod tests;

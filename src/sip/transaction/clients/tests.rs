@@ -1,0 +1,99 @@
+use super::*;
+use crate::event::Transport;
+use crate::transaction::GIVE_UP_AFTER;
+use domain::now::epoch;
+
+const LEG: Option<LegId> = Some(LegId(2));
+
+fn flow(port: u16) -> Flow {
+    let remote = ([192, 0, 2, 1], port).into();
+    Flow { transport: Transport::Udp, local: ([192, 0, 2, 9], 5060).into(), remote }
+}
+
+fn outgoing(key: &str, is_invite: bool, flow: Flow) -> Outgoing {
+    let message = Bytes::copy_from_slice(key.as_bytes());
+    Outgoing { key: key.into(), is_invite, message, flow, leg: LEG }
+}
+
+fn sent(message: &'static str) -> Action {
+    Action::Transmit { flow: flow(1), message: Bytes::from_static(message.as_bytes()), leg: LEG }
+}
+
+fn ack(_request: &Bytes) -> Bytes {
+    Bytes::from_static(b"ACK")
+}
+
+fn no_ack(_request: &Bytes) -> Bytes {
+    unreachable!("only a first refusal makes an ACK")
+}
+
+#[test]
+fn a_refusal_is_acknowledged_again_and_forgotten_after_timer_d() {
+    let (start, mut out, mut ups) = (epoch().instant, Vec::new(), Vec::new());
+    let mut clients = Clients::default();
+    let id = clients.start(outgoing("INVITE", true, flow(1)), start, &mut out);
+    assert_eq!(
+        clients.respond("INVITE", (486, "a"), ack, start, &mut out),
+        Some(Up::Response { id, leg: LEG })
+    );
+    assert_eq!(clients.respond("INVITE", (486, "a"), no_ack, start, &mut out), None);
+    assert_eq!(clients.respond("stray", (486, "a"), no_ack, start, &mut out), None);
+    assert_eq!(out, [sent("INVITE"), sent("ACK"), sent("ACK")]);
+    assert_eq!((clients.retransmissions(), clients.len()), (1, 1));
+    assert_eq!(clients.deadline(), Some(start + GIVE_UP_AFTER));
+    while clients.handle_deadline(start + GIVE_UP_AFTER, &mut out, &mut ups) {}
+    assert!(clients.is_empty() && clients.by_key.is_empty() && ups.is_empty());
+    assert!(clients.pending.is_empty() && clients.deadline().is_none());
+}
+
+/// The ACK to a 2xx is kept by the fork's To tag; only a fork not yet seen goes up.
+#[test]
+fn each_fork_goes_up_once_and_its_repetitions_get_its_ack() {
+    let (start, mut out) = (epoch().instant, Vec::new());
+    let mut clients = Clients::default();
+    let id = clients.start(outgoing("INVITE", true, flow(1)), start, &mut out);
+    let up = Some(Up::Response { id, leg: LEG });
+    out.clear();
+    assert_eq!(clients.respond("INVITE", (200, "a"), no_ack, start, &mut out), up);
+    clients.acknowledge(id, "a", flow(1), Bytes::from_static(b"ACK a"), &mut out);
+    assert_eq!(clients.respond("INVITE", (200, "a"), no_ack, start, &mut out), None);
+    assert_eq!(clients.respond("INVITE", (200, "b"), no_ack, start, &mut out), up);
+    assert_eq!(out, [sent("ACK a"), sent("ACK a")]);
+    assert_eq!(clients.pending_request(id), None);
+    assert!(clients.has_room_for_fork(id));
+    for _ in 1..FORKS_MAX {
+        clients.acknowledge(id, "c", flow(1), Bytes::new(), &mut out);
+    }
+    assert!(!clients.has_room_for_fork(id));
+}
+
+#[test]
+fn a_failed_transport_fails_what_waits_on_it_and_nothing_else() {
+    let (start, mut out, mut ups) = (epoch().instant, Vec::new(), Vec::new());
+    let mut clients = Clients::default();
+    let first = clients.start(outgoing("one", true, flow(1)), start, &mut out);
+    clients.start(outgoing("two", false, flow(2)), start, &mut out);
+    let third = clients.start(outgoing("three", false, flow(1)), start, &mut out);
+    clients.start(outgoing("four", false, flow(1)), start, &mut out);
+    clients.respond("four", (200, "a"), no_ack, start, &mut out);
+    clients.transport_failed(flow(1), start, &mut ups);
+    let failed = |id| Up::Failed { id, leg: LEG };
+    assert_eq!(ups, [failed(first), failed(third)]);
+    assert_eq!(clients.len(), 2);
+}
+
+#[test]
+fn silence_repeats_and_fails() {
+    let (start, mut out, mut ups) = (epoch().instant, Vec::new(), Vec::new());
+    let mut clients = Clients::default();
+    let id = clients.start(outgoing("BYE", false, flow(1)), start, &mut out);
+    while let Some(at) = clients.deadline() {
+        clients.handle_deadline(at, &mut out, &mut ups);
+    }
+    assert_eq!((out.len(), clients.retransmissions()), (11, 10));
+    assert_eq!(ups, [Up::Failed { id, leg: LEG }]);
+    let id = clients.start(outgoing("INVITE", true, flow(1)), start, &mut out);
+    clients.respond("INVITE", (180, "a"), no_ack, start, &mut out);
+    clients.abandon(id, start);
+    assert!(clients.is_empty());
+}
