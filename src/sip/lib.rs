@@ -1,3 +1,5 @@
 //! sip
+pub mod error;
 pub mod event;
+pub mod message;
 pub mod transaction;

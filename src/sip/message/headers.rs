@@ -1,0 +1,285 @@
+//! The header section: places within the received text, and a small text of our own for what
+//! was unfolded or added. Names and values are never empty of meaning: an unknown header keeps
+//! its name as it came.
+
+use crate::message::name::Name;
+use crate::message::params::{find_outside, split_list, trim};
+use crate::message::via::Via;
+use bytes::Bytes;
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+
+/// A place in one of the two texts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    start: u32,
+    /// The top bit says which text: clear for the received one.
+    end: u32,
+}
+
+const OWN: u32 = 1 << 31;
+
+impl Span {
+    /// A place in the received text, whose length is bounded far below 2³¹.
+    pub(super) fn received(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    name: Name,
+    /// Only for [`Name::Other`].
+    spelling: Span,
+    value: Span,
+}
+
+/// Header fields in order. Content-Length is never among them: it is read with the body and
+/// printed from it.
+#[derive(Clone, Default)]
+pub struct Headers {
+    received: Bytes,
+    own: String,
+    fields: Vec<Field>,
+}
+
+impl Headers {
+    /// No fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Fields to be found in `received`, which must be UTF-8.
+    pub(super) fn of_received(received: Bytes) -> Self {
+        Self { received, own: String::new(), fields: Vec::with_capacity(24) }
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    fn text(&self, span: Span) -> &str {
+        let start = span.start as usize;
+        if span.end & OWN != 0 {
+            &self.own[start..(span.end & !OWN) as usize]
+        } else {
+            let slice = &self.received[start..span.end as usize];
+            std::str::from_utf8(slice).expect("the head was checked when it was received")
+        }
+    }
+
+    fn spelling(&self, field: &Field) -> &str {
+        match field.name {
+            Name::Other => self.text(field.spelling),
+            known => known.as_str(),
+        }
+    }
+
+    pub(super) fn push_received(&mut self, name: Name, spelling: Span, value: Span) {
+        self.fields.push(Field { name, spelling, value });
+    }
+
+    /// Takes a field that was folded over lines: each line end with the white space around it
+    /// becomes one space (RFC 3261 §7.3.1).
+    pub(super) fn push_unfolded(&mut self, name: Name, spelling: Span, value: &str) {
+        let mut plain = String::with_capacity(value.len());
+        for line in value.split(['\r', '\n']).map(trim).filter(|line| !line.is_empty()) {
+            if !plain.is_empty() {
+                plain.push(' ');
+            }
+            plain.push_str(line);
+        }
+        let value = self.keep(&plain);
+        self.fields.push(Field { name, spelling, value });
+    }
+
+    /// Keeps a text of our own. Line ends would start a new header: they become spaces.
+    fn keep(&mut self, text: &str) -> Span {
+        let start = self.own.len() as u32;
+        if text.contains(['\r', '\n']) {
+            self.own.extend(text.chars().map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c }));
+        } else {
+            self.own.push_str(text);
+        }
+        Span { start, end: self.own.len() as u32 | OWN }
+    }
+
+    /// The first field of this name: its value, trimmed and unfolded.
+    pub fn get(&self, name: Name) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// Each field of this name, one text per field; see [`Headers::list`] for lists.
+    pub fn all(&self, name: Name) -> impl Iterator<Item = &str> {
+        let named = self.fields.iter().filter(move |field| field.name == name);
+        named.map(|field| self.text(field.value))
+    }
+
+    /// Each element of the comma-separated lists of this name, over all its fields
+    /// (RFC 3261 §7.3.1). Not for Date and the authentication headers, whose commas mean
+    /// other things.
+    pub fn list(&self, name: Name) -> impl Iterator<Item = &str> {
+        self.all(name).flat_map(split_list)
+    }
+
+    /// The first field of this name in any case, known to [`Name`] or not.
+    pub fn get_named(&self, name: &str) -> Option<&str> {
+        match Name::parse(name) {
+            Name::Other => self.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)),
+            known => self.get(known).map(|value| (name, value)),
+        }
+        .map(|(_, value)| value)
+    }
+
+    /// Whether there is a field of this name.
+    pub fn has(&self, name: Name) -> bool {
+        self.fields.iter().any(|field| field.name == name)
+    }
+
+    /// How many fields of this name there are.
+    pub fn count(&self, name: Name) -> usize {
+        self.fields.iter().filter(|field| field.name == name).count()
+    }
+
+    /// All fields in order: name as printed, value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|field| (self.spelling(field), self.text(field.value)))
+    }
+
+    /// Adds a field at the end. Line ends in `value` become spaces; Content-Length is ignored,
+    /// since it is printed from the body.
+    ///
+    /// # Panics
+    /// With [`Name::Other`], which has no text; [`Headers::push_named`] takes any name.
+    pub fn push(&mut self, name: Name, value: &str) {
+        let at = self.fields.len();
+        self.insert(at, name, value);
+    }
+
+    /// Adds a field in front of all others: where a new Via or Record-Route goes.
+    ///
+    /// # Panics
+    /// With [`Name::Other`].
+    pub fn push_front(&mut self, name: Name, value: &str) {
+        self.insert(0, name, value);
+    }
+
+    fn insert(&mut self, at: usize, name: Name, value: &str) {
+        assert!(name != Name::Other, "push_named takes names that are not known");
+        if name != Name::ContentLength {
+            let value = self.keep(trim(value));
+            self.fields.insert(at, Field { name, spelling: Span::default(), value });
+        }
+    }
+
+    /// Adds a field of any name at the end; one that is no token is left out.
+    pub fn push_named(&mut self, name: &str, value: &str) {
+        match Name::parse(name) {
+            Name::Other if super::params::is_token(name) => {
+                let spelling = self.keep(name);
+                let value = self.keep(trim(value));
+                self.fields.push(Field { name: Name::Other, spelling, value });
+            }
+            Name::Other => (),
+            known => self.push(known, value),
+        }
+    }
+
+    /// Replaces all fields of this name by one, in the place of the first.
+    pub fn set(&mut self, name: Name, value: &str) {
+        match self.fields.iter().position(|field| field.name == name) {
+            Some(at) => {
+                self.remove(name);
+                self.insert(at, name, value);
+            }
+            None => self.push(name, value),
+        }
+    }
+
+    /// Removes all fields of this name.
+    pub fn remove(&mut self, name: Name) {
+        self.fields.retain(|field| field.name != name);
+    }
+
+    /// Adds copies of all fields of this name that `from` has, in their order.
+    pub fn copy(&mut self, from: &Self, name: Name) {
+        for field in from.fields.iter().filter(|field| field.name == name) {
+            let spelling = self.keep(from.text(field.spelling));
+            let value = self.keep(from.text(field.value));
+            self.fields.push(Field { name, spelling, value });
+        }
+    }
+
+    /// Writes into the top Via where the message came from: `received` where sent-by says
+    /// otherwise (RFC 3261 §18.2.1), and `rport` with `received` where the client asked for it
+    /// (RFC 3581 §4). What the sender claimed in these is dropped. A malformed Via stays.
+    pub fn stamp_via(&mut self, source: SocketAddr) {
+        let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {
+            return;
+        };
+        let value = self.text(self.fields[at].value);
+        let end = find_outside(value, b',', true).unwrap_or(value.len());
+        let (top, others) = value.split_at(end);
+        let Some(via) = Via::parse(trim(top)) else { return };
+        let claims = via.params.has("received") || via.wants_rport();
+        let differs = super::uri::parse_ip(via.host) != Some(source.ip());
+        if !claims && !differs {
+            return;
+        }
+        let head = find_outside(top, b';', false).unwrap_or(top.len());
+        let mut stamped = String::with_capacity(value.len() + 64);
+        stamped.push_str(trim(&top[..head]));
+        for (name, parameter) in via.params.iter() {
+            if name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport") {
+                continue;
+            }
+            let _ = write!(stamped, ";{name}");
+            if let Some(parameter) = parameter {
+                let _ = write!(stamped, "={parameter}");
+            }
+        }
+        if differs || via.wants_rport() {
+            let _ = write!(stamped, ";received={}", source.ip());
+        }
+        if via.wants_rport() {
+            let _ = write!(stamped, ";rport={}", source.port());
+        }
+        stamped.push_str(others);
+        self.fields[at].value = self.keep(&stamped);
+    }
+
+    /// Removes the top Via, of a list only its first element (RFC 3261 §16.7 step 3).
+    pub fn pop_via(&mut self) {
+        let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {
+            return;
+        };
+        let value = self.text(self.fields[at].value);
+        match find_outside(value, b',', true).map(|comma| trim(&value[comma + 1..]).to_owned()) {
+            Some(rest) => self.fields[at].value = self.keep(&rest),
+            None => drop(self.fields.remove(at)),
+        }
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.iter().zip(other.iter()).all(|((name, value), (other_name, other_value))| {
+                name.eq_ignore_ascii_case(other_name) && value == other_value
+            })
+    }
+}
+
+impl Eq for Headers {}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

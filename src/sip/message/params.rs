@@ -1,0 +1,234 @@
+//! The small grammar shared by header values (RFC 3261 §25.1): tokens, quoted strings, lists
+//! split at commas, parameters split at semicolons. Nothing here copies.
+
+use std::borrow::Cow;
+
+/// Whether `text` is a token (RFC 3261 §25.1): not empty, and of these characters only.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+}
+
+/// Linear white space: what may stand around separators once folding is undone.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// Finds the first `separator` in `text` that is neither inside a quoted string nor, with
+/// `angles`, between `<` and `>`. An unclosed quote or bracket runs to the end.
+pub(crate) fn find_outside(text: &str, separator: u8, angles: bool) -> Option<usize> {
+    let mut bytes = text.bytes().enumerate();
+    let mut in_angles = false;
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' if !in_angles => skip_quoted(&mut bytes),
+            b'<' if angles => in_angles = true,
+            b'>' if angles => in_angles = false,
+            _ if byte == separator && !in_angles => return Some(at),
+            _ => (),
+        }
+    }
+    None
+}
+
+fn skip_quoted(bytes: &mut impl Iterator<Item = (usize, u8)>) {
+    while let Some((_, byte)) = bytes.next() {
+        match byte {
+            b'"' => return,
+            // A backslash takes the next character with it (RFC 3261 §25.1 `quoted-pair`).
+            b'\\' => drop(bytes.next()),
+            _ => (),
+        }
+    }
+}
+
+/// Takes the text before the first `separator` off `rest`; `None` when nothing is left.
+fn take_part<'a>(rest: &mut Option<&'a str>, separator: u8, angles: bool) -> Option<&'a str> {
+    let text = (*rest)?;
+    match find_outside(text, separator, angles) {
+        Some(at) => {
+            *rest = Some(&text[at + 1..]);
+            Some(trim(&text[..at]))
+        }
+        None => {
+            *rest = None;
+            Some(trim(text))
+        }
+    }
+}
+
+/// The elements of a comma-separated list, trimmed; empty ones are left out, as most senders of
+/// stray commas mean nothing by them.
+pub fn split_list(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || take_part(&mut rest, b',', true)).filter(|part| !part.is_empty())
+}
+
+/// Undoes quoting: outer quotes and backslashes go; a text without outer quotes stays.
+pub fn unquote(text: &str) -> Cow<'_, str> {
+    let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return Cow::Borrowed(text);
+    };
+    if !inner.contains('\\') {
+        return Cow::Borrowed(inner);
+    }
+    let mut plain = String::with_capacity(inner.len());
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        plain.push(if character == '\\' { characters.next().unwrap_or('\\') } else { character });
+    }
+    Cow::Owned(plain)
+}
+
+/// Puts a text in quotes (RFC 3261 §25.1); control characters, which no quoting allows, become
+/// spaces.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            _ if character.is_control() => quoted.push(' '),
+            _ => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Parameters, `;name=value;name…`, read as they are asked for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Params<'a> {
+    text: &'a str,
+    separator: u8,
+}
+
+impl<'a> Params<'a> {
+    /// Parameters split at semicolons; a leading semicolon may be there or not.
+    pub fn new(text: &'a str) -> Self {
+        Self { text: trim(text), separator: b';' }
+    }
+
+    /// Parameters split at commas, as in challenges and credentials (RFC 3261 §20.7).
+    pub fn comma_separated(text: &'a str) -> Self {
+        Self { text: trim(text), separator: b',' }
+    }
+
+    /// Each parameter: name and value as they stand (quotes kept), `None` when there is no `=`.
+    /// Empty ones are left out.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        let mut rest = Some(self.text);
+        let parts = std::iter::from_fn(move || take_part(&mut rest, self.separator, false));
+        parts.filter(|part| !part.is_empty()).map(|part| match find_outside(part, b'=', false) {
+            Some(at) => (trim(&part[..at]), Some(trim(&part[at + 1..]))),
+            None => (part, None),
+        })
+    }
+
+    /// The value of the first parameter of this name, in any case, quotes kept; an empty text
+    /// for one without value.
+    pub fn get(self, name: &str) -> Option<&'a str> {
+        self.iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.unwrap_or(""))
+    }
+
+    /// Whether a parameter of this name is there.
+    pub fn has(self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The parameters as they came.
+    pub fn as_str(self) -> &'a str {
+        self.text
+    }
+
+    /// Whether each parameter has a token for its name and closed quotes in its value
+    /// (RFC 3261 §25.1 `generic-param`). One separator too many at the end is let pass.
+    pub(crate) fn is_well_formed(self) -> bool {
+        let sound = |(name, value): (&str, Option<&str>)| {
+            is_token(name) && value.is_none_or(|value| !value.is_empty() && quotes_close(value))
+        };
+        let mut rest =
+            Some(self.text.strip_prefix(char::from(self.separator)).unwrap_or(self.text));
+        while let Some(part) = take_part(&mut rest, self.separator, false) {
+            if part.is_empty() && rest.is_some() {
+                return false;
+            }
+        }
+        self.iter().all(sound)
+    }
+}
+
+/// Whether a value is a whole quoted string or has no quotes at all.
+fn quotes_close(value: &str) -> bool {
+    match value.strip_prefix('"') {
+        None => !value.contains('"'),
+        Some(rest) => {
+            let mut bytes = rest.bytes().enumerate();
+            while let Some((at, byte)) = bytes.next() {
+                match byte {
+                    b'"' => return at + 1 == rest.len(),
+                    b'\\' => drop(bytes.next()),
+                    _ => (),
+                }
+            }
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_split_at_commas_that_are_no_part_of_a_string_or_uri() {
+        let text = r#""a, \"b" <sip:x@h;a,b>;q=1 , <sip:y@h>,, z"#;
+        let parts: Vec<_> = split_list(text).collect();
+        assert_eq!(parts, [r#""a, \"b" <sip:x@h;a,b>;q=1"#, "<sip:y@h>", "z"]);
+        assert_eq!(split_list("").count(), 0);
+        assert_eq!(split_list("\"never closed, x").count(), 1);
+    }
+
+    #[test]
+    fn parameters_are_found_in_any_case_with_spaces_and_quotes() {
+        let params = Params::new(r#"; Tag = 1 ;lr;x="a;b=\"c" ; y= "#);
+        assert_eq!(params.get("tag"), Some("1"));
+        assert_eq!(params.get("lr"), Some(""));
+        assert_eq!(params.get("x"), Some(r#""a;b=\"c""#));
+        assert_eq!(unquote(params.get("x").unwrap()), "a;b=\"c");
+        assert_eq!(params.get("y"), Some(""));
+        assert!(!params.has("z"));
+    }
+
+    #[test]
+    fn faults_of_parameters_are_seen() {
+        for (text, expected) in [
+            (";a;b=1;c=\"d\"", true),
+            (";a=\"open", false),
+            (";a=\"x\"y", false),
+            (";a=x\"", false),
+            (";a b=1", false),
+            (";a=", false),
+            (";a;;b", false),
+            (";a;", true),
+            (";;", false),
+            ("", true),
+        ] {
+            assert_eq!(Params::new(text).is_well_formed(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn quoting_comes_back() {
+        for text in ["", "plain", "a \"b\" \\ c", "大停電"] {
+            assert_eq!(unquote(&quote(text)), text);
+        }
+        assert_eq!(quote("a\r\nb"), "\"a  b\"");
+    }
+}

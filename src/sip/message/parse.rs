@@ -1,0 +1,383 @@
+//! One message out of its bytes: start line, header fields, body.
+//!
+//! One pass over the text, no field read for its meaning but those that every message needs.
+//! A fault does not stop the pass: what follows it is salvaged, so that a refusal can be sent.
+
+use crate::error::{Fault, FieldError, FieldFault, ParseError, Salvage};
+use crate::message::headers::{Headers, Span};
+use crate::message::method::Method;
+use crate::message::name::Name;
+use crate::message::params::is_token;
+use crate::message::uri::Uri;
+use crate::message::{HEADERS_MAX, LENGTH_MAX, Message, Request, Response};
+use bytes::Bytes;
+
+/// What carried the message, and so what tells where it ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Carrier {
+    /// One message a datagram.
+    Datagram,
+    /// One message after the other: only Content-Length tells.
+    Stream,
+}
+
+/// What the head of a message says about where it ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Length {
+    Missing,
+    Octets(usize),
+    Unusable(FieldFault),
+}
+
+/// Reads one message. For a stream, `data` is what the framer cut out.
+pub(super) fn message(data: Bytes, carrier: Carrier) -> Result<Message, ParseError> {
+    // RFC 3261 §7.5: empty lines in front of the start line are ignored.
+    let blank = data.iter().take_while(|byte| matches!(byte, b'\r' | b'\n' | 0)).count();
+    let data = data.slice(blank..);
+    if data.is_empty() {
+        return Err(ParseError { fault: Fault::Empty, salvage: None });
+    }
+    let valid = match std::str::from_utf8(&data) {
+        Ok(_) => data.len(),
+        Err(error) => error.valid_up_to(),
+    };
+    let scan = Scan::run(data.slice(..valid));
+    if scan.end.is_some() || valid == data.len() {
+        return scan.finish(&data, 0, carrier);
+    }
+    // The head is no UTF-8 (RFC 3261 §7.3.1): take what breaks it for Latin-1, as old senders of
+    // display names mean it, and read again.
+    let end = head_end(&data, 0).unwrap_or(data.len());
+    let repaired = Bytes::from(latin_1(&data[..end]));
+    let longer = repaired.len() - end;
+    Scan::run(repaired).finish(&data, longer, carrier)
+}
+
+/// What an answer needs out of a head whose message cannot be cut out of its stream.
+pub(super) fn salvage(head: Bytes, fault: Fault) -> ParseError {
+    match message(head, Carrier::Datagram) {
+        Ok(Message::Request(Request { method, headers, .. })) => {
+            let salvage = Some(Box::new(Salvage { method: Some(method), headers }));
+            ParseError { fault, salvage }
+        }
+        Ok(Message::Response(_)) => ParseError { fault, salvage: None },
+        Err(error) => ParseError { fault, ..error },
+    }
+}
+
+/// What the head of a message on a stream says about the length of its body.
+pub(super) fn content_length(head: &[u8]) -> Length {
+    Scan::run(Bytes::from(latin_1(head))).length
+}
+
+/// Where the body begins; `None` while the empty line has not come. What is before `from` was
+/// searched already.
+pub(super) fn head_end(data: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(length) = memchr::memchr(b'\n', &data[at..]) {
+        at += length + 1;
+        match &data[at..] {
+            [b'\n', ..] => return Some(at + 1),
+            [b'\r', b'\n', ..] => return Some(at + 2),
+            _ => (),
+        }
+    }
+    None
+}
+
+/// Each invalid byte becomes the Latin-1 character of its value; valid text stays.
+fn latin_1(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| char::from(*byte)));
+    }
+    text
+}
+
+/// The head, read.
+struct Scan {
+    text: Bytes,
+    start_line_end: usize,
+    headers: Headers,
+    length: Length,
+    /// Where the body begins, if the empty line was there.
+    end: Option<usize>,
+    fault: Option<Fault>,
+}
+
+/// A line with its continuations.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// Without the line end.
+    end: usize,
+    /// Where the next line begins.
+    next: usize,
+    /// Whether it has continuations (RFC 3261 §7.3.1).
+    folded: bool,
+}
+
+impl Scan {
+    fn run(text: Bytes) -> Self {
+        let headers = Headers::of_received(text.clone());
+        let length = Length::Missing;
+        let mut scan = Self { text, start_line_end: 0, headers, length, end: None, fault: None };
+        scan.read_lines();
+        scan
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+    }
+
+    fn read_lines(&mut self) {
+        let shared = self.text.clone();
+        let text = std::str::from_utf8(&shared).expect("only valid text is scanned");
+        let mut at = 0;
+        let mut number = 0;
+        loop {
+            number += 1;
+            let Some(line) = self.next_line(text, at, number) else {
+                return self.fail(Fault::HeaderLine { line: number });
+            };
+            if number == 1 {
+                self.start_line_end = line.end;
+            } else if line.end == at {
+                self.end = Some(line.next);
+                return;
+            } else if self.headers.len() == HEADERS_MAX {
+                // The rest is only searched for the body, which nobody will read.
+                self.fail(Fault::TooManyHeaders);
+                self.end = head_end(&shared, at);
+                return;
+            } else if self.read_field(text, at, line).is_none() {
+                self.fail(Fault::HeaderLine { line: number });
+            }
+            at = line.next;
+        }
+    }
+
+    /// Finds the end of the line at `at`; `None` when the text ends without one. A bare LF ends a
+    /// line too, which RFC 3261 §7 does not ask for but hand-made senders need; a bare CR is a
+    /// fault. Continuation lines belong to their field, but nothing continues the start line.
+    fn next_line(&mut self, text: &str, at: usize, number: u32) -> Option<Line> {
+        let bytes = text.as_bytes();
+        let mut from = at;
+        let mut folded = false;
+        loop {
+            let found = from + memchr::memchr2(b'\r', b'\n', &bytes[from..])?;
+            let next = match (bytes[found], bytes.get(found + 1)) {
+                (b'\n', _) => found + 1,
+                (_, Some(b'\n')) => found + 2,
+                _ => {
+                    self.fail(Fault::HeaderLine { line: number });
+                    from = found + 1;
+                    continue;
+                }
+            };
+            let continues = matches!(bytes.get(next), Some(b' ' | b'\t'));
+            if number == 1 || found == at || !continues {
+                return Some(Line { end: found, next, folded });
+            }
+            folded = true;
+            from = next;
+        }
+    }
+
+    /// Takes one field: `name: value`. `None` when it has no colon or its name is no token.
+    fn read_field(&mut self, text: &str, at: usize, line: Line) -> Option<()> {
+        let field = &text[at..line.end];
+        let colon = memchr::memchr(b':', field.as_bytes())?;
+        let spelling = field[..colon].trim_end_matches([' ', '\t']);
+        let name = Name::parse(spelling);
+        if name == Name::Other && !is_token(spelling) {
+            return None;
+        }
+        let raw = &field[colon + 1..];
+        let value = raw.trim_matches([' ', '\t', '\r', '\n']);
+        if name == Name::ContentLength {
+            self.read_length(value);
+            return Some(());
+        }
+        let start = at + colon + 1 + (raw.len() - raw.trim_start_matches(BLANK).len());
+        let place = Span::received(at, at + spelling.len());
+        if line.folded {
+            self.headers.push_unfolded(name, place, value);
+        } else {
+            self.headers.push_received(name, place, Span::received(start, start + value.len()));
+        }
+        Some(())
+    }
+
+    fn read_length(&mut self, value: &str) {
+        let plain = value.bytes().all(|byte| byte.is_ascii_digit());
+        self.length = match (self.length, value.parse()) {
+            // RFC 4475 §3.3.9: two of them would let two elements cut the stream differently.
+            (Length::Octets(_) | Length::Unusable(_), _) => Length::Unusable(FieldFault::Repeated),
+            (Length::Missing, Ok(octets)) if plain => Length::Octets(octets),
+            (Length::Missing, _) => Length::Unusable(FieldFault::Malformed),
+        };
+    }
+
+    /// Puts the message together, or the error. `data` is the message as received, whose body
+    /// begins `longer` octets before where it begins in the scanned text.
+    fn finish(
+        mut self,
+        data: &Bytes,
+        longer: usize,
+        carrier: Carrier,
+    ) -> Result<Message, ParseError> {
+        let text = self.text.clone();
+        let start_line = std::str::from_utf8(&text[..self.start_line_end]).unwrap_or("");
+        let start = match StartLine::parse(&text, start_line) {
+            Ok(start) => start,
+            Err((fault, salvaged)) => {
+                // A fault of the start line outranks those behind it: it may mean that the rest
+                // is of another version.
+                self.fault = Some(fault);
+                return Err(self.error(salvaged));
+            }
+        };
+        let body = self.body(data, longer, carrier);
+        if let Err(fault) = check_fields(&self.headers, &start) {
+            self.fail(fault);
+        }
+        match (self.fault, body) {
+            (None, Some(body)) => Ok(start.message(self.headers, body)),
+            _ => Err(self.error(start.salvaged())),
+        }
+    }
+
+    fn body(&mut self, data: &Bytes, longer: usize, carrier: Carrier) -> Option<Bytes> {
+        let start = self.end? - longer;
+        let available = data.len() - start;
+        let length = match (self.length, carrier) {
+            (Length::Octets(length), _) => length,
+            (Length::Missing, Carrier::Datagram) => available,
+            (Length::Missing, Carrier::Stream) => {
+                self.fail(Fault::LengthMissing);
+                return None;
+            }
+            (Length::Unusable(fault), _) => {
+                self.fail(FieldError { name: Name::ContentLength, fault }.into());
+                return None;
+            }
+        };
+        if data.len() > LENGTH_MAX {
+            self.fail(Fault::TooLong);
+        }
+        if length > available {
+            self.fail(Fault::BodyShort);
+            return None;
+        }
+        Some(data.slice(start..start + length))
+    }
+
+    fn error(self, salvaged: Salvaged) -> ParseError {
+        let fault = self.fault.unwrap_or(Fault::StartLine);
+        let salvage = match salvaged {
+            Salvaged::Nothing => None,
+            Salvaged::Request(method) => Some(Box::new(Salvage { method, headers: self.headers })),
+        };
+        ParseError { fault, salvage }
+    }
+}
+
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// What the start line still tells when the message is refused.
+enum Salvaged {
+    /// It was a response, or no SIP: nothing is answered.
+    Nothing,
+    Request(Option<Method>),
+}
+
+enum StartLine {
+    Request(Method, Uri),
+    Response(u16, String),
+}
+
+impl StartLine {
+    fn parse(text: &Bytes, line: &str) -> Result<Self, (Fault, Salvaged)> {
+        if line.get(..4).is_some_and(|front| front.eq_ignore_ascii_case("SIP/")) {
+            return Self::parse_response(line).map_err(|fault| (fault, Salvaged::Nothing));
+        }
+        let not_sip = (Fault::NotSip, Salvaged::Nothing);
+        let Some((method, rest)) = line.split_once(' ') else { return Err(not_sip) };
+        let Some((uri, version)) = rest.trim_end_matches(BLANK).rsplit_once(' ') else {
+            return Err(not_sip);
+        };
+        if !version.get(..4).is_some_and(|front| front.eq_ignore_ascii_case("SIP/")) {
+            return Err(not_sip);
+        }
+        let Some(method) = Method::parse(method) else {
+            return Err((Fault::StartLine, Salvaged::Request(None)));
+        };
+        let salvaged = |method| Salvaged::Request(Some(method));
+        if !version.eq_ignore_ascii_case("SIP/2.0") {
+            let fault = version_fault(version);
+            return Err((fault, salvaged(method)));
+        }
+        // RFC 3261 §7.1: one space between the parts and none at the end.
+        if rest.ends_with(BLANK) || uri.starts_with(' ') || uri.ends_with(' ') {
+            return Err((Fault::StartLine, salvaged(method)));
+        }
+        let start = line.len() - rest.len();
+        match Uri::of_request(text.slice(start..start + uri.len())) {
+            Ok(uri) => Ok(Self::Request(method, uri)),
+            Err(error) => Err((Fault::RequestUri(error), salvaged(method))),
+        }
+    }
+
+    fn parse_response(line: &str) -> Result<Self, Fault> {
+        let (version, rest) = line.split_once(' ').ok_or(Fault::StartLine)?;
+        if !version.eq_ignore_ascii_case("SIP/2.0") {
+            return Err(version_fault(version));
+        }
+        let (digits, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let plain = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        // RFC 3261 §7.2: 100 to 699; RFC 4475 §3.1.2.19: a larger one is dropped.
+        let status = digits.parse().ok().filter(|status| plain && (100..=699).contains(status));
+        Ok(Self::Response(status.ok_or(Fault::StartLine)?, reason.to_owned()))
+    }
+
+    fn salvaged(self) -> Salvaged {
+        match self {
+            Self::Request(method, _) => Salvaged::Request(Some(method)),
+            Self::Response(..) => Salvaged::Nothing,
+        }
+    }
+
+    fn message(self, headers: Headers, body: Bytes) -> Message {
+        match self {
+            Self::Request(method, uri) => Message::Request(Request { method, uri, headers, body }),
+            Self::Response(status, reason) => {
+                Message::Response(Response { status, reason, headers, body })
+            }
+        }
+    }
+}
+
+/// `SIP/7.0` is another version (RFC 3261 §21.5.6), `SIP/x` is nonsense.
+fn version_fault(version: &str) -> Fault {
+    let numbers = version[4..].split_once('.');
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match numbers {
+        Some((major, minor)) if is_number(major) && is_number(minor) => Fault::Version,
+        _ => Fault::StartLine,
+    }
+}
+
+/// The fields that every message needs (RFC 3261 §8.1.1); Max-Forwards is not among them, as
+/// RFC 2543 clients send none (§16.3).
+fn check_fields(headers: &Headers, start: &StartLine) -> Result<(), Fault> {
+    headers.via()?;
+    headers.from()?;
+    headers.to()?;
+    headers.call_id()?;
+    let (_, method) = headers.cseq()?;
+    match start {
+        StartLine::Request(asked, _) if *asked != method => Err(Fault::MethodMismatch),
+        StartLine::Request(..) | StartLine::Response(..) => Ok(()),
+    }
+}

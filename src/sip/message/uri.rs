@@ -1,0 +1,441 @@
+//! URIs (RFC 3261 §19.1, tel: of RFC 3966): read once into places within one shared text.
+
+use crate::error::UriError;
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::params::Params;
+
+/// The longest URI read, in octets. A longer request URI is answered with 414; a longer one in
+/// a header makes that header malformed.
+pub const LENGTH_MAX: usize = 1024;
+
+/// What kind of URI it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub enum Scheme {
+    /// `sip:`.
+    Sip,
+    /// `sips:`: TLS on each hop (RFC 5630).
+    Sips,
+    /// `tel:`: a telephone number (RFC 3966).
+    Tel,
+    /// Any other; kept as it came and to be refused with 416 as a request URI.
+    Other,
+}
+
+/// A place within the text.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        let narrow = |at: usize| u16::try_from(at).expect("a URI is at most LENGTH_MAX long");
+        Self { start: narrow(start), end: narrow(end) }
+    }
+
+    fn of(self, text: &str) -> &str {
+        &text[usize::from(self.start)..usize::from(self.end)]
+    }
+}
+
+/// Where the parts are. Empty places for parts that the scheme has not.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    scheme: Scheme,
+    user: Option<Span>,
+    host: Span,
+    port: Option<u16>,
+    params: Span,
+    headers: Span,
+}
+
+/// A URI. `==` compares the text; [`Uri::is_equivalent`] compares the meaning.
+#[derive(Clone)]
+pub struct Uri {
+    text: Bytes,
+    parts: Parts,
+}
+
+impl Uri {
+    /// Reads a URI, copying the text.
+    ///
+    /// # Errors
+    /// [`UriError`] says which part breaks the grammar.
+    pub fn parse(text: &str) -> Result<Self, UriError> {
+        let parts = Parts::parse(text)?;
+        Ok(Self { text: Bytes::copy_from_slice(text.as_bytes()), parts })
+    }
+
+    /// Reads a URI without copying: `text` is a slice of a received message.
+    ///
+    /// # Errors
+    /// [`UriError`] says which part breaks the grammar; text that is not UTF-8 is
+    /// [`UriError::Character`].
+    pub fn from_bytes(text: Bytes) -> Result<Self, UriError> {
+        let parts = Parts::parse(std::str::from_utf8(&text).map_err(|_| UriError::Character)?)?;
+        Ok(Self { text, parts })
+    }
+
+    /// Reads a request URI, in which headers may not stand (RFC 3261 §19.1.1, table 1).
+    pub(super) fn of_request(text: Bytes) -> Result<Self, UriError> {
+        let uri = Self::from_bytes(text)?;
+        if uri.headers().next().is_some() { Err(UriError::Headers) } else { Ok(uri) }
+    }
+
+    /// Checks a URI without keeping it.
+    ///
+    /// # Errors
+    /// As [`Uri::parse`].
+    pub fn check(text: &str) -> Result<(), UriError> {
+        Parts::parse(text).map(|_| ())
+    }
+
+    /// Makes `sip:user@host:port`; `user` is escaped as needed and left out when empty.
+    ///
+    /// # Errors
+    /// [`UriError::TooLong`] when the whole would be longer than [`LENGTH_MAX`].
+    pub fn of_address(user: &str, address: SocketAddr) -> Result<Self, UriError> {
+        let mut text = String::from("sip:");
+        if !user.is_empty() {
+            escape_user(user, &mut text);
+            text.push('@');
+        }
+        let _ = write!(text, "{address}");
+        Self::parse(&text)
+    }
+
+    /// The same URI with one more parameter, before the headers if there are any. `name` and
+    /// `value` must be tokens.
+    ///
+    /// # Errors
+    /// As [`Uri::parse`]: the whole may be too long.
+    pub fn with_param(&self, name: &str, value: Option<&str>) -> Result<Self, UriError> {
+        let (front, back) = self.as_str().split_at(usize::from(self.parts.params.end));
+        let mut text = format!("{front};{name}");
+        if let Some(value) = value {
+            let _ = write!(text, "={value}");
+        }
+        Self::parse(&(text + back))
+    }
+
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text).expect("checked when it was read")
+    }
+
+    /// What kind it is.
+    pub fn scheme(&self) -> Scheme {
+        self.parts.scheme
+    }
+
+    /// The user part with escapes undone, without password; for `tel:` the number with its
+    /// parameters left off. Bytes that are no UTF-8 after unescaping become `U+FFFD`.
+    pub fn user(&self) -> Option<Cow<'_, str>> {
+        self.user_raw().map(|user| unescape(user.split(':').next().unwrap_or(user)))
+    }
+
+    /// The user part as it stands, with password and escapes.
+    pub fn user_raw(&self) -> Option<&str> {
+        self.parts.user.map(|user| user.of(self.as_str()))
+    }
+
+    /// The host as it stands, IPv6 with brackets; empty for `tel:` and other schemes.
+    pub fn host(&self) -> &str {
+        self.parts.host.of(self.as_str())
+    }
+
+    /// The host as an address, when it is one.
+    pub fn host_ip(&self) -> Option<IpAddr> {
+        parse_ip(self.host())
+    }
+
+    /// The port, when one is written.
+    pub fn port(&self) -> Option<u16> {
+        self.parts.port
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> Params<'_> {
+        Params::new(self.parts.params.of(self.as_str()))
+    }
+
+    /// A parameter's value; an empty text for one without value (`lr`).
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params().get(name)
+    }
+
+    /// The headers behind `?`: names and values, still escaped.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = self.parts.headers.of(self.as_str());
+        let fields = text.split('&').filter(|field| !field.is_empty());
+        fields.map(|field| field.split_once('=').unwrap_or((field, "")))
+    }
+
+    /// Compares by RFC 3261 §19.1.4 (for `tel:` RFC 3966 §4): what both would reach is the same.
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        match (self.scheme(), other.scheme()) {
+            (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => {
+                self.user_raw().map(normalised) == other.user_raw().map(normalised)
+                    && same_host(self.host(), other.host())
+                    && self.port() == other.port()
+                    && same_params(self.params(), other.params())
+                    && self.same_headers(other)
+            }
+            (Scheme::Tel, Scheme::Tel) => {
+                let digits = |uri: &Self| -> String {
+                    let number = uri.user_raw().unwrap_or("");
+                    number.chars().filter(|c| !"-.()".contains(*c)).collect()
+                };
+                digits(self).eq_ignore_ascii_case(&digits(other))
+                    && same_params(self.params(), other.params())
+            }
+            (Scheme::Other, Scheme::Other) => self == other,
+            _ => false,
+        }
+    }
+
+    fn same_headers(&self, other: &Self) -> bool {
+        let sorted = |uri: &Self| {
+            let fields = uri.headers().map(|(name, value)| {
+                (normalised(name).to_ascii_lowercase(), normalised(value).into_owned())
+            });
+            let mut fields: Vec<_> = fields.collect();
+            fields.sort();
+            fields
+        };
+        sorted(self) == sorted(other)
+    }
+}
+
+impl PartialEq for Uri {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Uri {}
+
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Parts {
+    fn parse(text: &str) -> Result<Self, UriError> {
+        if text.len() > LENGTH_MAX {
+            return Err(UriError::TooLong);
+        }
+        if text.bytes().any(|byte| byte <= b' ' || matches!(byte, 0x7f | b'<' | b'>' | b'"')) {
+            return Err(UriError::Character);
+        }
+        let colon = text.find(':').ok_or(UriError::Scheme)?;
+        match &text[..colon] {
+            sip if sip.eq_ignore_ascii_case("sip") => Self::parse_sip(text, colon, Scheme::Sip),
+            sips if sips.eq_ignore_ascii_case("sips") => Self::parse_sip(text, colon, Scheme::Sips),
+            tel if tel.eq_ignore_ascii_case("tel") => Self::parse_tel(text, colon),
+            other if is_scheme(other) => {
+                let nowhere = Span::default();
+                let scheme = Scheme::Other;
+                Ok(Self {
+                    scheme,
+                    user: None,
+                    host: nowhere,
+                    port: None,
+                    params: nowhere,
+                    headers: nowhere,
+                })
+            }
+            _ => Err(UriError::Scheme),
+        }
+    }
+
+    /// `sip:user:password@host:port;parameters?headers`. What stands before the first `@` is the
+    /// user part, whatever separators are in it: `;`, `?` and `/` need no escape there.
+    fn parse_sip(text: &str, colon: usize, scheme: Scheme) -> Result<Self, UriError> {
+        let start = colon + 1;
+        let (user, host_start) = match text[start..].find('@') {
+            Some(length) => {
+                let at = start + length;
+                let user = &text[start..at];
+                if user.is_empty() || user.starts_with(':') || !escapes_are_whole(user) {
+                    return Err(UriError::User);
+                }
+                (Some(Span::new(start, at)), at + 1)
+            }
+            None => (None, start),
+        };
+        let (host_length, port, used) = parse_host_port(&text[host_start..])?;
+        let host = Span::new(host_start, host_start + host_length);
+        let params_start = host_start + used;
+        let tail = &text[params_start..];
+        let (params_end, headers_start) = match tail.find('?') {
+            Some(mark) => (params_start + mark, params_start + mark + 1),
+            None => (text.len(), text.len()),
+        };
+        if !matches!(tail.bytes().next(), None | Some(b';' | b'?')) {
+            return Err(UriError::Host);
+        }
+        let params = Span::new(params_start, params_end);
+        let headers = Span::new(headers_start, text.len());
+        Ok(Self { scheme, user, host, port, params, headers })
+    }
+
+    fn parse_tel(text: &str, colon: usize) -> Result<Self, UriError> {
+        let end = text.find(';').unwrap_or(text.len());
+        let number = &text[colon + 1..end];
+        // RFC 3966 §3: digits, `*`, `#`, hexadecimal digits and visual separators, `+` in front.
+        let allowed = |byte: u8| byte.is_ascii_hexdigit() || b"*#-.()+%".contains(&byte);
+        if number.is_empty() || !number.bytes().all(allowed) {
+            return Err(UriError::User);
+        }
+        let nowhere = Span::default();
+        let user = Some(Span::new(colon + 1, end));
+        let params = Span::new(end, text.len());
+        Ok(Self { scheme: Scheme::Tel, user, host: nowhere, port: None, params, headers: nowhere })
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// Reads `host[:port]` from the front of `text`: the length of the host, the port, and how much
+/// of the text both take.
+pub(crate) fn parse_host_port(text: &str) -> Result<(usize, Option<u16>, usize), UriError> {
+    let host_length = if text.starts_with('[') {
+        let close = text.find(']').ok_or(UriError::Host)?;
+        parse_ipv6(&text[1..close]).ok_or(UriError::Host)?;
+        close + 1
+    } else {
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        text.bytes().position(|byte| !is_host(byte)).unwrap_or(text.len())
+    };
+    if host_length == 0 {
+        return Err(UriError::Host);
+    }
+    let Some(rest) = text[host_length..].strip_prefix(':') else {
+        return Ok((host_length, None, host_length));
+    };
+    let digits = rest.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    let port = rest[..digits].parse().map_err(|_| UriError::Port)?;
+    Ok((host_length, Some(port), host_length + 1 + digits))
+}
+
+/// An address out of a host as URIs and Via write it: IPv6 in brackets.
+pub(crate) fn parse_ip(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[') {
+        Some(rest) => parse_ipv6(rest.strip_suffix(']')?).map(IpAddr::V6),
+        None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
+/// RFC 5118 §4.10: the grammar of RFC 3261 let a third colon in (`2001:db8:::192.0.2.1`), which
+/// must be tolerated.
+fn parse_ipv6(text: &str) -> Option<Ipv6Addr> {
+    text.parse().ok().or_else(|| text.replacen(":::", "::", 1).parse().ok())
+}
+
+fn hex_pair(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+fn escapes_are_whole(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let whole = |at: usize| {
+        bytes.get(at + 1..at + 3).is_some_and(|pair| hex_pair(pair[0], pair[1]).is_some())
+    };
+    bytes.iter().enumerate().all(|(at, byte)| *byte != b'%' || whole(at))
+}
+
+/// Undoes `%HH`; what is no UTF-8 then becomes `U+FFFD`. A `%` without two digits stays.
+pub fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let plain = rewrite_escapes(text, |byte, out| out.push(byte));
+    Cow::Owned(String::from_utf8_lossy(&plain).into_owned())
+}
+
+fn rewrite_escapes(text: &str, mut escaped: impl FnMut(u8, &mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) => match hex_pair(*high, *low) {
+                Some(byte) => {
+                    escaped(byte, &mut out);
+                    rest = after;
+                }
+                None => out.push(first),
+            },
+            _ => out.push(first),
+        }
+    }
+    out
+}
+
+/// Escapes undone where the character needed none, other escapes in upper case: texts that
+/// RFC 3261 §19.1.4 takes for the same become the same.
+fn normalised(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let same = rewrite_escapes(text, |byte, out| match byte {
+        _ if is_unreserved(byte) => out.push(byte),
+        _ => out.extend(format!("%{byte:02X}").bytes()),
+    });
+    Cow::Owned(String::from_utf8_lossy(&same).into_owned())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte)
+}
+
+/// Escapes what may not stand in a user part (RFC 3261 §25.1 `user`).
+fn escape_user(user: &str, out: &mut String) {
+    for byte in user.bytes() {
+        if is_unreserved(byte) || b"&=+$,;?/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+fn same_host(left: &str, right: &str) -> bool {
+    match (parse_ip(left), parse_ip(right)) {
+        (Some(left), Some(right)) => left == right,
+        _ => left.eq_ignore_ascii_case(right),
+    }
+}
+
+/// A parameter in both must agree; these must be in both or in neither (RFC 3261 §19.1.4).
+fn same_params(left: Params<'_>, right: Params<'_>) -> bool {
+    let always = |name: &str| {
+        ["user", "ttl", "method", "maddr", "transport", "isub", "phone-context"]
+            .iter()
+            .any(|listed| listed.eq_ignore_ascii_case(name))
+    };
+    let agrees = |from: Params<'_>, to: Params<'_>| {
+        from.iter().all(|(name, value)| match to.get(name) {
+            Some(found) => normalised(found).eq_ignore_ascii_case(&normalised(value.unwrap_or(""))),
+            None => !always(name),
+        })
+    };
+    agrees(left, right) && agrees(right, left)
+}
