@@ -60,6 +60,11 @@ impl Cause {
         Self { kind: CauseKind::Silent, status: 0, q850: 102, by: EndedBy::Network }
     }
 
+    /// Given up by us before anything was sent, or before anybody answered.
+    pub fn cancelled() -> Self {
+        Self { kind: CauseKind::Cancelled, status: 0, q850: 16, by: EndedBy::Us }
+    }
+
     /// Rung for as long as allowed, then cancelled by us.
     pub fn rang_out() -> Self {
         Self { kind: CauseKind::NoAnswer, status: 487, q850: 19, by: EndedBy::Us }

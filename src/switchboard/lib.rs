@@ -1,2 +1,21 @@
-//! switchboard
+//! The exchange: everything above SIP and sound meets here, still pure.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
 pub mod event;
+pub mod exchange;
+pub mod rules;
+pub mod switchboard;
+
+mod call;
+mod callback;
+mod command;
+mod inbound;
+mod journal;
+mod legs;
+mod outbound;
+mod queueing;
+mod record;
+mod restore;
+mod routing;
+mod talk;

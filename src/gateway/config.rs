@@ -1,0 +1,201 @@
+//! `gateway.toml` → a checked configuration. Every key has its default in the embedded file
+//! `config/gateway.toml` and nowhere else; a file of the user's own is laid over it, and all its
+//! faults are reported at once.
+
+mod hours;
+mod layered;
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use document::section::Section;
+use domain::fault::{Fault, Faults};
+use domain::id::{AgentId, FlowId, QueueId, TenantId, TrunkId};
+use domain::media_plan::Codec;
+use layered::Layered;
+use queue::event::{AgentSays, QueueRules};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use switchboard::rules::{Limits, Listening, NumberRule, QueueVoice};
+use toml_edit::ImDocument;
+
+/// The embedded file: every key with its unit, default and reason.
+pub const DEFAULT: &str = include_str!("../../config/gateway.toml");
+
+/// Everything the gateway is told by its file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of the ledger and traces.
+    pub data: PathBuf,
+    /// How long calls may go on after SIGTERM.
+    pub drain: Duration,
+    /// SIP.
+    pub sip: SipConfig,
+    /// RTP.
+    pub media: MediaConfig,
+    /// HTTP.
+    pub http: HttpConfig,
+    /// Bounds of the exchange.
+    pub limits: Limits,
+    /// How callers are listened to.
+    pub listening: Listening,
+    /// Engines and prompts.
+    pub speech: SpeechConfig,
+    /// How promises are kept.
+    pub callbacks: queue::callback::CallbackRules,
+    /// Whether webhooks may go to private addresses.
+    pub webhooks_allow_private: bool,
+    /// Bytes of traces kept.
+    pub trace_bytes: u64,
+    /// Trunks.
+    pub trunks: BTreeMap<TrunkId, TrunkConfig>,
+    /// Numbers.
+    pub numbers: Vec<NumberRule>,
+    /// Queues.
+    pub queues: Vec<QueueRules>,
+    /// How queues speak and call back.
+    pub queue_voices: BTreeMap<QueueId, QueueVoice>,
+    /// Agents.
+    pub agents: Vec<AgentId>,
+    /// Codes: `(code, what it says, what is heard)`.
+    pub feature_codes: Vec<(Arc<str>, AgentSays, Arc<str>)>,
+    /// Values for the flows' variables.
+    pub variables: BTreeMap<Arc<str>, Arc<str>>,
+    /// The folder of the file: flows, intents and prompts stand beside it.
+    pub folder: Option<PathBuf>,
+}
+
+/// `[sip]`.
+#[derive(Clone, Debug)]
+pub struct SipConfig {
+    /// UDP and TCP.
+    pub listen: SocketAddr,
+    /// Written into Via, Contact and SDP instead of the listener's address.
+    pub advertise: Option<IpAddr>,
+    /// The digest realm.
+    pub realm: Arc<str>,
+    /// In the order we like them.
+    pub codecs: Vec<Codec>,
+    /// Bytes.
+    pub receive_buffer: usize,
+    /// Transactions at once.
+    pub transactions_max: usize,
+    /// TCP connections at once.
+    pub connections_max: usize,
+}
+
+/// `[media]`.
+#[derive(Clone, Debug)]
+pub struct MediaConfig {
+    /// Of the RTP sockets.
+    pub address: IpAddr,
+    /// First and last port.
+    pub ports: (u16, u16),
+    /// Threads.
+    pub workers: usize,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// The API.
+    pub api: SocketAddr,
+    /// Metrics and health.
+    pub operations: SocketAddr,
+    /// Per key.
+    pub requests_per_second: u32,
+}
+
+/// `[speech]`.
+#[derive(Clone, Debug)]
+pub struct SpeechConfig {
+    /// Folder of models; `None`: the cache of `scripts/fetch-models`.
+    pub models: Option<PathBuf>,
+    /// Whether the open recogniser is loaded.
+    pub open: bool,
+    /// English voice.
+    pub voice: Arc<str>,
+    /// Folder of recorded prompts; `None` when there is no folder at all (embedded default).
+    pub prompts: Option<PathBuf>,
+}
+
+/// `[trunks.NAME]`.
+#[derive(Clone, Debug)]
+pub struct TrunkConfig {
+    /// How it is reached, and its caps.
+    pub rule: switchboard::rules::TrunkRule,
+    /// Networks its calls come from: `(address, prefix length)`.
+    pub allow: Vec<(IpAddr, u8)>,
+    /// Name for digest; its secret is kept apart.
+    pub user: Option<Arc<str>>,
+}
+
+impl Config {
+    /// The embedded default.
+    pub fn embedded() -> Self {
+        Self::parse("gateway.toml", "", None)
+            .expect("a test reads the embedded configuration")
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Every fault; a file that cannot be read is one fault.
+    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let folder = path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+                Self::parse(&name, &text, Some(&folder))
+            }
+            Err(error) => Err(vec![Fault {
+                file: name.into(),
+                line: 1,
+                column: 1,
+                key: String::new(),
+                problem: format!("cannot be read: {error}"),
+                remedy: "name a file with --config; config/gateway.toml is an example".into(),
+            }]),
+        }
+    }
+
+    /// Reads a text laid over the embedded default. Relative paths count from `folder`.
+    ///
+    /// # Errors
+    /// Every fault, in the order of the file.
+    pub fn parse(file: &str, text: &str, folder: Option<&Path>) -> Result<Self, Vec<Fault>> {
+        let default = ImDocument::parse(DEFAULT).expect("a test reads the embedded configuration");
+        let default_faults = RefCell::new(Faults::new("embedded", DEFAULT));
+        let default_root =
+            Section::new(default.as_table(), String::new(), 0, &default_faults);
+        let mut faults = Faults::new(file, text);
+        let document = match ImDocument::parse(text) {
+            Ok(document) => document,
+            Err(error) => {
+                let offset = error.span().map_or(0, |span| span.start);
+                let problem = error.message().trim().replace('\n', ", ");
+                faults.add(offset, "", problem, "write it as TOML 1.0".to_owned());
+                return Err(faults.into_result(()).expect_err("a fault was just added"));
+            }
+        };
+        let faults = RefCell::new(faults);
+        let root = Section::new(document.as_table(), String::new(), 0, &faults);
+        let config = parts::read(Layered::root(root, default_root), folder);
+        debug_assert!(default_faults.borrow().is_empty(), "the embedded configuration has faults");
+        faults.into_inner().into_result(config)
+    }
+
+    /// The one tenant that the file describes.
+    pub fn tenant(&self) -> TenantId {
+        TenantId::default()
+    }
+
+    /// The flows that numbers lead to.
+    pub fn flows_used(&self) -> impl Iterator<Item = &FlowId> {
+        self.numbers.iter().map(|rule| &rule.flow)
+    }
+}

@@ -1,0 +1,425 @@
+//! The sections of `gateway.toml`, one function each.
+
+use super::layered::{Layered, parsed};
+use super::{Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, hours};
+use document::section::Value;
+use domain::fault::did_you_mean;
+use domain::id::{AgentId, FlowId, QueueId, TenantId, TrunkId};
+use domain::media_plan::Codec;
+use domain::phone_number::PhoneNumber;
+use domain::prompt::Language;
+use queue::callback::CallbackRules;
+use queue::event::{AgentSays, QueueRules};
+use sip::event::Transport;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use switchboard::rules::{Limits, Listening, NumberRule, QueueVoice, TrunkRule};
+
+const ADDRESS: &str = "write address:port, such as \"192.0.2.1:5060\"";
+const SECONDS: fn(u32) -> Duration = |seconds| Duration::from_secs(u64::from(seconds));
+
+pub(super) fn read(root: Layered<'_>, folder: Option<&Path>) -> Config {
+    let config = sections(&root, folder);
+    root.finish();
+    config
+}
+
+fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
+    let tenant = TenantId::default();
+    let node = root.section("node");
+    let data = at(folder, node.text("data"));
+    let drain = SECONDS(node.count("drain_s", 0..=86_400));
+    node.finish();
+    let agents = agents(root, &tenant);
+    let trunks = trunks(root, &tenant);
+    let (queues, queue_voices) = queues(root, &tenant, &agents, &trunks);
+    let webhooks = root.section("webhooks");
+    let webhooks_allow_private = webhooks.boolean("allow_private");
+    webhooks.finish();
+    let trace = root.section("trace");
+    let trace_bytes = u64::from(trace.count("size_mib", 1..=1_000_000)) << 20;
+    trace.finish();
+    Config {
+        data,
+        drain,
+        sip: sip(root),
+        media: media(root),
+        http: http(root),
+        limits: limits(root),
+        listening: listening(root),
+        speech: speech(root, folder),
+        callbacks: callbacks(root),
+        webhooks_allow_private,
+        trace_bytes,
+        numbers: numbers(root, &tenant, &trunks),
+        trunks,
+        queues,
+        queue_voices,
+        agents,
+        feature_codes: feature_codes(root),
+        variables: variables(root),
+        folder: folder.map(Path::to_path_buf),
+    }
+}
+
+fn at(folder: Option<&Path>, path: &str) -> PathBuf {
+    folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+}
+
+fn address(section: &Layered<'_>, key: &'static str) -> SocketAddr {
+    section
+        .parsed(key, ADDRESS, str::parse)
+        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
+fn sip(root: &Layered<'_>) -> SipConfig {
+    let sip = root.section("sip");
+    let advertise = match sip.text("advertise") {
+        "" => None,
+        _ => sip.parsed("advertise", "write an IP address or \"\"", str::parse::<IpAddr>),
+    };
+    let codecs = sip.value("codecs");
+    let codec = |name: &str| match name {
+        "PCMU" => Ok(Codec::Pcmu),
+        "PCMA" => Ok(Codec::Pcma),
+        _ => Err("is no codec we speak"),
+    };
+    let config = SipConfig {
+        listen: address(&sip, "listen"),
+        advertise,
+        realm: sip.text("realm").into(),
+        codecs: texts(&codecs, "write PCMU or PCMA", codec),
+        receive_buffer: sip.count("receive_buffer_kib", 64..=1_048_576) as usize * 1024,
+        transactions_max: sip.count("transactions_max", 100..=10_000_000) as usize,
+        connections_max: sip.count("connections_max", 1..=100_000) as usize,
+    };
+    if config.codecs.is_empty() {
+        codecs.fault("names no codec".into(), "write [\"PCMU\", \"PCMA\"]".into());
+    }
+    sip.finish();
+    config
+}
+
+/// The texts of a list, each read by `parse`.
+fn texts<T, E: std::fmt::Display>(
+    value: &Value<'_>,
+    remedy: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Vec<T> {
+    let mut read = Vec::new();
+    for element in value.list() {
+        let problem = match element.value.as_str().map(&parse) {
+            Some(Ok(item)) => {
+                read.push(item);
+                continue;
+            }
+            Some(Err(error)) => format!("`{}`: {error}", element.value.as_str().unwrap_or("")),
+            None => format!("is a value of type {}", element.value.type_name()),
+        };
+        let mut faults = value.faults().borrow_mut();
+        faults.add(element.offset, &element.path, problem, remedy.to_owned());
+    }
+    read
+}
+
+fn media(root: &Layered<'_>) -> MediaConfig {
+    let media = root.section("media");
+    let port = |key| u16::try_from(media.integer(key, 1024..=65_535)).unwrap_or(u16::MAX);
+    let ports = (port("port_first"), port("port_last"));
+    if ports.1 < ports.0.saturating_add(1) {
+        let remedy = "make it larger than port_first".to_owned();
+        media.value("port_last").fault(format!("{} leaves no port", ports.1), remedy);
+    }
+    let remedy = "write an IP address of this machine";
+    let address = media.parsed("address", remedy, str::parse);
+    let workers = media.count("workers", 1..=64) as usize;
+    media.finish();
+    MediaConfig { address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), ports, workers }
+}
+
+fn http(root: &Layered<'_>) -> HttpConfig {
+    let http = root.section("http");
+    let config = HttpConfig {
+        api: address(&http, "api"),
+        operations: address(&http, "operations"),
+        requests_per_second: http.count("requests_per_second", 1..=100_000),
+    };
+    http.finish();
+    config
+}
+
+fn limits(root: &Layered<'_>) -> Limits {
+    let limits = root.section("limits");
+    let config = Limits {
+        calls_max: limits.count("calls_max", 1..=1_000_000) as usize,
+        call_length_max: SECONDS(limits.count("call_minutes_max", 1..=10_080) * 60),
+        unsaved_facts_max: limits.count("unsaved_facts_max", 1..=10_000_000) as usize,
+    };
+    limits.finish();
+    config
+}
+
+fn listening(root: &Layered<'_>) -> Listening {
+    let listening = root.section("listening");
+    let ms = |key, range| u16::try_from(listening.integer(key, range)).unwrap_or(u16::MAX);
+    let config = Listening {
+        end_silence_ms: ms("end_silence_ms", 200..=5_000),
+        utterance_max_ms: ms("utterance_max_ms", 1_000..=30_000),
+    };
+    listening.finish();
+    config
+}
+
+fn speech(root: &Layered<'_>, folder: Option<&Path>) -> SpeechConfig {
+    let speech = root.section("speech");
+    let voice = |name: &str| match name {
+        "slt" | "kal16" | "rms" | "awb" => Ok(Arc::from(name)),
+        _ => Err("is no voice we have"),
+    };
+    let config = SpeechConfig {
+        models: Some(speech.text("models"))
+            .filter(|path| !path.is_empty())
+            .map(|path| at(folder, path)),
+        open: speech.boolean("open"),
+        voice: speech.parsed("voice", "write slt, kal16, rms or awb", voice).unwrap_or_default(),
+        prompts: folder.map(|folder| folder.join(speech.text("prompts"))),
+    };
+    speech.finish();
+    config
+}
+
+fn callbacks(root: &Layered<'_>) -> CallbackRules {
+    let callbacks = root.section("callbacks");
+    let rules = CallbackRules {
+        gap: SECONDS(callbacks.count("gap_s", 1..=86_400)),
+        tries_max: u8::try_from(callbacks.integer("tries_max", 1..=20)).unwrap_or(1),
+        lifetime: SECONDS(callbacks.count("lifetime_h", 1..=720) * 3_600),
+        ring_for: SECONDS(callbacks.count("ring_s", 5..=180)),
+    };
+    callbacks.finish();
+    rules
+}
+
+fn agents(root: &Layered<'_>, tenant: &TenantId) -> Vec<AgentId> {
+    let mut agents = Vec::new();
+    for (name, value) in root.section("agents").entries() {
+        if let Some(section) = value.section() {
+            section.finish();
+            agents.push(AgentId::new(tenant, name));
+        }
+    }
+    agents
+}
+
+fn number(section: &Layered<'_>, key: &'static str) -> Option<PhoneNumber> {
+    match section.text(key) {
+        "" => None,
+        _ => section.parsed(key, "write a number such as \"+4930123456\"", PhoneNumber::parse),
+    }
+}
+
+fn trunks(root: &Layered<'_>, tenant: &TenantId) -> BTreeMap<TrunkId, TrunkConfig> {
+    let defaults = root.section("defaults");
+    let mut trunks = BTreeMap::new();
+    for (name, value) in root.section("trunks").entries() {
+        let Some(own) = value.section() else { continue };
+        let trunk = Layered::over(own, defaults.default_section("trunk"));
+        let transport = |name: &str| match name {
+            "udp" => Ok(Transport::Udp),
+            "tcp" => Ok(Transport::Tcp),
+            _ => Err("is no transport we speak"),
+        };
+        let address = trunk
+            .required("address", "\"192.0.2.1:5060\"")
+            .and_then(|value| parsed(&value, ADDRESS, str::parse));
+        let rule = TrunkRule {
+            transport: trunk
+                .parsed("transport", "write udp or tcp", transport)
+                .unwrap_or(Transport::Udp),
+            address: address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 5060))),
+            calls_per_second_max: trunk.count("calls_per_second_max", 1..=100_000),
+            channels_max: trunk.count("channels_max", 1..=1_000_000),
+            caller_id: number(&trunk, "caller_id"),
+        };
+        let remedy = "write networks such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
+        let allow = texts(&trunk.value("allow"), remedy, network);
+        let user = Some(trunk.text("user")).filter(|user| !user.is_empty()).map(Arc::from);
+        trunk.finish();
+        trunks.insert(TrunkId::new(tenant, name), TrunkConfig { rule, allow, user });
+    }
+    trunks
+}
+
+fn network(text: &str) -> Result<(IpAddr, u8), &'static str> {
+    let (address, length) = text.split_once('/').unwrap_or((text, ""));
+    let address: IpAddr = address.parse().map_err(|_| "is no network")?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    match length {
+        "" => Ok((address, most)),
+        _ => match length.parse() {
+            Ok(length) if length <= most => Ok((address, length)),
+            _ => Err("has a wrong prefix length"),
+        },
+    }
+}
+
+type Queues = (Vec<QueueRules>, BTreeMap<QueueId, QueueVoice>);
+
+fn queues(
+    root: &Layered<'_>,
+    tenant: &TenantId,
+    agents: &[AgentId],
+    trunks: &BTreeMap<TrunkId, TrunkConfig>,
+) -> Queues {
+    let defaults = root.section("defaults");
+    let (mut queues, mut voices) = (Vec::new(), BTreeMap::new());
+    for (name, value) in root.section("queues").entries() {
+        let Some(own) = value.section() else { continue };
+        let queue = Layered::over(own, defaults.default_section("queue"));
+        let id = QueueId::new(tenant, name);
+        let known = |name: &str| known_agent(name, tenant, agents);
+        let members = match queue.required("agents", "[\"anna\"]") {
+            Some(value) => texts(&value, "name agents of [agents]", known),
+            None => Vec::new(),
+        };
+        voices.insert(id.clone(), queue_voice(&queue, tenant, trunks));
+        queues.push(queue_rules(&queue, id, members));
+        queue.finish();
+    }
+    (queues, voices)
+}
+
+fn known_agent(name: &str, tenant: &TenantId, agents: &[AgentId]) -> Result<AgentId, String> {
+    let agent = AgentId::new(tenant, name);
+    match agents.contains(&agent) {
+        true => Ok(agent),
+        false => {
+            let names = agents.iter().map(|agent| &*agent.name);
+            Err(format!("there is no such agent; {}", did_you_mean(name, names)))
+        }
+    }
+}
+
+fn queue_rules(queue: &Layered<'_>, id: QueueId, agents: Vec<AgentId>) -> QueueRules {
+    let minutes = |key, range| SECONDS(queue.count(key, range) * 60);
+    let zone = |name: &str| jiff::tz::TimeZone::get(name).map_err(|_| "is no time zone");
+    let remedy = "write an IANA name such as \"Europe/Berlin\"";
+    let offset_s = queue
+        .parsed("zone", remedy, zone)
+        .map_or(0, |zone| zone.to_offset(jiff::Timestamp::now()).seconds());
+    let hours = texts(&queue.value("hours"), "write \"Mon-Fri 08:00-18:00\"", hours::parse);
+    QueueRules {
+        id,
+        agents,
+        length_max: queue.count("length_max", 0..=100_000),
+        estimate_max: minutes("estimate_minutes_max", 1..=1_440),
+        wait_max: minutes("wait_minutes_max", 1..=1_440),
+        ring_for: SECONDS(queue.count("ring_s", 3..=180)),
+        wrap_up: SECONDS(queue.count("wrap_up_s", 0..=3_600)),
+        missed_rings_max: u8::try_from(queue.integer("missed_rings_max", 1..=100)).unwrap_or(1),
+        announce_every: SECONDS(queue.count("announce_s", 10..=3_600)),
+        wait_without_agents: queue.boolean("wait_without_agents"),
+        open_minutes: hours.into_iter().flatten().collect(),
+        utc_offset_min: i16::try_from(offset_s / 60).unwrap_or(0),
+    }
+}
+
+fn queue_voice(
+    queue: &Layered<'_>,
+    tenant: &TenantId,
+    trunks: &BTreeMap<TrunkId, TrunkConfig>,
+) -> QueueVoice {
+    let language = |code: &str| Language::from_code(code).ok_or("is no language we speak");
+    let callback_trunk = match queue.text("callback_trunk") {
+        "" => None,
+        _ => queue.parsed("callback_trunk", "name a trunk of [trunks]", |name| {
+            known_trunk(name, tenant, trunks)
+        }),
+    };
+    QueueVoice {
+        language: queue.parsed("language", "write en or zh", language).unwrap_or_default(),
+        callback_trunk,
+        callback_caller_id: number(queue, "callback_caller_id"),
+    }
+}
+
+fn known_trunk(
+    name: &str,
+    tenant: &TenantId,
+    trunks: &BTreeMap<TrunkId, TrunkConfig>,
+) -> Result<TrunkId, String> {
+    let trunk = TrunkId::new(tenant, name);
+    match trunks.contains_key(&trunk) {
+        true => Ok(trunk),
+        false => {
+            let names = trunks.keys().map(|trunk| &*trunk.name);
+            Err(format!("there is no such trunk; {}", did_you_mean(name, names)))
+        }
+    }
+}
+
+fn numbers(
+    root: &Layered<'_>,
+    tenant: &TenantId,
+    trunks: &BTreeMap<TrunkId, TrunkConfig>,
+) -> Vec<NumberRule> {
+    let value = root.value("numbers");
+    let Some(list) = value.item.as_array_of_tables() else {
+        value.wrong_type("tables headed [[numbers]]");
+        return Vec::new();
+    };
+    let mut rules = Vec::new();
+    for (index, table) in list.iter().enumerate() {
+        let offset = table.span().map_or(value.offset, |span| span.start);
+        let path = format!("numbers[{index}]");
+        let section = document::section::Section::new(table, path, offset, value.faults());
+        let dialled = section.required("dialled", "\"4000\"").and_then(|value| value.text());
+        let flow = section.required("flow", "\"hotline\"").and_then(|value| value.text());
+        let trunk = section.optional("trunk").and_then(|value| {
+            parsed(&value, "name a trunk of [trunks]", |name| known_trunk(name, tenant, trunks))
+        });
+        section.finish();
+        if let (Some(dialled), Some(flow)) = (dialled, flow) {
+            let flow = FlowId::new(tenant, flow);
+            rules.push(NumberRule { dialled: dialled.into(), trunk, flow });
+        }
+    }
+    rules
+}
+
+fn feature_codes(root: &Layered<'_>) -> Vec<(Arc<str>, AgentSays, Arc<str>)> {
+    let known = ["log_in", "log_out", "ready", "pause", "extend_wrap_up"];
+    let mut codes = Vec::new();
+    for (name, value) in root.section("feature_codes").entries() {
+        let Some(section) = value.section() else { continue };
+        let says = match name {
+            "log_in" => AgentSays::LogIn,
+            "log_out" => AgentSays::LogOut,
+            "ready" => AgentSays::Ready,
+            "pause" => AgentSays::Pause { reason: "by telephone".into() },
+            "extend_wrap_up" => AgentSays::ExtendWrapUp,
+            _ => {
+                value.fault("is nothing an agent can say".into(), did_you_mean(name, known));
+                continue;
+            }
+        };
+        let code = section.required("code", "\"*61\"").and_then(|value| value.text());
+        let text = section.required("confirmation", "\"Done.\"").and_then(|value| value.text());
+        section.finish();
+        if let (Some(code), Some(text)) = (code, text) {
+            codes.push((code.into(), says, text.into()));
+        }
+    }
+    codes
+}
+
+fn variables(root: &Layered<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
+    let entries = root.section("variables").entries();
+    entries
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into(), value.text()?.into())))
+        .collect()
+}

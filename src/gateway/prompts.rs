@@ -1,0 +1,122 @@
+//! Prompts → clips: what was spoken once is encoded once and played many times. A play order whose
+//! clips are not there yet waits for the synthesiser; a later order for the same leg replaces it.
+
+use crate::signalling::{Inbox, Told};
+use domain::id::{LegId, OrderId};
+use domain::prompt::Prompt;
+use media::clip::Clip;
+use parking_lot::Mutex;
+use speech::synthesizer::Synthesizer;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes of clips kept, both codecs counted: about two hours of speech. The oldest go first.
+const CLIPS_MAX_BYTES: usize = 128 << 20;
+
+/// The clips of an order are there (or as many of them as could be had).
+#[derive(Debug)]
+pub struct ClipsReady {
+    /// For which leg.
+    pub leg: LegId,
+    /// For which order.
+    pub order: OrderId,
+    /// The clips in their order; those that could not be spoken are missing.
+    pub clips: Vec<Arc<Clip>>,
+    /// Whether to begin again at the end.
+    pub repeat: bool,
+}
+
+/// The cache and the way to the synthesiser.
+#[derive(Clone)]
+pub struct Prompts {
+    cache: Arc<Mutex<Cache>>,
+    synthesizer: Arc<Synthesizer>,
+    inbox: Inbox,
+}
+
+#[derive(Default)]
+struct Cache {
+    clips: BTreeMap<Prompt, Arc<Clip>>,
+    /// In the order of their making.
+    order: VecDeque<Prompt>,
+    bytes: usize,
+}
+
+impl Prompts {
+    /// With an empty cache. Finished clips are told to `inbox`.
+    pub fn new(synthesizer: Arc<Synthesizer>, inbox: Inbox) -> Self {
+        Self { cache: Arc::default(), synthesizer, inbox }
+    }
+
+    /// The clips of all prompts, if all are there.
+    pub fn cached(&self, prompts: &[Prompt]) -> Option<Vec<Arc<Clip>>> {
+        let cache = self.cache.lock();
+        prompts.iter().map(|prompt| cache.clips.get(prompt).cloned()).collect()
+    }
+
+    /// Has what is missing spoken; `ClipsReady` follows, whatever happens.
+    pub fn prepare(&self, leg: LegId, order: OrderId, prompts: Vec<Prompt>, repeat: bool) {
+        let missing: Vec<Prompt> = {
+            let cache = self.cache.lock();
+            prompts.iter().filter(|prompt| !cache.clips.contains_key(prompt)).cloned().collect()
+        };
+        let left = Arc::new(AtomicUsize::new(missing.len()));
+        for prompt in missing {
+            let (this, left, prompts) = (self.clone(), left.clone(), prompts.clone());
+            self.synthesize(prompt, move || {
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    let clips = this.present(&prompts);
+                    let ready = ClipsReady { leg, order, clips, repeat };
+                    this.inbox.tell(Told::ClipsReady(ready));
+                }
+            });
+        }
+    }
+
+    /// Has prompts spoken before anybody waits for them.
+    pub fn warm(&self, prompts: impl IntoIterator<Item = Prompt>) {
+        for prompt in prompts {
+            if !self.cache.lock().clips.contains_key(&prompt) {
+                self.synthesize(prompt, || ());
+            }
+        }
+    }
+
+    fn synthesize(&self, prompt: Prompt, then: impl FnOnce() + Send + 'static) {
+        let this = self.clone();
+        let key = prompt.clone();
+        self.synthesizer.request(
+            prompt,
+            Box::new(move |result| {
+                match result {
+                    Ok(samples) => this.keep(key, Arc::new(Clip::encode(&samples))),
+                    Err(error) => tracing::error!(prompt = ?key, %error, "cannot be spoken"),
+                }
+                then();
+            }),
+        );
+    }
+
+    fn present(&self, prompts: &[Prompt]) -> Vec<Arc<Clip>> {
+        let cache = self.cache.lock();
+        prompts.iter().filter_map(|prompt| cache.clips.get(prompt).cloned()).collect()
+    }
+
+    fn keep(&self, prompt: Prompt, clip: Arc<Clip>) {
+        let mut cache = self.cache.lock();
+        cache.bytes += 2 * clip.pcmu.len();
+        if let Some(old) = cache.clips.insert(prompt.clone(), clip) {
+            cache.bytes -= 2 * old.pcmu.len();
+        } else {
+            cache.order.push_back(prompt);
+        }
+        while cache.bytes > CLIPS_MAX_BYTES && cache.order.len() > 1 {
+            if let Some(oldest) = cache.order.pop_front()
+                && let Some(clip) = cache.clips.remove(&oldest)
+            {
+                cache.bytes -= 2 * clip.pcmu.len();
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! THE loop: one task owns the SIP endpoint and the switchboard; datagrams, streams, media events,
+//! receipts, engines' results, API commands and deadlines come in, effects go out to `perform`.
+//!
+//! It never waits for another task: what it sends goes into bounded queues by `try_send`, and what
+//! comes back is one more event.
+
+use crate::net::tcp::StreamEvent;
+use crate::perform::Performer;
+use bytes::Bytes;
+use domain::now::Now;
+use sip::event::{Flow, Transport};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use switchboard::event::Event;
+use switchboard::exchange::{Effect, Exchange, Input};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+/// Datagrams taken in one go before the other sources are looked at.
+const DATAGRAMS_PER_TURN: usize = 128;
+/// Events taken in one go.
+const EVENTS_PER_TURN: usize = 256;
+/// RFC 3261 §18.1.1: a datagram is at most 65,535 octets.
+const DATAGRAM_MAX: usize = 65_535;
+
+/// What other tasks and threads tell the loop.
+#[derive(Debug)]
+pub enum Told {
+    /// Something happened to the exchange.
+    Event(Event),
+    /// Clips for an order to play are ready.
+    ClipsReady(crate::prompts::ClipsReady),
+    /// Stop now, whatever goes on.
+    Stop,
+}
+
+/// The way into the loop for everything that is not a socket. Its queue has no bound of its own: what
+/// enters it are answers to orders of the exchange, whose number the call limit bounds, and API
+/// commands, which the API bounds.
+#[derive(Clone)]
+pub struct Inbox(mpsc::UnboundedSender<Told>);
+
+impl Inbox {
+    /// A way in and its other end.
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Told>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Tells the exchange of an event. After the end of the loop, nobody listens.
+    pub fn event(&self, event: Event) {
+        self.tell(Told::Event(event));
+    }
+
+    /// Tells the loop.
+    pub fn tell(&self, told: Told) {
+        let _ = self.0.send(told);
+    }
+}
+
+/// Reads both clocks.
+pub fn now() -> Now {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now {
+        instant: Instant::now(),
+        wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// The loop's own parts.
+pub struct Signalling {
+    /// Endpoint and switchboard.
+    pub exchange: Exchange,
+    /// Effects.
+    pub performer: Performer,
+    /// The SIP datagram socket.
+    pub udp: Arc<UdpSocket>,
+    /// Its address, as flows name it.
+    pub local: SocketAddr,
+    /// From streams.
+    pub streams: mpsc::Receiver<StreamEvent>,
+    /// From everything else.
+    pub inbox: mpsc::UnboundedReceiver<Told>,
+}
+
+impl Signalling {
+    /// Runs until draining is done or it is told to stop.
+    pub async fn run(mut self) {
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        let mut effects = Vec::new();
+        while !self.performer.is_done() {
+            let deadline = self.exchange.deadline();
+            let sleep = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => tokio::time::sleep(Duration::from_secs(3_600)).await,
+                }
+            };
+            tokio::select! {
+                readable = self.udp.readable() => {
+                    if readable.is_ok() {
+                        self.take_datagrams(&mut buffer, &mut effects);
+                    }
+                }
+                Some(told) = self.inbox.recv() => self.take_told(told, &mut effects),
+                Some(event) = self.streams.recv() => self.take_stream(event, &mut effects),
+                () = sleep => {
+                    let now = now();
+                    self.exchange.handle_deadline(now, &mut effects);
+                    self.perform(now, &mut effects);
+                }
+            }
+        }
+    }
+
+    fn take_datagrams(&mut self, buffer: &mut [u8], effects: &mut Vec<Effect>) {
+        for _ in 0..DATAGRAMS_PER_TURN {
+            match self.udp.try_recv_from(buffer) {
+                Ok((length, remote)) => {
+                    let flow = Flow { transport: Transport::Udp, local: self.local, remote };
+                    let message = Bytes::copy_from_slice(&buffer[..length]);
+                    self.turn(Input::Message { flow, message }, effects);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An ICMP answer to something sent earlier: the transaction's timers see to it.
+                Err(_) => (),
+            }
+        }
+    }
+
+    fn take_told(&mut self, first: Told, effects: &mut Vec<Effect>) {
+        self.take_one(first, effects);
+        for _ in 1..EVENTS_PER_TURN {
+            match self.inbox.try_recv() {
+                Ok(told) => self.take_one(told, effects),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take_one(&mut self, told: Told, effects: &mut Vec<Effect>) {
+        match told {
+            Told::Event(event) => self.turn(Input::Event(event), effects),
+            Told::ClipsReady(ready) => {
+                if let Some(event) = self.performer.clips_ready(ready) {
+                    self.turn(Input::Event(event), effects);
+                }
+            }
+            Told::Stop => self.performer.stop(),
+        }
+    }
+
+    fn take_stream(&mut self, event: StreamEvent, effects: &mut Vec<Effect>) {
+        match event {
+            StreamEvent::Accepted(flow, messages) => self.performer.streams.accepted(flow, messages),
+            StreamEvent::Gone(flow) => self.performer.streams.gone(&flow),
+            StreamEvent::Input(input) => self.turn(input, effects),
+        }
+    }
+
+    fn turn(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        let now = now();
+        let received = match &input {
+            Input::Message { flow, message } => Some((*flow, message.clone())),
+            Input::TransportFailed { .. } | Input::ConnectionClosed { .. } | Input::Event(_) => None,
+        };
+        self.exchange.handle(input, now, effects);
+        self.performer.received = received;
+        self.perform(now, effects);
+    }
+
+    /// Performs; what fails at once is one more turn.
+    fn perform(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        for effect in effects.drain(..) {
+            self.performer.perform(effect, now);
+        }
+        while let Some(failed) = self.performer.failed.pop_front() {
+            self.exchange.handle(failed, now, effects);
+            for effect in effects.drain(..) {
+                self.performer.perform(effect, now);
+            }
+        }
+        self.performer.observe(&self.exchange);
+    }
+}

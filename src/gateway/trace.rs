@@ -1,0 +1,199 @@
+//! The trace: every SIP message and every decision of every call, in capped files outside the heap.
+//!
+//! One line a record, fields apart by tabs, so that a person with `grep` can read it too:
+//!
+//! ```text
+//! 1763621000123 L 4711 9422 caller                 leg 9422 belongs to call 4711
+//! 1763621000123 R 9422 UDP 127.0.0.1:5080 INVITE…  received (S: sent), CR LF written \r \n
+//! 1763621000130 N 4711 flow hotline · number …     a decision and its ground
+//! ```
+//!
+//! The writer is a thread behind a bounded queue; at its bound records are dropped and counted,
+//! since a call matters more than its trace. Four files are written in turn, each a quarter of the
+//! allowed size; the oldest goes when the fifth would begin.
+
+pub mod ladder;
+pub mod reader;
+
+use bytes::Bytes;
+use domain::id::{CallId, LegId};
+use sip::event::Flow;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+/// Records that may wait for the disk.
+const QUEUE_MAX: usize = 65_536;
+/// Files among which the allowed size is divided.
+const SEGMENTS: u64 = 4;
+
+/// One record.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A leg belongs to a call; `who` is at its other end.
+    Leg {
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// `caller`, `agent anna`, `contact`.
+        who: Arc<str>,
+    },
+    /// A message was received or sent.
+    Message {
+        /// Of which leg.
+        leg: LegId,
+        /// Whether we sent it.
+        sent: bool,
+        /// Between which addresses.
+        flow: Flow,
+        /// The message.
+        message: Bytes,
+    },
+    /// Something was decided.
+    Note {
+        /// In which call.
+        call: CallId,
+        /// What.
+        what: Arc<str>,
+        /// On what ground.
+        why: Arc<str>,
+    },
+}
+
+/// Where records go.
+#[derive(Clone)]
+pub struct Trace {
+    records: SyncSender<(u64, Record)>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Trace {
+    /// Starts the writer. `folder` is made if it is not there; `bytes_max` bounds all its files.
+    ///
+    /// # Errors
+    /// The system's, when the folder cannot be made or written.
+    pub fn start(folder: &Path, bytes_max: u64) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let segments = Segments::open(folder.to_path_buf(), bytes_max / SEGMENTS)?;
+        let (records, receiver) = sync_channel(QUEUE_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        std::thread::Builder::new()
+            .name("trace".into())
+            .spawn(move || write_all(&receiver, segments))?;
+        Ok(Self { records, dropped })
+    }
+
+    /// Writes a record that happened at `wall_ms`; drops it when the disk is far behind.
+    pub fn record(&self, wall_ms: u64, record: Record) {
+        if let Err(TrySendError::Full(_)) = self.records.try_send((wall_ms, record)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Records dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+struct Segments {
+    folder: PathBuf,
+    segment_max: u64,
+    number: u64,
+    written: u64,
+    file: BufWriter<File>,
+}
+
+impl Segments {
+    fn open(folder: PathBuf, segment_max: u64) -> std::io::Result<Self> {
+        let number = reader::segments(&folder).last().map_or(1, |(number, _)| number + 1);
+        let file = new_segment(&folder, number)?;
+        Ok(Self { folder, segment_max, number, written: 0, file })
+    }
+
+    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        if self.written >= self.segment_max {
+            self.file.flush()?;
+            self.number += 1;
+            self.file = new_segment(&self.folder, self.number)?;
+            self.written = 0;
+            for (number, path) in reader::segments(&self.folder) {
+                if number + SEGMENTS <= self.number {
+                    std::fs::remove_file(path)?;
+                }
+            }
+        }
+        self.written += line.len() as u64;
+        self.file.write_all(line)
+    }
+}
+
+fn new_segment(folder: &Path, number: u64) -> std::io::Result<BufWriter<File>> {
+    let path = folder.join(format!("{number:08}.trace"));
+    OpenOptions::new().create(true).append(true).open(path).map(BufWriter::new)
+}
+
+fn write_all(receiver: &Receiver<(u64, Record)>, mut segments: Segments) {
+    let mut line = Vec::new();
+    let mut failed = false;
+    loop {
+        let (wall_ms, record) = match receiver.recv_timeout(Duration::from_millis(200)) {
+            Ok(record) => record,
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = segments.file.flush();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let _ = segments.file.flush();
+                return;
+            }
+        };
+        line.clear();
+        print(wall_ms, &record, &mut line);
+        if let Err(error) = segments.write(&line)
+            && !std::mem::replace(&mut failed, true)
+        {
+            tracing::error!(%error, "the trace cannot be written; calls go on without it");
+        }
+    }
+}
+
+fn print(wall_ms: u64, record: &Record, line: &mut Vec<u8>) {
+    // Writing to memory cannot fail.
+    let _ = match record {
+        Record::Leg { call, leg, who } => write!(line, "{wall_ms}\tL\t{call}\t{leg}\t{who}"),
+        Record::Message { leg, sent, flow, .. } => {
+            let kind = if *sent { 'S' } else { 'R' };
+            let transport = flow.transport.via_name();
+            write!(line, "{wall_ms}\t{kind}\t{leg}\t{transport}\t{}\t", flow.remote)
+        }
+        Record::Note { call, .. } => write!(line, "{wall_ms}\tN\t{call}\t"),
+    };
+    match record {
+        Record::Leg { .. } => (),
+        Record::Message { message, .. } => escape(message, line),
+        Record::Note { what, why, .. } => {
+            escape(what.as_bytes(), line);
+            line.push(b'\t');
+            escape(why.as_bytes(), line);
+        }
+    }
+    line.push(b'\n');
+}
+
+fn escape(text: &[u8], line: &mut Vec<u8>) {
+    for byte in text {
+        match byte {
+            b'\r' => line.extend_from_slice(b"\\r"),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\t' => line.extend_from_slice(b"\\t"),
+            b'\\' => line.extend_from_slice(b"\\\\"),
+            _ => line.push(*byte),
+        }
+    }
+}

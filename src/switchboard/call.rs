@@ -1,0 +1,236 @@
+//! One caller's whole story: what it is for, its legs, and what is being done with it now.
+//!
+//! ```text
+//!                          ┌──────────── refused ◄───────────┐
+//!                          ▼                                 │
+//! Setup ──established──► Asking ──enqueued──► Waiting ──assigned──► RingingAgent ──answered──► Bridged
+//!   │                      │                     ▲                     │                          │
+//!   │ (callback)           │ finished            └── did not answer ───┘                          │
+//!   └────────────────────► Ending ◄── either side hung up ────────────────────────────────────────┘
+//! ```
+
+use crate::event::LegRole;
+use campaign::event::LeasedContact;
+use domain::cause::Cause;
+use domain::id::{
+    AgentId, AttemptId, CallId, CallbackId, CampaignId, FlowId, LegId, OrderId, QueueId, TenantId,
+    TicketId, TrunkId,
+};
+use domain::media_plan::MediaPlan;
+use ivr::conversation::Conversation;
+use media::event::QualityReport;
+use sip::event::Target;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a call is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Purpose {
+    /// Somebody dialled a number that leads to this flow.
+    Inbound { flow: FlowId },
+    /// An agent dialled a code; he hears this and the call ends.
+    FeatureCode { confirmation: Arc<str> },
+    /// We keep a promise; its agent is reserved.
+    Callback { callback: CallbackId },
+    /// A campaign's attempt.
+    Attempt(Attempt),
+}
+
+/// What a campaign's call carries.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) attempt: AttemptId,
+    pub(crate) campaign: CampaignId,
+    pub(crate) contact: LeasedContact,
+    pub(crate) joined_agent: bool,
+}
+
+/// What is being done with the call now.
+#[derive(Clone, Debug)]
+pub(crate) enum Treatment {
+    /// Its first leg is not yet up. A callback's reserved agent is rung once it is.
+    Setup { then: Option<Ring> },
+    /// The conversation (or a confirmation) speaks and listens.
+    Asking,
+    /// In a queue, with music.
+    Waiting { ticket: TicketId },
+    /// Still with music; an agent's telephone rings.
+    RingingAgent { ring: Ring, leg: LegId },
+    /// Two people hear each other.
+    Bridged { ticket: TicketId, leg: LegId },
+    /// All legs were told to end.
+    Ending,
+}
+
+/// An agent chosen for a ticket.
+#[derive(Clone, Debug)]
+pub(crate) struct Ring {
+    pub(crate) ticket: TicketId,
+    pub(crate) agent: AgentId,
+    pub(crate) ring_for: Duration,
+}
+
+/// One call.
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) tenant: TenantId,
+    pub(crate) purpose: Purpose,
+    pub(crate) treatment: Treatment,
+    /// The caller's (or callee's) own leg.
+    pub(crate) first: LegId,
+    /// How many legs are not yet on record; the call is gone when none is left.
+    pub(crate) legs_open: usize,
+    pub(crate) conversation: Option<Conversation>,
+    /// When the caller's place in a queue counts from.
+    pub(crate) arrived_wall_ms: u64,
+    pub(crate) answered_wall_ms: Option<u64>,
+    pub(crate) ended: Option<Cause>,
+    pub(crate) queue: Option<QueueId>,
+    pub(crate) intent: Option<Arc<str>>,
+    own_orders: u64,
+}
+
+/// Orders of the exchange itself (music, announcements) have this bit; those of a conversation
+/// count from 1 and never reach it.
+const OWN_ORDER: u64 = 1 << 63;
+
+impl Call {
+    pub(crate) fn new(
+        id: CallId,
+        tenant: TenantId,
+        purpose: Purpose,
+        first: LegId,
+        now_wall_ms: u64,
+    ) -> Self {
+        Self {
+            id,
+            tenant,
+            purpose,
+            treatment: Treatment::Setup { then: None },
+            first,
+            legs_open: 0,
+            conversation: None,
+            arrived_wall_ms: now_wall_ms,
+            answered_wall_ms: None,
+            ended: None,
+            queue: None,
+            intent: None,
+            own_orders: 0,
+        }
+    }
+
+    /// An order of the exchange itself.
+    pub(crate) fn own_order(&mut self) -> OrderId {
+        self.own_orders += 1;
+        OrderId(OWN_ORDER | self.own_orders)
+    }
+
+    /// Whether `order` is the last one of the exchange itself.
+    pub(crate) fn is_last_own_order(&self, order: OrderId) -> bool {
+        order.0 == OWN_ORDER | self.own_orders
+    }
+
+    /// The agent's leg, rung or bridged.
+    pub(crate) fn agent_leg(&self) -> Option<LegId> {
+        match &self.treatment {
+            Treatment::RingingAgent { leg, .. } | Treatment::Bridged { leg, .. } => Some(*leg),
+            Treatment::Setup { .. }
+            | Treatment::Asking
+            | Treatment::Waiting { .. }
+            | Treatment::Ending => None,
+        }
+    }
+
+    /// The role of its first leg.
+    pub(crate) fn first_role(&self) -> LegRole {
+        match &self.purpose {
+            Purpose::Inbound { .. } => LegRole::Caller,
+            Purpose::FeatureCode { .. } => LegRole::Agent,
+            Purpose::Callback { .. } => LegRole::Callback,
+            Purpose::Attempt(_) => LegRole::Contact,
+        }
+    }
+}
+
+/// Whether an order belongs to a conversation (and not to the exchange itself).
+pub(crate) fn is_conversations(order: OrderId) -> bool {
+    order.0 & OWN_ORDER == 0
+}
+
+/// Where a leg's signalling stands.
+#[derive(Clone, Debug)]
+pub(crate) enum Signalling {
+    /// An outgoing leg waiting for its port; nothing was sent.
+    NotBegun(Dial),
+    /// An incoming leg waiting for its port.
+    Offered,
+    /// Sent or answered, not yet agreed.
+    Begun,
+    /// Both ends agreed.
+    Up,
+    /// Told to end; its `Ended` is on the way.
+    Ending,
+    /// Over.
+    Over(Cause),
+}
+
+/// What is dialled once the port is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Dial {
+    pub(crate) target: Target,
+    pub(crate) from_user: Arc<str>,
+    pub(crate) ring_for: Duration,
+    pub(crate) call_id: Option<Arc<str>>,
+    /// The attempt whose side-log entry must precede the INVITE.
+    pub(crate) attempt: Option<AttemptId>,
+}
+
+/// Where a leg's sound stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sound {
+    /// Waiting for a port.
+    Opening,
+    /// The port is bound.
+    Open(SocketAddr),
+    /// Told to close.
+    Closing,
+    /// Closed, or never opened.
+    Closed(QualityReport),
+}
+
+/// One leg, with its record as it grows.
+pub(crate) struct Leg {
+    pub(crate) id: LegId,
+    pub(crate) call: CallId,
+    pub(crate) role: LegRole,
+    pub(crate) signalling: Signalling,
+    pub(crate) sound: Sound,
+    /// Agreed before the port was there (incoming legs).
+    pub(crate) plan: Option<MediaPlan>,
+    pub(crate) sip_call_id: Arc<str>,
+    pub(crate) trunk: Option<TrunkId>,
+    /// Whether it holds one of the trunk's channels.
+    pub(crate) holds_channel: bool,
+    pub(crate) from: Arc<str>,
+    pub(crate) to: Arc<str>,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) started_wall_ms: u64,
+    pub(crate) answered_wall_ms: Option<u64>,
+    pub(crate) ended_wall_ms: u64,
+}
+
+impl Leg {
+    /// The cause of its end, once both its signalling and its sound are over.
+    pub(crate) fn finished(&self) -> Option<(Cause, QualityReport)> {
+        match (&self.signalling, &self.sound) {
+            (Signalling::Over(cause), Sound::Closed(report)) => Some((*cause, *report)),
+            _ => None,
+        }
+    }
+
+    /// Whether it can still be told to end.
+    pub(crate) fn can_end(&self) -> bool {
+        !matches!(self.signalling, Signalling::Ending | Signalling::Over(_))
+    }
+}

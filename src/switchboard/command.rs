@@ -1,0 +1,127 @@
+//! What the API asks. A command that changes something lasting is answered after the disk has it.
+
+use crate::event::{Action, CampaignDefinition, CampaignOrder, Command, KeyAnswer, Reply};
+use crate::switchboard::{Inner, RunningCampaign, Switchboard};
+use campaign::campaign::Campaign;
+use campaign::event::{CampaignState, Event as CampaignEvent};
+use domain::id::{CampaignId, IdSource, RequestId};
+use domain::now::Now;
+use ivr::flow::{Flow, MessageKey};
+use queue::event::Event as QueueEvent;
+use std::sync::Arc;
+
+impl Switchboard {
+    /// Does what a command asks; `None`: the reply comes with the receipt of the disk.
+    pub(crate) fn obey(
+        &mut self,
+        request: RequestId,
+        command: Command,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> Option<Reply> {
+        match command {
+            Command::Agent { agent, says } => match self.rules.agents.contains(&agent) {
+                true => {
+                    self.inner.push_back(Inner::Queue(QueueEvent::AgentSays { agent, says }));
+                    Some(Reply::Done)
+                }
+                false => Some(Reply::NotFound),
+            },
+            Command::Queue { queue, open } => {
+                match self.rules.queues.iter().any(|rules| rules.id == queue) {
+                    true => {
+                        self.inner.push_back(Inner::Queue(QueueEvent::SetOpen { queue, open }));
+                        Some(Reply::Done)
+                    }
+                    false => Some(Reply::NotFound),
+                }
+            }
+            Command::AdoptCampaign(definition) => {
+                self.adopt_campaign(definition, now);
+                Some(Reply::Done)
+            }
+            Command::ContactsAdded { campaign } => {
+                self.inner.push_back(Inner::Campaign(campaign, CampaignEvent::ContactsAdded));
+                Some(Reply::Done)
+            }
+            Command::Campaign { campaign, order } => self.order_campaign(request, campaign, order),
+            Command::AdoptCallback(promise) => {
+                self.adopt_promise(promise);
+                Some(Reply::Done)
+            }
+            Command::CancelCallback(callback) => self.cancel_callback(callback),
+            Command::HangUp(call) => match self.calls.contains_key(&call) {
+                true => {
+                    self.end_call(call, out);
+                    Some(Reply::Done)
+                }
+                false => Some(Reply::NotFound),
+            },
+        }
+    }
+
+    fn order_campaign(
+        &mut self,
+        request: RequestId,
+        id: CampaignId,
+        order: CampaignOrder,
+    ) -> Option<Reply> {
+        let Some(campaign) = self.campaigns.get_mut(&id) else { return Some(Reply::NotFound) };
+        use CampaignState::{Cancelled, Draft, Finished, Paused, Running};
+        let event = match (campaign.machine.state(), order) {
+            (Draft | Paused, CampaignOrder::Start) => CampaignEvent::Start,
+            (Running, CampaignOrder::Pause) => CampaignEvent::Pause,
+            (Draft | Paused | Running, CampaignOrder::Cancel) => CampaignEvent::Cancel,
+            // Said again: already so.
+            (Running, CampaignOrder::Start)
+            | (Paused, CampaignOrder::Pause)
+            | (Cancelled, CampaignOrder::Cancel) => return Some(Reply::Done),
+            (Draft, CampaignOrder::Pause) => {
+                return Some(conflict("the campaign has not been started"));
+            }
+            (Cancelled, CampaignOrder::Start | CampaignOrder::Pause) => {
+                return Some(conflict("the campaign was cancelled"));
+            }
+            (Finished, _) => return Some(conflict("the campaign has finished")),
+        };
+        campaign.request = Some(request);
+        self.inner.push_back(Inner::Campaign(id, event));
+        None
+    }
+
+    /// Takes up a campaign that is on disk.
+    pub(crate) fn adopt_campaign(&mut self, definition: Arc<CampaignDefinition>, now: Now) {
+        let id = definition.rules.id;
+        if self.campaigns.contains_key(&id) {
+            return;
+        }
+        // Attempts of one campaign have their own stretch of numbers.
+        let attempts = IdSource::starting_at(now.wall_ms);
+        let machine = Campaign::new(definition.rules.clone(), definition.state, attempts);
+        let flow = Arc::new(message_flow(&definition));
+        self.campaigns
+            .insert(id, RunningCampaign { machine, definition, flow, request: None });
+    }
+}
+
+fn conflict(reason: &str) -> Reply {
+    Reply::Conflict { reason: reason.into() }
+}
+
+/// A campaign's message as a flow.
+fn message_flow(definition: &CampaignDefinition) -> Flow {
+    let message = &definition.message;
+    let keys = message
+        .keys
+        .iter()
+        .map(|(key, answer)| {
+            let answer = match answer {
+                KeyAnswer::Queue(queue) => MessageKey::Queue(queue.name.clone()),
+                KeyAnswer::Say(text) => MessageKey::Say(text.clone()),
+                KeyAnswer::Repeat => MessageKey::Repeat,
+            };
+            (*key, answer)
+        })
+        .collect();
+    Flow::message(message.language, &message.text, keys, message.wait_for_key_ms)
+}

@@ -1,0 +1,162 @@
+//! One turn of the program: SIP endpoint and switchboard around one first-in-first-out worklist.
+//!
+//! The gateway drives it with real sockets, the simulator with a made-up world; neither decides
+//! anything. What fails at once (a dial to a telephone that is not there) is simply the next event
+//! of the same turn.
+
+use crate::event::{Action, Event};
+use crate::switchboard::Switchboard;
+use bytes::Bytes;
+use domain::id::LegId;
+use domain::now::Now;
+use sip::endpoint::Endpoint;
+use sip::event::{Action as SipAction, Flow};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// What enters a turn.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A datagram, or a message framed from a stream.
+    Message {
+        /// Between which addresses.
+        flow: Flow,
+        /// The message.
+        message: Bytes,
+    },
+    /// A message could not be sent, or the connection it needs could not be opened.
+    TransportFailed {
+        /// Between which addresses.
+        flow: Flow,
+    },
+    /// A stream was closed by its peer.
+    ConnectionClosed {
+        /// Between which addresses.
+        flow: Flow,
+    },
+    /// Anything else.
+    Event(Event),
+}
+
+/// What leaves a turn, in order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Put these bytes on the wire.
+    Transmit {
+        /// Between which addresses.
+        flow: Flow,
+        /// One whole message.
+        message: Bytes,
+        /// The leg it belongs to, for the trace.
+        leg: Option<LegId>,
+    },
+    /// The message that this turn received belongs to this leg, for the trace.
+    Received {
+        /// Which.
+        leg: LegId,
+    },
+    /// Close this stream.
+    Close {
+        /// Which.
+        flow: Flow,
+    },
+    /// Everything the switchboard wants done; never `Action::Leg`.
+    Do(Action),
+}
+
+enum Work {
+    Up(Event),
+    Down(Action),
+}
+
+/// Endpoint and switchboard, turning together.
+pub struct Exchange {
+    endpoint: Endpoint,
+    switchboard: Switchboard,
+    work: VecDeque<Work>,
+    sip_out: Vec<SipAction>,
+    actions: Vec<Action>,
+}
+
+impl Exchange {
+    /// Joins the two. `restored` actions of the switchboard are performed by the first turn.
+    pub fn new(endpoint: Endpoint, switchboard: Switchboard) -> Self {
+        Self {
+            endpoint,
+            switchboard,
+            work: VecDeque::new(),
+            sip_out: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// One turn: takes `input` and everything that follows from it at once.
+    pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Effect>) {
+        match input {
+            Input::Message { flow, message } => {
+                self.endpoint.receive(flow, message, now, &mut self.sip_out);
+            }
+            Input::TransportFailed { flow } => {
+                self.endpoint.transport_failed(flow, now, &mut self.sip_out);
+            }
+            Input::ConnectionClosed { flow } => {
+                self.endpoint.connection_closed(flow, now, &mut self.sip_out);
+            }
+            Input::Event(event) => self.work.push_back(Work::Up(event)),
+        }
+        self.run(now, out);
+    }
+
+    /// One turn of everything whose deadline has come.
+    pub fn handle_deadline(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.endpoint.handle_deadline(now, &mut self.sip_out);
+        self.run(now, out);
+        self.switchboard.handle_deadline(now, &mut self.actions);
+        self.run(now, out);
+    }
+
+    /// When `handle_deadline` is wanted next.
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.endpoint.deadline(), self.switchboard.deadline()].into_iter().flatten().min()
+    }
+
+    /// The switchboard, to be looked at.
+    pub fn switchboard(&self) -> &Switchboard {
+        &self.switchboard
+    }
+
+    /// The endpoint, to be looked at.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn run(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.collect(out);
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                Work::Up(event) => self.switchboard.handle(event, now, &mut self.actions),
+                Work::Down(Action::Leg(command)) => {
+                    self.endpoint.handle(command, now, &mut self.sip_out);
+                }
+                Work::Down(action) => out.push(Effect::Do(action)),
+            }
+            self.collect(out);
+        }
+    }
+
+    /// Sorts what the machines just said into effects and further work, keeping its order: what a
+    /// turn marks before it dials is an effect before the INVITE is one.
+    fn collect(&mut self, out: &mut Vec<Effect>) {
+        for action in self.sip_out.drain(..) {
+            match action {
+                SipAction::Transmit { flow, message, leg } => {
+                    out.push(Effect::Transmit { flow, message, leg });
+                }
+                SipAction::Matched { leg } => out.push(Effect::Received { leg }),
+                SipAction::Up(event) => self.work.push_back(Work::Up(Event::Leg(event))),
+                SipAction::Close { flow } => out.push(Effect::Close { flow }),
+            }
+        }
+        self.work.extend(self.actions.drain(..).map(Work::Down));
+    }
+}

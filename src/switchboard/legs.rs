@@ -1,0 +1,340 @@
+//! The life of a leg, the same for all journeys: its port is bound, its signalling begins, both ends
+//! agree, it ends, its port is freed, its record is written. What that means for the call is decided
+//! by the journey (`inbound`, `callback`, `outbound`, `queueing`).
+
+use crate::call::{Call, Dial, Leg, Purpose, Signalling, Sound, Treatment, is_conversations};
+use crate::event::{Action, Fact, LegRole, Live};
+use crate::journal::Waiting;
+use crate::record::leg_record;
+use crate::switchboard::{Inner, Switchboard, Timer};
+use domain::cause::{Cause, EndedBy};
+use domain::id::{CallId, LegId, OrderId};
+use domain::media_plan::MediaPlan;
+use domain::now::Now;
+use media::event::{MediaCommand, MediaEvent, QualityReport};
+use sip::event::{LegCommand, LegEvent};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+impl Switchboard {
+    pub(crate) fn handle_leg(&mut self, event: LegEvent, now: Now, out: &mut Vec<Action>) {
+        match event {
+            LegEvent::Incoming { leg, source, from_user, dialled, call_id, plan } => {
+                let offered = crate::inbound::Offered { from_user, dialled, call_id, plan };
+                self.incoming(leg, source, offered, now, out);
+            }
+            LegEvent::Dialled { leg, call_id } => {
+                if let Some(leg) = self.legs.get_mut(&leg) {
+                    leg.sip_call_id = call_id;
+                }
+            }
+            // Early media is not played on: callers of a queue have music, campaigns wait.
+            LegEvent::Ringing { .. } => (),
+            LegEvent::Established { leg, plan } => self.established(leg, plan, now, out),
+            LegEvent::Changed { leg, plan } => {
+                out.push(Action::Media(MediaCommand::Connect { leg, plan }));
+            }
+            LegEvent::InfoDigit { leg, digit } => self.digit(leg, digit, out),
+            LegEvent::Ended { leg, cause } => self.signalling_over(leg, cause, now, out),
+            LegEvent::Registered { agent } => self.inner.push_back(Inner::Queue(
+                queue::event::Event::AgentPhone { agent, reachable: true },
+            )),
+            LegEvent::Unregistered { agent } => self.inner.push_back(Inner::Queue(
+                queue::event::Event::AgentPhone { agent, reachable: false },
+            )),
+        }
+    }
+
+    pub(crate) fn handle_media(&mut self, event: MediaEvent, now: Now, out: &mut Vec<Action>) {
+        match event {
+            MediaEvent::Opened { leg, local } => self.sound_opened(leg, local, out),
+            MediaEvent::OpenFailed { leg } => self.sound_failed(leg, now, out),
+            MediaEvent::PlaybackEnded { leg, order, stopped } => {
+                self.playback_ended(leg, order, stopped, out);
+            }
+            MediaEvent::Digit { leg, digit, .. } => self.digit(leg, digit, out),
+            MediaEvent::SpeechStarted { leg, order, .. } => {
+                self.tell_caller(leg, ivr::event::Event::SpeechStarted { order });
+            }
+            MediaEvent::SpeechEnded { leg, order } => {
+                self.tell_caller(leg, ivr::event::Event::SpeechEnded { order });
+            }
+            MediaEvent::Silent { leg } => {
+                if let Some(leg) = self.legs.get(&leg) {
+                    out.push(Action::Note {
+                        call: leg.call,
+                        what: format!("end leg {}", leg.id).into(),
+                        why: "no sound arrived for as long as a leg may be silent".into(),
+                    });
+                }
+                self.end_leg(leg, out);
+            }
+            MediaEvent::Closed { leg, report } => self.sound_closed(leg, report, now, out),
+        }
+    }
+
+    /// Adds a leg to a call and asks for its port; its signalling goes on at `Opened`.
+    pub(crate) fn open_leg(&mut self, leg: Leg, call: &mut Call, out: &mut Vec<Action>) {
+        call.legs_open += 1;
+        let who: Arc<str> = match (&leg.agent, leg.role) {
+            (Some(agent), _) => format!("agent {agent}").into(),
+            (None, LegRole::Contact) => "contact".into(),
+            (None, _) => "caller".into(),
+        };
+        out.push(Action::TraceLeg { call: call.id, leg: leg.id, who });
+        out.push(Action::Media(MediaCommand::Open { leg: leg.id }));
+        self.legs.insert(leg.id, leg);
+    }
+
+    /// The number of a leg we dial: even, those of the endpoint are odd.
+    pub(crate) fn new_leg_id(&mut self) -> LegId {
+        LegId(self.ids.next_number() << 1)
+    }
+
+    /// Ends a leg in whatever way its state asks for. Its end comes as an event.
+    pub(crate) fn end_leg(&mut self, id: LegId, out: &mut Vec<Action>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.can_end() {
+            let not_begun = matches!(leg.signalling, Signalling::NotBegun(_));
+            leg.signalling = Signalling::Ending;
+            match not_begun {
+                // Nothing was sent, so nothing comes back: it is over at once.
+                true => self.inner.push_back(Inner::LegOver(id, Cause::cancelled())),
+                false => out.push(Action::Leg(LegCommand::HangUp { leg: id })),
+            }
+        }
+    }
+
+    fn sound_opened(&mut self, id: LegId, local: SocketAddr, out: &mut Vec<Action>) {
+        let Some(leg) = self.legs.get_mut(&id) else {
+            out.push(Action::Media(MediaCommand::Close { leg: id }));
+            return;
+        };
+        leg.sound = Sound::Open(local);
+        match std::mem::replace(&mut leg.signalling, Signalling::Begun) {
+            Signalling::Offered => {
+                out.push(Action::Leg(LegCommand::Answer { leg: id, local_media: local }));
+            }
+            Signalling::NotBegun(dial) => send_invite(id, dial, local, out),
+            // It was over before its port was there.
+            over @ (Signalling::Ending | Signalling::Over(_)) => {
+                leg.signalling = over;
+                leg.sound = Sound::Closing;
+                out.push(Action::Media(MediaCommand::Close { leg: id }));
+            }
+            other @ (Signalling::Begun | Signalling::Up) => leg.signalling = other,
+        }
+    }
+
+    fn sound_failed(&mut self, id: LegId, now: Now, out: &mut Vec<Action>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.sound = Sound::Closed(QualityReport::default());
+        match leg.signalling {
+            Signalling::Offered => {
+                leg.signalling = Signalling::Ending;
+                // RFC 3261 §21.5.4: all our ports are taken; they will not be in a while.
+                let retry_after_s = Some(10);
+                out.push(Action::Leg(LegCommand::Refuse { leg: id, status: 503, retry_after_s }));
+            }
+            Signalling::NotBegun(_) => {
+                self.signalling_over(id, Cause::not_admitted(), now, out);
+            }
+            Signalling::Over(_) => self.finish_leg(id, now, out),
+            Signalling::Begun | Signalling::Up | Signalling::Ending => (),
+        }
+    }
+
+    fn established(&mut self, id: LegId, plan: MediaPlan, now: Now, out: &mut Vec<Action>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if !matches!(leg.signalling, Signalling::Begun) {
+            return;
+        }
+        leg.signalling = Signalling::Up;
+        leg.answered_wall_ms = Some(now.wall_ms);
+        let call = leg.call;
+        out.push(Action::Media(MediaCommand::Connect { leg: id, plan }));
+        let Some(first) = self.calls.get_mut(&call).map(|call| {
+            if call.first == id {
+                call.answered_wall_ms = Some(now.wall_ms);
+            }
+            call.first == id
+        }) else {
+            return;
+        };
+        match first {
+            true => self.caller_established(call, now, out),
+            false => self.agent_answered(call, id, out),
+        }
+    }
+
+    /// What the first leg's answer means.
+    fn caller_established(&mut self, id: CallId, now: Now, out: &mut Vec<Action>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        self.timers
+            .update(&Timer::CallTooLong(id), Some(now.instant + self.rules.limits.call_length_max));
+        match &call.purpose {
+            Purpose::Inbound { .. } | Purpose::Attempt(_) => self.begin_conversation(id, out),
+            Purpose::FeatureCode { confirmation } => {
+                let text = confirmation.clone();
+                self.say(id, domain::prompt::Language::English, &text, out);
+            }
+            Purpose::Callback { .. } => self.callback_answered(id, out),
+        }
+    }
+
+    /// A leg's signalling is over: the call learns of it once, the port is freed.
+    pub(crate) fn signalling_over(
+        &mut self,
+        id: LegId,
+        cause: Cause,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if matches!(leg.signalling, Signalling::Over(_)) {
+            return;
+        }
+        leg.signalling = Signalling::Over(cause);
+        leg.ended_wall_ms = now.wall_ms;
+        if let Sound::Open(_) = leg.sound {
+            leg.sound = Sound::Closing;
+            out.push(Action::Media(MediaCommand::Close { leg: id }));
+        }
+        if leg.holds_channel
+            && let Some(cap) = leg.trunk.as_ref().and_then(|trunk| self.trunks.get_mut(trunk))
+        {
+            leg.holds_channel = false;
+            cap.release();
+        }
+        let call = leg.call;
+        match self.calls.get(&call).map(|call| call.first == id) {
+            Some(true) => self.caller_over(call, cause, out),
+            Some(false) => self.agent_over(call, id, cause, out),
+            None => (),
+        }
+        self.finish_leg(id, now, out);
+    }
+
+    /// The call's own leg is over: so is the call, whatever was being done with it.
+    fn caller_over(&mut self, id: CallId, cause: Cause, out: &mut Vec<Action>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.ended = Some(cause);
+        self.timers.update(&Timer::CallTooLong(id), None);
+        self.timers.update(&Timer::Conversation(id), None);
+        let treatment = std::mem::replace(&mut call.treatment, Treatment::Ending);
+        self.leave_queue(id, treatment, cause, out);
+        if let Some(Call { purpose: Purpose::Callback { callback }, .. }) = self.calls.get(&id) {
+            self.callback_call_over(*callback, cause);
+        }
+    }
+
+    fn sound_closed(&mut self, id: LegId, report: QualityReport, now: Now, out: &mut Vec<Action>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.sound = Sound::Closed(report);
+        self.finish_leg(id, now, out);
+    }
+
+    /// Writes the leg's record once nothing of it is left, and lets go of the call with its last leg.
+    fn finish_leg(&mut self, id: LegId, now: Now, out: &mut Vec<Action>) {
+        let Some((cause, quality)) = self.legs.get(&id).and_then(Leg::finished) else { return };
+        let Some(leg) = self.legs.remove(&id) else { return };
+        let Some(call) = self.calls.get_mut(&leg.call) else { return };
+        call.legs_open -= 1;
+        let record = Fact::Leg(leg_record(&leg, call, cause, quality));
+        let last = call.legs_open == 0;
+        match (&call.purpose, call.first == id) {
+            (Purpose::Attempt(_), true) => self.close_attempt(leg.call, record, now, out),
+            _ => self.journal.store(Waiting::Nobody, vec![record], out),
+        }
+        if last {
+            self.forget_call(leg.call, now, out);
+        }
+    }
+
+    fn forget_call(&mut self, id: CallId, now: Now, out: &mut Vec<Action>) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        let answered_ms = call.answered_wall_ms.map_or(0, |at| now.wall_ms.saturating_sub(at));
+        out.push(Action::Publish(Live::CallEnded {
+            call: id,
+            tenant: call.tenant,
+            cause: call.ended.unwrap_or(Cause::normal(EndedBy::Us)),
+            answered_ms,
+        }));
+    }
+
+    fn playback_ended(
+        &mut self,
+        leg: LegId,
+        order: OrderId,
+        stopped: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(id) = self.legs.get(&leg).map(|leg| leg.call) else { return };
+        let Some(call) = self.calls.get(&id) else { return };
+        if is_conversations(order) {
+            self.tell_caller(leg, ivr::event::Event::PlaybackEnded { order, stopped });
+            return;
+        }
+        if stopped || !call.is_last_own_order(order) {
+            return;
+        }
+        match (&call.treatment, &call.purpose) {
+            (Treatment::Waiting { .. } | Treatment::RingingAgent { .. }, _) => {
+                self.play_music(id, out);
+            }
+            (_, Purpose::FeatureCode { .. }) => self.end_call(id, out),
+            (
+                Treatment::Setup { .. }
+                | Treatment::Asking
+                | Treatment::Bridged { .. }
+                | Treatment::Ending,
+                _,
+            ) => (),
+        }
+    }
+
+    fn digit(&mut self, leg: LegId, digit: char, out: &mut Vec<Action>) {
+        let Some(call) = self.legs.get(&leg).map(|leg| leg.call) else { return };
+        if self.calls.get(&call).is_some_and(|call| call.first == leg) {
+            out.push(Action::Publish(Live::Key { call, digit }));
+            self.inner.push_back(Inner::Talk(call, ivr::event::Event::Digit(digit)));
+        }
+    }
+
+    fn tell_caller(&mut self, leg: LegId, event: ivr::event::Event) {
+        if let Some(leg) = self.legs.get(&leg) {
+            self.inner.push_back(Inner::Talk(leg.call, event));
+        }
+    }
+
+    /// Ends a call from our side.
+    pub(crate) fn end_call(&mut self, id: CallId, out: &mut Vec<Action>) {
+        if let Some(first) = self.calls.get(&id).map(|call| call.first) {
+            self.end_leg(first, out);
+        }
+    }
+
+    pub(crate) fn call_too_long(&mut self, id: CallId, out: &mut Vec<Action>) {
+        out.push(Action::Note {
+            call: id,
+            what: "end the call".into(),
+            why: "it lasted as long as a call may".into(),
+        });
+        self.end_call(id, out);
+    }
+}
+
+fn send_invite(leg: LegId, dial: Dial, local_media: SocketAddr, out: &mut Vec<Action>) {
+    if let Some(attempt) = dial.attempt {
+        out.push(Action::MarkSent { attempt });
+    }
+    out.push(Action::Leg(LegCommand::Dial {
+        leg,
+        target: dial.target,
+        from_user: dial.from_user,
+        from_display: None,
+        local_media,
+        ring_for: dial.ring_for,
+        call_id: dial.call_id,
+    }));
+}

@@ -1,0 +1,256 @@
+//! Journey c: from a campaign's wish to a call, and from the call's end to a disposition on disk.
+
+use crate::call::{Attempt, Dial, Leg, Purpose, Signalling, Sound};
+use crate::event::{Action, AttemptClosed, Fact, LegRole, Live};
+use crate::journal::Waiting;
+use crate::switchboard::{Inner, Switchboard, Timer};
+use campaign::event::{
+    Action as CampaignAction, CampaignState, Disposition, Event as CampaignEvent, LeasedContact,
+    Outcome,
+};
+use campaign::retry;
+use domain::cause::Cause;
+use domain::id::{AttemptId, CallId, CampaignId};
+use domain::now::Now;
+use sip::event::Target;
+use std::sync::Arc;
+
+impl Switchboard {
+    pub(crate) fn campaign(
+        &mut self,
+        id: CampaignId,
+        event: CampaignEvent,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(campaign) = self.campaigns.get_mut(&id) else { return };
+        let mut actions = Vec::new();
+        campaign.machine.handle(event, now, &mut actions);
+        self.campaign_actions(id, actions, now, out);
+    }
+
+    pub(crate) fn campaign_deadline(&mut self, id: CampaignId, now: Now, out: &mut Vec<Action>) {
+        let Some(campaign) = self.campaigns.get_mut(&id) else { return };
+        let mut actions = Vec::new();
+        campaign.machine.handle_deadline(now, &mut actions);
+        self.campaign_actions(id, actions, now, out);
+    }
+
+    fn campaign_actions(
+        &mut self,
+        id: CampaignId,
+        actions: Vec<CampaignAction>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        for action in actions {
+            match action {
+                CampaignAction::Claim { count } => out.push(Action::Claim { campaign: id, count }),
+                CampaignAction::Permit { attempt, contact } => {
+                    self.ask_permit(id, attempt, contact, now, out);
+                }
+                CampaignAction::Originate { attempt, contact } => {
+                    self.inner.push_back(Inner::Originate(id, attempt, contact));
+                }
+                CampaignAction::Return { contacts } => {
+                    out.push(Action::Return { campaign: id, contacts });
+                }
+                CampaignAction::StateChanged { state } => self.campaign_changed(id, state, out),
+            }
+        }
+        let deadline = self.campaigns.get(&id).and_then(|campaign| campaign.machine.deadline());
+        self.timers.update(&Timer::Campaign(id), deadline);
+    }
+
+    /// The trunk's caps come before the permit: what they hold back is given back undialled, so
+    /// that it never counts as an attempt.
+    fn ask_permit(
+        &mut self,
+        id: CampaignId,
+        attempt: AttemptId,
+        contact: LeasedContact,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let draining = self.is_draining();
+        let Some(campaign) = self.campaigns.get(&id) else { return };
+        let cap = self.trunks.get_mut(&campaign.definition.rules.trunk);
+        let admitted = !draining && cap.is_some_and(|cap| cap.take(now.instant));
+        match admitted {
+            true => {
+                self.permits.insert(attempt, (id, "".into()));
+                out.push(Action::Permit { campaign: id, attempt, contact });
+            }
+            false => {
+                out.push(Action::Return { campaign: id, contacts: vec![contact] });
+                self.inner
+                    .push_back(Inner::Campaign(id, CampaignEvent::Refused { attempt }));
+            }
+        }
+    }
+
+    pub(crate) fn claimed(
+        &mut self,
+        id: CampaignId,
+        contacts: Vec<LeasedContact>,
+        next_due_wall_ms: Option<u64>,
+        out: &mut Vec<Action>,
+    ) {
+        match self.campaigns.contains_key(&id) {
+            true => self.inner.push_back(Inner::Campaign(
+                id,
+                CampaignEvent::Claimed { contacts, next_due_wall_ms },
+            )),
+            // The campaign has ended meanwhile: nothing may stay leased.
+            false if contacts.is_empty() => (),
+            false => out.push(Action::Return { campaign: id, contacts }),
+        }
+    }
+
+    pub(crate) fn permitted(&mut self, attempt: AttemptId, call_id: Arc<str>) {
+        let Some((campaign, slot)) = self.permits.get_mut(&attempt) else { return };
+        *slot = call_id;
+        self.inner
+            .push_back(Inner::Campaign(*campaign, CampaignEvent::Permitted { attempt }));
+    }
+
+    pub(crate) fn permit_refused(&mut self, attempt: AttemptId) {
+        let Some((id, _)) = self.permits.remove(&attempt) else { return };
+        if let Some(campaign) = self.campaigns.get(&id)
+            && let Some(cap) = self.trunks.get_mut(&campaign.definition.rules.trunk)
+        {
+            cap.release();
+        }
+        self.inner.push_back(Inner::Campaign(id, CampaignEvent::Refused { attempt }));
+    }
+
+    /// Places the call of a permitted attempt.
+    pub(crate) fn originate(
+        &mut self,
+        id: CampaignId,
+        attempt: AttemptId,
+        contact: LeasedContact,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some((_, call_id)) = self.permits.remove(&attempt) else { return };
+        let Some(definition) = self.campaigns.get(&id).map(|campaign| campaign.definition.clone())
+        else {
+            return;
+        };
+        let rules = &definition.rules;
+        let Some(trunk) = self.rules.trunks.get(&rules.trunk) else { return };
+        let user: Arc<str> = contact.number.as_str().into();
+        let target = Target::Trunk {
+            trunk: rules.trunk.clone(),
+            transport: trunk.transport,
+            address: trunk.address,
+            user: user.clone(),
+        };
+        let from: Arc<str> = rules.caller_id.as_str().into();
+        let dial = Dial {
+            target,
+            from_user: from.clone(),
+            ring_for: rules.ring_for,
+            call_id: Some(call_id),
+            attempt: Some(attempt),
+        };
+        let leg_id = self.new_leg_id();
+        let purpose = Purpose::Attempt(Attempt {
+            attempt,
+            campaign: id,
+            contact,
+            joined_agent: false,
+        });
+        let call = self.new_call(definition.tenant.clone(), purpose, leg_id, now);
+        let leg = Leg {
+            id: leg_id,
+            call: call.id,
+            role: LegRole::Contact,
+            signalling: Signalling::NotBegun(dial),
+            sound: Sound::Opening,
+            plan: None,
+            sip_call_id: "".into(),
+            trunk: Some(rules.trunk.clone()),
+            holds_channel: true,
+            from,
+            to: user,
+            agent: None,
+            started_wall_ms: now.wall_ms,
+            answered_wall_ms: None,
+            ended_wall_ms: now.wall_ms,
+        };
+        out.push(Action::Note {
+            call: call.id,
+            what: format!("dial for campaign {id}").into(),
+            why: format!("attempt {attempt} is permitted and on disk").into(),
+        });
+        self.begin_call(call, leg, out);
+    }
+
+    /// The contact's leg is over: its disposition, its next time and its record go to disk together.
+    pub(crate) fn close_attempt(
+        &mut self,
+        id: CallId,
+        record: Fact,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let Purpose::Attempt(attempt) = &call.purpose else { return };
+        let conversation = call.conversation.as_ref();
+        let outcome = Outcome {
+            cause: call.ended.unwrap_or(Cause::cancelled()),
+            answered: call.answered_wall_ms.is_some(),
+            message_heard: conversation.is_some_and(|talk| talk.message_heard()),
+            key: conversation.and_then(|talk| talk.first_key()),
+            asked_for_agent: call.queue.is_some(),
+            joined_agent: attempt.joined_agent,
+        };
+        let disposition = Disposition::of(&outcome);
+        let (campaign, number) = (attempt.campaign, attempt.contact.number.clone());
+        let retry_wall_ms = self.campaigns.get(&campaign).and_then(|campaign| {
+            let policy = &campaign.definition.rules.retry;
+            retry::next(disposition, attempt.contact.attempt_number, policy, now.wall_ms)
+        });
+        let closed = AttemptClosed {
+            attempt: attempt.attempt,
+            campaign,
+            contact: attempt.contact.clone(),
+            call: Some(id),
+            disposition,
+            outcome,
+            retry_wall_ms,
+            answered_wall_ms: call.answered_wall_ms,
+            ended_wall_ms: now.wall_ms,
+        };
+        out.push(Action::Note {
+            call: id,
+            what: format!("attempt closed as {disposition:?}").into(),
+            why: outcome.cause.to_string().into(),
+        });
+        out.push(Action::Publish(Live::AttemptClosed {
+            tenant: call.tenant.clone(),
+            attempt: closed.attempt,
+            campaign,
+            number,
+            disposition,
+        }));
+        let waiting = Waiting::Attempt { campaign, attempt: closed.attempt };
+        self.journal.store(waiting, vec![record, Fact::AttemptClosed(closed)], out);
+    }
+
+    fn campaign_changed(&mut self, id: CampaignId, state: CampaignState, out: &mut Vec<Action>) {
+        let Some(campaign) = self.campaigns.get_mut(&id) else { return };
+        let waiting = match campaign.request.take() {
+            Some(request) => Waiting::Request(request),
+            None => Waiting::Nobody,
+        };
+        let tenant = campaign.definition.tenant.clone();
+        self.journal.store(waiting, vec![Fact::CampaignState { campaign: id, state }], out);
+        out.push(Action::Publish(Live::CampaignChanged { campaign: id, tenant, state }));
+        if state == CampaignState::Finished {
+            self.campaigns.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the exchange is told to be: numbers, flows, queues, agents, trunks. Built by the shell from
+//! its configuration; the machines receive the numbers they need, never the file.
+
+use domain::id::{AgentId, FlowId, QueueId, TenantId, TrunkId};
+use domain::phone_number::PhoneNumber;
+use domain::prompt::Language;
+use ivr::flow::Flow;
+use queue::callback::CallbackRules;
+use queue::event::{AgentSays, QueueRules};
+use sip::event::Transport;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the exchange is told.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Which number leads to which flow, the first match wins.
+    pub numbers: Vec<NumberRule>,
+    /// The checked flows.
+    pub flows: BTreeMap<FlowId, Arc<Flow>>,
+    /// Values for the flows' variables, over their own defaults, per tenant.
+    pub variables: BTreeMap<TenantId, BTreeMap<Arc<str>, Arc<str>>>,
+    /// The queues.
+    pub queues: Vec<QueueRules>,
+    /// How each queue calls back, and in which language it speaks to those who wait.
+    pub queue_voices: BTreeMap<QueueId, QueueVoice>,
+    /// The agents.
+    pub agents: Vec<AgentId>,
+    /// The trunks.
+    pub trunks: BTreeMap<TrunkId, TrunkRule>,
+    /// How promises are kept.
+    pub callbacks: CallbackRules,
+    /// What an agent may dial from his own telephone.
+    pub feature_codes: Vec<(Arc<str>, FeatureCode)>,
+    /// How callers are listened to.
+    pub listening: Listening,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Which number leads to which flow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NumberRule {
+    /// The number dialled; `*` at its end matches any rest, `*` alone anything.
+    pub dialled: Arc<str>,
+    /// Only for calls from this trunk; `None` is any.
+    pub trunk: Option<TrunkId>,
+    /// Where it leads.
+    pub flow: FlowId,
+}
+
+/// How a queue speaks and calls back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct QueueVoice {
+    /// In which language waiting callers hear their place.
+    pub language: Language,
+    /// Through which trunk promises are kept.
+    pub callback_trunk: Option<TrunkId>,
+    /// The number shown when calling back.
+    pub callback_caller_id: Option<PhoneNumber>,
+}
+
+/// A carrier or PBX, as far as calls to it go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TrunkRule {
+    /// How it is reached.
+    pub transport: Transport,
+    /// Where.
+    pub address: SocketAddr,
+    /// Calls begun per second at most.
+    pub calls_per_second_max: u32,
+    /// Calls at once at most.
+    pub channels_max: u32,
+    /// The number shown when a call has none of its own.
+    pub caller_id: Option<PhoneNumber>,
+}
+
+/// What a code dialled from an agent's telephone does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FeatureCode {
+    /// What it says of the agent.
+    pub says: AgentSays,
+    /// What the agent hears when it is done.
+    pub confirmation: Arc<str>,
+}
+
+/// How callers are listened to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Listening {
+    /// Silence that ends an utterance, in milliseconds.
+    pub end_silence_ms: u16,
+    /// The longest utterance, in milliseconds.
+    pub utterance_max_ms: u16,
+}
+
+/// Bounds of the exchange; each says what happens at it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Calls at once; more are refused with 503 and Retry-After (RFC 3261 §21.5.4).
+    pub calls_max: usize,
+    /// The longest a call may last; then it is ended.
+    pub call_length_max: Duration,
+    /// Facts kept in memory while the disk is at fault; beyond it the oldest leg records go.
+    pub unsaved_facts_max: usize,
+}

@@ -1,0 +1,289 @@
+//! The machine that holds the whole state of the exchange: it is what the simulator drives and what
+//! a restart rebuilds. Each event is handed to its owner; what the owners want of one another goes
+//! through one first-in-first-out list, so that none calls another.
+//!
+//! ```text
+//!   Event ─► handle ─► legs · talk · queueing · callback · outbound · command ─► Action
+//!                          ▲                                        │
+//!                          └───────────────── Inner ◄───────────────┘
+//! ```
+
+use crate::call::{Call, Leg};
+use crate::event::{Action, Command, Event, Live, Reply, Restored};
+use crate::journal::{Journal, Waiting};
+use crate::rules::Rules;
+use campaign::campaign::Campaign;
+use domain::cause::Cause;
+use domain::id::{
+    AttemptId, CallId, CallbackId, CampaignId, IdSource, LegId, RequestId, TenantId, TicketId,
+    TrunkId,
+};
+use domain::now::Now;
+use domain::timers::TimerQueue;
+use queue::callback::Callbacks;
+use queue::dispatcher::Dispatcher;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+use trunk::cap::TrunkCap;
+
+use crate::event::CampaignDefinition;
+use campaign::event::LeasedContact;
+
+/// The exchange.
+pub struct Switchboard {
+    pub(crate) rules: Rules,
+    pub(crate) ids: IdSource,
+    pub(crate) calls: BTreeMap<CallId, Call>,
+    pub(crate) legs: BTreeMap<LegId, Leg>,
+    /// Tickets of callers on the line, and of promises once their call exists.
+    pub(crate) tickets: BTreeMap<TicketId, CallId>,
+    /// Tickets of promises.
+    pub(crate) callback_tickets: BTreeMap<TicketId, CallbackId>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) campaigns: BTreeMap<CampaignId, RunningCampaign>,
+    /// Attempts whose permit is on its way.
+    pub(crate) permits: BTreeMap<AttemptId, (CampaignId, Arc<str>)>,
+    pub(crate) trunks: BTreeMap<TrunkId, TrunkCap>,
+    pub(crate) journal: Journal,
+    pub(crate) timers: TimerQueue<Timer>,
+    pub(crate) inner: VecDeque<Inner>,
+    draining: bool,
+    drained: bool,
+}
+
+/// A campaign with what its maker said of it.
+pub(crate) struct RunningCampaign {
+    pub(crate) machine: Campaign,
+    pub(crate) definition: Arc<CampaignDefinition>,
+    /// The message as a flow, built once.
+    pub(crate) flow: Arc<ivr::flow::Flow>,
+    /// Who waits for the state to be on disk.
+    pub(crate) request: Option<RequestId>,
+}
+
+/// Whose deadline it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub(crate) enum Timer {
+    Queues,
+    Callbacks,
+    Campaign(CampaignId),
+    Conversation(CallId),
+    CallTooLong(CallId),
+}
+
+/// What one owner wants of another.
+#[derive(Debug)]
+pub(crate) enum Inner {
+    Talk(CallId, ivr::event::Event),
+    Queue(queue::event::Event),
+    Callback(queue::callback::Event),
+    Campaign(CampaignId, campaign::event::Event),
+    Originate(CampaignId, AttemptId, LeasedContact),
+    /// A leg ended before anything of it was sent.
+    LegOver(LegId, Cause),
+}
+
+impl Switchboard {
+    /// An exchange with nothing going on. `ids` must give numbers never used before.
+    pub fn new(rules: Rules, ids: IdSource, now: Now) -> Self {
+        let trunks = rules
+            .trunks
+            .iter()
+            .map(|(id, rule)| {
+                let cap =
+                    TrunkCap::new(rule.calls_per_second_max, rule.channels_max, now.instant);
+                (id.clone(), cap)
+            })
+            .collect();
+        Self {
+            dispatcher: Dispatcher::new(rules.queues.clone(), rules.agents.clone()),
+            callbacks: Callbacks::new(rules.callbacks),
+            journal: Journal::new(rules.limits.unsaved_facts_max),
+            trunks,
+            rules,
+            ids,
+            calls: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            callback_tickets: BTreeMap::new(),
+            campaigns: BTreeMap::new(),
+            permits: BTreeMap::new(),
+            timers: TimerQueue::default(),
+            inner: VecDeque::new(),
+            draining: false,
+            drained: false,
+        }
+    }
+
+    /// Takes up what the store handed back at the start.
+    pub fn restore(&mut self, restored: Restored, now: Now, out: &mut Vec<Action>) {
+        self.take_up(restored, now, out);
+        self.turn(now, out);
+    }
+
+    /// Takes one event and everything that follows from it at once.
+    pub fn handle(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
+        match event {
+            Event::Leg(event) => self.handle_leg(event, now, out),
+            Event::Media(event) => self.handle_media(event, now, out),
+            Event::Heard { leg, order, transcript } => {
+                self.heard(leg, order, transcript, out);
+            }
+            Event::NotHeard { leg, order } => {
+                if let Some(call) = self.legs.get(&leg).map(|leg| leg.call) {
+                    self.inner
+                        .push_back(Inner::Talk(call, ivr::event::Event::NotHeard { order }));
+                }
+            }
+            Event::Understood { call, order, understanding } => {
+                self.understood(call, order, understanding, out);
+            }
+            Event::Fetched { call, order, result } => self.fetched(call, order, result),
+            Event::Stored(token) => {
+                if let Some(waiting) = self.journal.stored(token) {
+                    self.stored(waiting, out);
+                }
+            }
+            Event::NotStored { token, reason } => {
+                if let Some(waiting) = self.journal.not_stored(token) {
+                    self.not_stored(waiting, reason, out);
+                }
+            }
+            Event::Claimed { campaign, contacts, next_due_wall_ms } => {
+                self.claimed(campaign, contacts, next_due_wall_ms, out);
+            }
+            Event::Permitted { attempt, call_id } => self.permitted(attempt, call_id),
+            Event::PermitRefused { attempt, .. } => self.permit_refused(attempt),
+            Event::StoreHealth { works } => self.store_health(works, out),
+            Event::Command { request, command } => self.command(request, command, now, out),
+            Event::Drain => self.draining = true,
+        }
+        self.turn(now, out);
+    }
+
+    /// Takes every deadline that has come.
+    pub fn handle_deadline(&mut self, now: Now, out: &mut Vec<Action>) {
+        while let Some(timer) = self.timers.expire(now.instant) {
+            match timer {
+                Timer::Queues => self.queues_deadline(now, out),
+                Timer::Callbacks => self.callbacks_deadline(now, out),
+                Timer::Campaign(campaign) => self.campaign_deadline(campaign, now, out),
+                Timer::Conversation(call) => self.conversation_deadline(call, now, out),
+                Timer::CallTooLong(call) => self.call_too_long(call, out),
+            }
+            self.turn(now, out);
+        }
+    }
+
+    /// When `handle_deadline` is wanted next.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// How many calls there are.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Facts lost while the disk was at fault (see `Limits::unsaved_facts_max`).
+    pub fn facts_dropped(&self) -> u64 {
+        self.journal.dropped()
+    }
+
+    /// The queues and agents, to be looked at.
+    pub fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
+    /// The promises, to be looked at.
+    pub fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Runs the list of what the owners want of one another until it is empty. It is bounded: each
+    /// entry moves a machine forward, and none of them moves in circles within one instant.
+    fn turn(&mut self, now: Now, out: &mut Vec<Action>) {
+        while let Some(inner) = self.inner.pop_front() {
+            match inner {
+                Inner::Talk(call, event) => self.talk(call, event, now, out),
+                Inner::Queue(event) => self.queue(event, now, out),
+                Inner::Callback(event) => self.callback(event, now, out),
+                Inner::Campaign(campaign, event) => self.campaign(campaign, event, now, out),
+                Inner::Originate(campaign, attempt, contact) => {
+                    self.originate(campaign, attempt, contact, now, out);
+                }
+                Inner::LegOver(leg, cause) => self.signalling_over(leg, cause, now, out),
+            }
+        }
+        if self.draining && !self.drained && self.calls.is_empty() && self.permits.is_empty() {
+            self.drained = true;
+            out.push(Action::Drained);
+        }
+    }
+
+    fn command(&mut self, request: RequestId, command: Command, now: Now, out: &mut Vec<Action>) {
+        match self.obey(request, command, now, out) {
+            Some(reply) => out.push(Action::Reply { request, reply }),
+            // The reply follows once the disk has what was asked.
+            None => (),
+        }
+    }
+
+    fn stored(&mut self, waiting: Waiting, out: &mut Vec<Action>) {
+        match waiting {
+            Waiting::Promise { call, promise } => self.promise_stored(call, *promise),
+            Waiting::Request(request) => out.push(Action::Reply { request, reply: Reply::Done }),
+            Waiting::Attempt { campaign, attempt } => {
+                self.inner.push_back(Inner::Campaign(
+                    campaign,
+                    campaign::event::Event::Closed { attempt },
+                ));
+            }
+            Waiting::Nobody => (),
+        }
+    }
+
+    fn not_stored(&mut self, waiting: Waiting, reason: Arc<str>, out: &mut Vec<Action>) {
+        match waiting {
+            Waiting::Promise { call, .. } => self
+                .inner
+                .push_back(Inner::Talk(call, ivr::event::Event::PromiseRefused { reason })),
+            Waiting::Request(request) => {
+                out.push(Action::Reply { request, reply: Reply::StoreFailed { reason } });
+            }
+            // The journal keeps these facts itself.
+            Waiting::Attempt { .. } | Waiting::Nobody => (),
+        }
+    }
+
+    fn store_health(&mut self, works: bool, out: &mut Vec<Action>) {
+        self.journal.set_works(works, out);
+        for campaign in self.campaigns.keys() {
+            let event = match works {
+                true => campaign::event::Event::StoreRecovered,
+                false => campaign::event::Event::StoreFailed,
+            };
+            self.inner.push_back(Inner::Campaign(*campaign, event));
+        }
+    }
+
+    pub(crate) fn publish_started(&self, call: &Call, leg: &Leg, out: &mut Vec<Action>) {
+        out.push(Action::Publish(Live::CallStarted {
+            call: call.id,
+            tenant: call.tenant.clone(),
+            role: call.first_role(),
+            from: leg.from.clone(),
+            to: leg.to.clone(),
+        }));
+    }
+
+    pub(crate) fn tenant_of_call(&self, call: CallId) -> Option<&TenantId> {
+        self.calls.get(&call).map(|call| &call.tenant)
+    }
+}
