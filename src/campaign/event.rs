@@ -3,7 +3,6 @@
 use domain::cause::Cause;
 use domain::id::{AttemptId, CampaignId, ContactId, TrunkId};
 use domain::phone_number::PhoneNumber;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What a campaign is told to be.
@@ -110,6 +109,9 @@ pub enum Event {
     StoreFailed,
     /// The store works again.
     StoreRecovered,
+    /// The program is shutting down: no new diallings, leased contacts go back, and the state stays
+    /// what it is, so that the campaign goes on after the restart.
+    Drain,
 }
 
 /// What to do.
