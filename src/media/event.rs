@@ -1,6 +1,7 @@
 //! What passes between a leg's sound and the layers above and below it.
 
 use crate::clip::Clip;
+use crate::recording::RecordingPart;
 use domain::id::{LegId, OrderId};
 use domain::media_plan::MediaPlan;
 use std::net::SocketAddr;
@@ -195,6 +196,8 @@ pub enum MediaAction {
     Up(MediaEvent),
     /// A piece of an utterance for the recogniser; never goes through the switchboard.
     Utterance(UtterancePart),
+    /// A second of a recording, for the thread that writes files.
+    Recorded(RecordingPart),
 }
 
 /// A piece of an utterance.
