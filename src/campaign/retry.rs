@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn each_disposition_has_its_gap_until_the_attempts_are_used_up() {
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let policy = RetryPolicy {
             attempts_max: 3,
             busy_after: minutes(10),

@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod agent;
+pub mod callback;
 pub mod dispatcher;
 pub mod event;
 mod roster;

@@ -375,6 +375,7 @@ fn a_callback_keeps_its_callers_place_and_holds_an_agent_while_he_is_rung() {
     floor.leaves(2);
     // Waits for ever, if need be: its limit is the promise's own.
     floor.callback_arrives(4, "sales", 0);
+    floor.told();
     floor.wait(100_000);
     assert_eq!(floor.told(), [""; 0]);
 }
