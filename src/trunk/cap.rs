@@ -1,0 +1,143 @@
+//! What one trunk bears: calls begun per second, and calls at once.
+//!
+//! Carriers count per second and refuse what is above, however low the average; so the last
+//! second's calls are remembered one by one, and no window of a second ever holds more than the
+//! cap. A bucket of tokens would let twice the cap through where a full bucket meets a busy second.
+//!
+//! Calls nothing. Called by the switchboard.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// The caps of one trunk and what is used of them.
+#[derive(Clone, Debug)]
+pub struct TrunkCap {
+    calls_per_second_max: u32,
+    channels_max: u32,
+    channels: u32,
+    /// When the calls of the last second were begun; never more than `calls_per_second_max`.
+    begun: VecDeque<Instant>,
+}
+
+impl TrunkCap {
+    /// An idle trunk. A cap of 0 lets nothing through.
+    pub fn new(calls_per_second_max: u32, channels_max: u32) -> Self {
+        Self { calls_per_second_max, channels_max, channels: 0, begun: VecDeque::new() }
+    }
+
+    /// Takes a channel for a call that we begin, if both caps allow it. Each one taken is given
+    /// back by one `release`.
+    #[must_use = "the call may begin only if this is true"]
+    pub fn take(&mut self, now: Instant) -> bool {
+        self.forget_before(now);
+        let rate = u32::try_from(self.begun.len()).unwrap_or(u32::MAX);
+        if rate >= self.calls_per_second_max || self.channels >= self.channels_max {
+            return false;
+        }
+        self.begun.push_back(now);
+        self.channels += 1;
+        true
+    }
+
+    /// Takes a channel for a call that the other side began: only the calls at once are counted.
+    #[must_use = "the call may be taken only if this is true"]
+    pub fn take_incoming(&mut self) -> bool {
+        let free = self.channels < self.channels_max;
+        self.channels += u32::from(free);
+        free
+    }
+
+    /// Gives a channel back. The call still counts in its second.
+    ///
+    /// # Panics
+    /// In debug builds, if more are given back than were taken: only our own bug can do that.
+    pub fn release(&mut self) {
+        debug_assert!(self.channels > 0, "a channel was given back twice");
+        self.channels = self.channels.saturating_sub(1);
+    }
+
+    /// When the next call may begin, as far as the calls per second go: `now` if at once, `None`
+    /// if never.
+    pub fn next(&self, now: Instant) -> Option<Instant> {
+        let most = self.calls_per_second_max as usize;
+        if most == 0 {
+            return None;
+        }
+        if self.begun.len() < most {
+            return Some(now);
+        }
+        let blocking = self.begun.get(self.begun.len() - most)?;
+        Some((*blocking + WINDOW).max(now))
+    }
+
+    /// Channels in use.
+    pub fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    /// Takes new caps; calls above them go on to their end.
+    pub fn set(&mut self, calls_per_second_max: u32, channels_max: u32) {
+        self.calls_per_second_max = calls_per_second_max;
+        self.channels_max = channels_max;
+    }
+
+    fn forget_before(&mut self, now: Instant) {
+        while self.begun.front().is_some_and(|at| *at + WINDOW <= now) {
+            self.begun.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::now::epoch;
+
+    #[test]
+    fn no_second_holds_more_than_the_cap_wherever_it_begins() {
+        let start = epoch().instant;
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut cap = TrunkCap::new(3, 100);
+        let taken: Vec<_> = [0, 10, 990, 995, 999, 1_000, 1_005, 1_010, 1_990, 1_999, 2_000]
+            .map(|ms| cap.take(at(ms)))
+            .into();
+        let (yes, no) = (true, false);
+        assert_eq!(taken, [yes, yes, yes, no, no, yes, no, yes, yes, no, yes]);
+        assert_eq!(cap.next(at(2_000)), Some(at(2_010)));
+        assert_eq!(cap.next(at(5_000)), Some(at(5_000)));
+        assert_eq!(cap.channels(), 7);
+
+        let mut random = 1_u64;
+        let mut cap = TrunkCap::new(20, u32::MAX);
+        let mut begun = Vec::new();
+        for ms in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if random >> 62 == 0 && cap.take(at(ms)) {
+                begun.push(ms);
+            }
+        }
+        assert!(begun.windows(21).all(|calls| calls[20] - calls[0] >= 1_000));
+        // Nothing is lost either: twenty seconds hold their four hundred.
+        assert_eq!(begun.len(), 400);
+    }
+
+    #[test]
+    fn channels_are_taken_by_both_sides_and_given_back_once() {
+        let now = epoch().instant;
+        let mut cap = TrunkCap::new(100, 2);
+        assert!(cap.take(now) && cap.take_incoming());
+        assert!(!cap.take(now) && !cap.take_incoming());
+        cap.release();
+        assert!(cap.take(now));
+        cap.set(100, 1);
+        cap.release();
+        assert!(!cap.take(now) && !cap.take_incoming());
+        cap.release();
+        assert!(cap.take_incoming());
+        let mut shut = TrunkCap::new(0, 5);
+        assert!(!shut.take(now) && shut.take_incoming());
+        assert_eq!(shut.next(now), None);
+    }
+}
