@@ -199,3 +199,6 @@ impl Legs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

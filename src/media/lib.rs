@@ -47,7 +47,9 @@ pub mod tone {
 
 /// What is heard in the samples.
 pub mod detect {
+    pub mod noise_floor;
     pub mod speech;
+    pub mod tonality;
 }
 
 /// Samples a second of all sound inside: the telephone's.
