@@ -1,2 +1,5 @@
-//! The `trunkline` program: parses the command line and hands over to `gateway`.
-fn main() {}
+//! The `trunkline` program: everything is in `gateway`.
+
+fn main() -> std::process::ExitCode {
+    gateway::cli::main()
+}

@@ -65,6 +65,8 @@ pub struct Config {
     pub feature_codes: Vec<(Arc<str>, AgentSays, Arc<str>)>,
     /// Values for the flows' variables.
     pub variables: BTreeMap<Arc<str>, Arc<str>>,
+    /// The name of the file, for faults.
+    pub file: Arc<str>,
     /// The folder of the file: flows, intents and prompts stand beside it.
     pub folder: Option<PathBuf>,
 }
@@ -184,7 +186,8 @@ impl Config {
         };
         let faults = RefCell::new(faults);
         let root = Section::new(document.as_table(), String::new(), 0, &faults);
-        let config = parts::read(Layered::root(root, default_root), folder);
+        let mut config = parts::read(Layered::root(root, default_root), folder);
+        config.file = file.into();
         debug_assert!(default_faults.borrow().is_empty(), "the embedded configuration has faults");
         faults.into_inner().into_result(config)
     }

@@ -16,7 +16,6 @@ use domain::id::{
     AgentId, AttemptId, CallId, CallbackId, CampaignId, FlowId, LegId, OrderId, QueueId, TenantId,
     TicketId, TrunkId,
 };
-use domain::media_plan::MediaPlan;
 use ivr::conversation::Conversation;
 use media::event::QualityReport;
 use sip::event::Target;
@@ -32,7 +31,7 @@ pub(crate) enum Purpose {
     /// An agent dialled a code; he hears this and the call ends.
     FeatureCode { confirmation: Arc<str> },
     /// We keep a promise; its agent is reserved.
-    Callback { callback: CallbackId },
+    Callback { callback: CallbackId, ticket: TicketId },
     /// A campaign's attempt.
     Attempt(Attempt),
 }
@@ -206,8 +205,6 @@ pub(crate) struct Leg {
     pub(crate) role: LegRole,
     pub(crate) signalling: Signalling,
     pub(crate) sound: Sound,
-    /// Agreed before the port was there (incoming legs).
-    pub(crate) plan: Option<MediaPlan>,
     pub(crate) sip_call_id: Arc<str>,
     pub(crate) trunk: Option<TrunkId>,
     /// Whether it holds one of the trunk's channels.

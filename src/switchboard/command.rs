@@ -4,9 +4,10 @@ use crate::event::{Action, CampaignDefinition, CampaignOrder, Command, KeyAnswer
 use crate::switchboard::{Inner, RunningCampaign, Switchboard};
 use campaign::campaign::Campaign;
 use campaign::event::{CampaignState, Event as CampaignEvent};
-use domain::id::{CampaignId, IdSource, RequestId};
+use domain::id::{CampaignId, RequestId};
 use domain::now::Now;
-use ivr::flow::{Flow, MessageKey};
+use ivr::flow::Flow;
+use ivr::message::{KeyAnswer as Key, Message};
 use queue::event::Event as QueueEvent;
 use std::sync::Arc;
 
@@ -46,10 +47,10 @@ impl Switchboard {
             }
             Command::Campaign { campaign, order } => self.order_campaign(request, campaign, order),
             Command::AdoptCallback(promise) => {
-                self.adopt_promise(promise);
+                self.adopt_promise(promise, now, out);
                 Some(Reply::Done)
             }
-            Command::CancelCallback(callback) => self.cancel_callback(callback),
+            Command::CancelCallback(callback) => self.cancel_callback(request, callback, now, out),
             Command::HangUp(call) => match self.calls.contains_key(&call) {
                 true => {
                     self.end_call(call, out);
@@ -95,12 +96,12 @@ impl Switchboard {
         if self.campaigns.contains_key(&id) {
             return;
         }
-        // Attempts of one campaign have their own stretch of numbers.
-        let attempts = IdSource::starting_at(now.wall_ms);
-        let machine = Campaign::new(definition.rules.clone(), definition.state, attempts);
+        let machine = Campaign::new(definition.rules.clone(), definition.state, now);
         let flow = Arc::new(message_flow(&definition));
         self.campaigns
             .insert(id, RunningCampaign { machine, definition, flow, request: None });
+        // One that was running goes on by its own deadline.
+        self.inner.push_back(Inner::Campaign(id, CampaignEvent::ContactsAdded));
     }
 }
 
@@ -111,17 +112,15 @@ fn conflict(reason: &str) -> Reply {
 /// A campaign's message as a flow.
 fn message_flow(definition: &CampaignDefinition) -> Flow {
     let message = &definition.message;
-    let keys = message
-        .keys
-        .iter()
-        .map(|(key, answer)| {
-            let answer = match answer {
-                KeyAnswer::Queue(queue) => MessageKey::Queue(queue.name.clone()),
-                KeyAnswer::Say(text) => MessageKey::Say(text.clone()),
-                KeyAnswer::Repeat => MessageKey::Repeat,
-            };
-            (*key, answer)
-        })
-        .collect();
-    Flow::message(message.language, &message.text, keys, message.wait_for_key_ms)
+    let answer = |answer: &KeyAnswer| match answer {
+        KeyAnswer::Queue(queue) => Key::Queue(queue.name.clone()),
+        KeyAnswer::Say(text) => Key::Say(text.clone()),
+        KeyAnswer::Repeat => Key::Repeat,
+    };
+    Flow::message(&Message {
+        language: message.language,
+        text: message.text.clone(),
+        keys: message.keys.iter().map(|(key, what)| (*key, answer(what))).collect(),
+        wait_for_key_ms: message.wait_for_key_ms,
+    })
 }

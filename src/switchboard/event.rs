@@ -228,6 +228,9 @@ pub enum Action {
         token: Option<Token>,
         /// The facts.
         facts: Vec<Fact>,
+        /// Whether they are kept through a fault of the disk until they are written; else they are
+        /// refused at once.
+        patient: bool,
     },
     /// Lease due contacts. Answered by `Claimed`.
     Claim {
@@ -256,6 +259,8 @@ pub enum Action {
     MarkSent {
         /// Which.
         attempt: AttemptId,
+        /// Its leg: if the log cannot be written, nothing of this leg may be sent.
+        leg: LegId,
     },
     /// From now on, the leg's messages belong to this call's trace.
     TraceLeg {

@@ -6,7 +6,6 @@ use crate::routing;
 use crate::rules::FeatureCode;
 use crate::switchboard::{Inner, Switchboard};
 use domain::id::{AgentId, CallId, FlowId, LegId, TenantId, TrunkId};
-use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use sip::event::{LegCommand, Source};
 use std::sync::Arc;
@@ -16,7 +15,6 @@ pub(crate) struct Offered {
     pub(crate) from_user: Arc<str>,
     pub(crate) dialled: Arc<str>,
     pub(crate) call_id: Arc<str>,
-    pub(crate) plan: Option<MediaPlan>,
 }
 
 impl Switchboard {
@@ -138,7 +136,6 @@ fn incoming_leg(id: LegId, call: CallId, role: LegRole, offered: Offered, now: N
         role,
         signalling: Signalling::Offered,
         sound: Sound::Opening,
-        plan: offered.plan,
         sip_call_id: offered.call_id,
         trunk: None,
         holds_channel: false,

@@ -1,9 +1,12 @@
-//! Facts on their way to the disk: who waits for which receipt, and what is kept while the disk is
-//! at fault.
+//! Facts on their way to the disk: who waits for which receipt.
+//!
+//! What has already happened (records, outcomes, states) is stored patiently: the store keeps it
+//! through a fault of the disk. What somebody waits for (a promise, an API request) fails at once
+//! instead, so that nobody is told what is not on disk.
 
 use crate::event::{Action, Fact};
 use domain::id::{AttemptId, CallId, CampaignId, RequestId, Token};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// Who waits for a receipt, and so what may happen only after it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,32 +17,20 @@ pub(crate) enum Waiting {
     Request(RequestId),
     /// A campaign may count its attempt as closed.
     Attempt { campaign: CampaignId, attempt: AttemptId },
-    /// Nobody; the facts are written again if the disk refused them.
-    Nobody,
 }
 
-/// Facts on their way.
+/// Facts on their way. Its list is bounded by the calls, requests and attempts at once.
+#[derive(Debug)]
 pub(crate) struct Journal {
     next_token: u64,
-    waiting: BTreeMap<Token, (Waiting, Vec<Fact>)>,
-    unsaved: VecDeque<(Waiting, Vec<Fact>)>,
-    unsaved_max: usize,
+    waiting: BTreeMap<Token, Waiting>,
     works: bool,
-    dropped: u64,
 }
 
 impl Journal {
-    /// Keeps at most `unsaved_max` groups of facts while the disk is at fault; then the oldest group
-    /// that nobody waits for goes, and is counted.
-    pub(crate) fn new(unsaved_max: usize) -> Self {
-        Self {
-            next_token: 0,
-            waiting: BTreeMap::new(),
-            unsaved: VecDeque::new(),
-            unsaved_max,
-            works: true,
-            dropped: 0,
-        }
+    /// Nothing on its way, the disk at work.
+    pub(crate) fn new() -> Self {
+        Self { next_token: 0, waiting: BTreeMap::new(), works: true }
     }
 
     /// Whether new work may begin: the disk takes facts.
@@ -47,53 +38,27 @@ impl Journal {
         self.works
     }
 
-    /// Facts lost at the bound.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
+    /// The disk stopped or began to take facts.
+    pub(crate) fn set_works(&mut self, works: bool) {
+        self.works = works;
+    }
+
+    /// Puts facts on disk that nobody waits for.
+    pub(crate) fn note(&mut self, facts: Vec<Fact>, out: &mut Vec<Action>) {
+        out.push(Action::Store { token: None, facts, patient: true });
     }
 
     /// Puts facts on disk; `waiting` is handed back with the receipt.
     pub(crate) fn store(&mut self, waiting: Waiting, facts: Vec<Fact>, out: &mut Vec<Action>) {
         self.next_token += 1;
         let token = Token(self.next_token);
-        self.waiting.insert(token, (waiting, facts.clone()));
-        out.push(Action::Store { token: Some(token), facts });
+        let patient = matches!(waiting, Waiting::Attempt { .. });
+        self.waiting.insert(token, waiting);
+        out.push(Action::Store { token: Some(token), facts, patient });
     }
 
-    /// The receipt came: who waited for it?
-    pub(crate) fn stored(&mut self, token: Token) -> Option<Waiting> {
-        self.waiting.remove(&token).map(|(waiting, _)| waiting)
-    }
-
-    /// The disk refused. Promises and requests are told so, which is an answer; facts of what has
-    /// already happened are kept to be written again.
-    pub(crate) fn not_stored(&mut self, token: Token) -> Option<Waiting> {
-        let (waiting, facts) = self.waiting.remove(&token)?;
-        match waiting {
-            Waiting::Promise { .. } | Waiting::Request(_) => Some(waiting),
-            Waiting::Attempt { .. } | Waiting::Nobody => {
-                self.keep(waiting, facts);
-                None
-            }
-        }
-    }
-
-    /// The disk stopped or began to work; in the latter case what was kept is written again.
-    pub(crate) fn set_works(&mut self, works: bool, out: &mut Vec<Action>) {
-        self.works = works;
-        if works {
-            for (waiting, facts) in std::mem::take(&mut self.unsaved) {
-                self.store(waiting, facts, out);
-            }
-        }
-    }
-
-    fn keep(&mut self, waiting: Waiting, facts: Vec<Fact>) {
-        if self.unsaved.len() >= self.unsaved_max {
-            let oldest = self.unsaved.iter().position(|(waiting, _)| *waiting == Waiting::Nobody);
-            self.unsaved.remove(oldest.unwrap_or(0));
-            self.dropped += 1;
-        }
-        self.unsaved.push_back((waiting, facts));
+    /// The receipt, or the refusal, came: who waited for it?
+    pub(crate) fn settled(&mut self, token: Token) -> Option<Waiting> {
+        self.waiting.remove(&token)
     }
 }

@@ -4,7 +4,6 @@
 
 use crate::call::{Call, Dial, Leg, Purpose, Signalling, Sound, Treatment, is_conversations};
 use crate::event::{Action, Fact, LegRole, Live};
-use crate::journal::Waiting;
 use crate::record::leg_record;
 use crate::switchboard::{Inner, Switchboard, Timer};
 use domain::cause::{Cause, EndedBy};
@@ -19,8 +18,8 @@ use std::sync::Arc;
 impl Switchboard {
     pub(crate) fn handle_leg(&mut self, event: LegEvent, now: Now, out: &mut Vec<Action>) {
         match event {
-            LegEvent::Incoming { leg, source, from_user, dialled, call_id, plan } => {
-                let offered = crate::inbound::Offered { from_user, dialled, call_id, plan };
+            LegEvent::Incoming { leg, source, from_user, dialled, call_id, .. } => {
+                let offered = crate::inbound::Offered { from_user, dialled, call_id };
                 self.incoming(leg, source, offered, now, out);
             }
             LegEvent::Dialled { leg, call_id } => {
@@ -178,7 +177,7 @@ impl Switchboard {
                 let text = confirmation.clone();
                 self.say(id, domain::prompt::Language::English, &text, out);
             }
-            Purpose::Callback { .. } => self.callback_answered(id, out),
+            Purpose::Callback { .. } => self.callback_answered(id, now, out),
         }
     }
 
@@ -223,8 +222,8 @@ impl Switchboard {
         self.timers.update(&Timer::Conversation(id), None);
         let treatment = std::mem::replace(&mut call.treatment, Treatment::Ending);
         self.leave_queue(id, treatment, cause, out);
-        if let Some(Call { purpose: Purpose::Callback { callback }, .. }) = self.calls.get(&id) {
-            self.callback_call_over(*callback, cause);
+        if let Some(Call { purpose: Purpose::Callback { ticket, .. }, .. }) = self.calls.get(&id) {
+            self.callback_call_over(*ticket);
         }
     }
 
@@ -244,7 +243,7 @@ impl Switchboard {
         let last = call.legs_open == 0;
         match (&call.purpose, call.first == id) {
             (Purpose::Attempt(_), true) => self.close_attempt(leg.call, record, now, out),
-            _ => self.journal.store(Waiting::Nobody, vec![record], out),
+            _ => self.journal.note(vec![record], out),
         }
         if last {
             self.forget_call(leg.call, now, out);
@@ -326,7 +325,7 @@ impl Switchboard {
 
 fn send_invite(leg: LegId, dial: Dial, local_media: SocketAddr, out: &mut Vec<Action>) {
     if let Some(attempt) = dial.attempt {
-        out.push(Action::MarkSent { attempt });
+        out.push(Action::MarkSent { attempt, leg });
     }
     out.push(Action::Leg(LegCommand::Dial {
         leg,

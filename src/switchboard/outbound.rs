@@ -25,14 +25,14 @@ impl Switchboard {
     ) {
         let Some(campaign) = self.campaigns.get_mut(&id) else { return };
         let mut actions = Vec::new();
-        campaign.machine.handle(event, now, &mut actions);
+        campaign.machine.handle(event, now, &mut self.ids, &mut actions);
         self.campaign_actions(id, actions, now, out);
     }
 
     pub(crate) fn campaign_deadline(&mut self, id: CampaignId, now: Now, out: &mut Vec<Action>) {
         let Some(campaign) = self.campaigns.get_mut(&id) else { return };
         let mut actions = Vec::new();
-        campaign.machine.handle_deadline(now, &mut actions);
+        campaign.machine.handle_deadline(now, &mut self.ids, &mut actions);
         self.campaign_actions(id, actions, now, out);
     }
 
@@ -169,7 +169,6 @@ impl Switchboard {
             role: LegRole::Contact,
             signalling: Signalling::NotBegun(dial),
             sound: Sound::Opening,
-            plan: None,
             sip_call_id: "".into(),
             trunk: Some(rules.trunk.clone()),
             holds_channel: true,
@@ -198,13 +197,14 @@ impl Switchboard {
     ) {
         let Some(call) = self.calls.get(&id) else { return };
         let Purpose::Attempt(attempt) = &call.purpose else { return };
-        let conversation = call.conversation.as_ref();
+        let progress = call.conversation.as_ref().map(|talk| talk.progress().clone());
+        let progress = progress.unwrap_or_default();
         let outcome = Outcome {
             cause: call.ended.unwrap_or(Cause::cancelled()),
             answered: call.answered_wall_ms.is_some(),
-            message_heard: conversation.is_some_and(|talk| talk.message_heard()),
-            key: conversation.and_then(|talk| talk.first_key()),
-            asked_for_agent: call.queue.is_some(),
+            message_heard: progress.message_heard,
+            key: progress.first_key,
+            asked_for_agent: progress.asked_for_queue.is_some(),
             joined_agent: attempt.joined_agent,
         };
         let disposition = Disposition::of(&outcome);
@@ -242,12 +242,12 @@ impl Switchboard {
 
     fn campaign_changed(&mut self, id: CampaignId, state: CampaignState, out: &mut Vec<Action>) {
         let Some(campaign) = self.campaigns.get_mut(&id) else { return };
-        let waiting = match campaign.request.take() {
-            Some(request) => Waiting::Request(request),
-            None => Waiting::Nobody,
-        };
         let tenant = campaign.definition.tenant.clone();
-        self.journal.store(waiting, vec![Fact::CampaignState { campaign: id, state }], out);
+        let facts = vec![Fact::CampaignState { campaign: id, state }];
+        match campaign.request.take() {
+            Some(request) => self.journal.store(Waiting::Request(request), facts, out),
+            None => self.journal.note(facts, out),
+        }
         out.push(Action::Publish(Live::CampaignChanged { campaign: id, tenant, state }));
         if state == CampaignState::Finished {
             self.campaigns.remove(&id);

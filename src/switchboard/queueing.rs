@@ -2,14 +2,15 @@
 
 use crate::call::{Call, Dial, Leg, Purpose, Ring, Signalling, Sound, Treatment};
 use crate::event::{Action, Fact, LegRole, Live};
-use crate::journal::Waiting;
 use crate::switchboard::{Inner, Switchboard, Timer};
 use domain::cause::{Cause, EndedBy};
 use domain::id::{AgentId, CallId, LegId, QueueId, TicketId};
 use domain::now::Now;
+use domain::phone_number::PhoneNumber;
 use domain::prompt::Language;
 use ivr::event::{Event as IvrEvent, QueueRefusal};
 use media::event::MediaCommand;
+use queue::callback::Event as CallbackEvent;
 use queue::event::{Action as QueueAction, AgentState, Event as QueueEvent, Holder, Refusal, Ticket};
 use sip::event::Target;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ impl Switchboard {
                 QueueAction::Announce { ticket, position, estimate } => {
                     self.announce(ticket, position, estimate, out);
                 }
-                QueueAction::WaitedTooLong { ticket } => self.waited_too_long(ticket),
+                QueueAction::WaitedTooLong { ticket } => self.waited_too_long(ticket, out),
                 QueueAction::AgentChanged { agent, state } => {
                     self.agent_changed(agent, state, out);
                 }
@@ -102,6 +103,10 @@ impl Switchboard {
     }
 
     fn refused(&mut self, ticket: TicketId, reason: Refusal, out: &mut Vec<Action>) {
+        if self.callback_tickets.remove(&ticket).is_some() {
+            self.inner.push_back(Inner::Callback(CallbackEvent::Refused(ticket)));
+            return;
+        }
         let Some(id) = self.tickets.remove(&ticket) else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.treatment = Treatment::Asking;
@@ -124,10 +129,14 @@ impl Switchboard {
         self.inner.push_back(Inner::Talk(id, IvrEvent::QueueRefused(reason)));
     }
 
-    fn waited_too_long(&mut self, ticket: TicketId) {
+    fn waited_too_long(&mut self, ticket: TicketId, out: &mut Vec<Action>) {
         let Some(id) = self.tickets.remove(&ticket) else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.treatment = Treatment::Asking;
+        if call.conversation.is_none() {
+            // A promise's caller: this try has failed, another will follow.
+            return self.end_call(id, out);
+        }
         self.inner
             .push_back(Inner::Talk(id, IvrEvent::QueueRefused(QueueRefusal::TooLong)));
     }
@@ -166,7 +175,7 @@ impl Switchboard {
                 });
                 self.ring_agent(id, ring, now, out);
             }
-            (None, Some(callback)) => self.callback_reserved(*callback, ring, now, out),
+            (None, Some(_)) => self.callback_reserved(ring),
             // Its holder left within this very turn; the dispatcher hears of it next.
             (None, None) => (),
         }
@@ -201,7 +210,6 @@ impl Switchboard {
             role: LegRole::Agent,
             signalling: Signalling::NotBegun(dial),
             sound: Sound::Opening,
-            plan: None,
             sip_call_id: "".into(),
             trunk: None,
             holds_channel: false,
@@ -238,12 +246,23 @@ impl Switchboard {
         out.push(Action::Publish(Live::Bridged { call: id, agent }));
         self.inner.push_back(Inner::Queue(QueueEvent::AgentAnswered { ticket }));
         match &mut call.purpose {
-            Purpose::Callback { callback } => {
-                let callback = *callback;
-                self.callback_kept(callback);
+            Purpose::Callback { .. } => {
+                self.callback_tickets.remove(&ticket);
+                self.inner.push_back(Inner::Callback(CallbackEvent::Joined(ticket)));
             }
             Purpose::Attempt(attempt) => attempt.joined_agent = true,
-            Purpose::Inbound { .. } | Purpose::FeatureCode { .. } => (),
+            Purpose::Inbound { .. } => self.served(id),
+            Purpose::FeatureCode { .. } => (),
+        }
+    }
+
+    /// A caller is being served: a promise he still holds of the same queue is done with.
+    fn served(&mut self, id: CallId) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let number =
+            self.legs.get(&call.first).and_then(|leg| PhoneNumber::parse(&leg.from).ok());
+        if let (Some(queue), Some(number)) = (call.queue.clone(), number) {
+            self.cancel_promise_of(&queue, &number);
         }
     }
 
@@ -328,7 +347,7 @@ impl Switchboard {
             | AgentState::WrapUp => false,
         };
         if keep {
-            self.journal.store(Waiting::Nobody, vec![Fact::Agent { agent, state }], out);
+            self.journal.note(vec![Fact::Agent { agent, state }], out);
         }
     }
 }

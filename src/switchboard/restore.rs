@@ -2,14 +2,13 @@
 
 use crate::event::{Action, Restored};
 use crate::switchboard::{Inner, Switchboard, Timer};
-use campaign::event::{CampaignState, Event as CampaignEvent};
 use domain::now::Now;
 use queue::event::{AgentSays, AgentState, Event as QueueEvent};
 
 impl Switchboard {
-    pub(crate) fn take_up(&mut self, restored: Restored, now: Now, _out: &mut Vec<Action>) {
+    pub(crate) fn take_up(&mut self, restored: Restored, now: Now, out: &mut Vec<Action>) {
         for promise in restored.promises {
-            self.adopt_promise(promise);
+            self.restore_promise(promise, now, out);
         }
         for (agent, state) in restored.agents {
             let says: &[AgentSays] = match state {
@@ -28,11 +27,7 @@ impl Switchboard {
             self.agent_says(&agent, says);
         }
         for definition in restored.campaigns {
-            let (id, state) = (definition.rules.id, definition.state);
             self.adopt_campaign(definition, now);
-            if state == CampaignState::Running {
-                self.inner.push_back(Inner::Campaign(id, CampaignEvent::ContactsAdded));
-            }
         }
         self.timers.update(&Timer::Callbacks, self.callbacks.deadline());
     }

@@ -102,6 +102,4 @@ pub struct Limits {
     pub calls_max: usize,
     /// The longest a call may last; then it is ended.
     pub call_length_max: Duration,
-    /// Facts kept in memory while the disk is at fault; beyond it the oldest leg records go.
-    pub unsaved_facts_max: usize,
 }

@@ -8,7 +8,7 @@
 //!                          └───────────────── Inner ◄───────────────┘
 //! ```
 
-use crate::call::{Call, Leg};
+use crate::call::{Call, Leg, Ring};
 use crate::event::{Action, Command, Event, Live, Reply, Restored};
 use crate::journal::{Journal, Waiting};
 use crate::rules::Rules;
@@ -40,6 +40,8 @@ pub struct Switchboard {
     pub(crate) tickets: BTreeMap<TicketId, CallId>,
     /// Tickets of promises.
     pub(crate) callback_tickets: BTreeMap<TicketId, CallbackId>,
+    /// Agents held for promises whose dialling has not begun.
+    pub(crate) reserved: BTreeMap<TicketId, Ring>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) callbacks: Callbacks,
     pub(crate) campaigns: BTreeMap<CampaignId, RunningCampaign>,
@@ -98,9 +100,9 @@ impl Switchboard {
             })
             .collect();
         Self {
-            dispatcher: Dispatcher::new(rules.queues.clone(), rules.agents.clone()),
-            callbacks: Callbacks::new(rules.callbacks),
-            journal: Journal::new(rules.limits.unsaved_facts_max),
+            dispatcher: Dispatcher::new(rules.queues.clone()),
+            callbacks: Callbacks::new(rules.callbacks.clone()),
+            journal: Journal::new(),
             trunks,
             rules,
             ids,
@@ -108,6 +110,7 @@ impl Switchboard {
             legs: BTreeMap::new(),
             tickets: BTreeMap::new(),
             callback_tickets: BTreeMap::new(),
+            reserved: BTreeMap::new(),
             campaigns: BTreeMap::new(),
             permits: BTreeMap::new(),
             timers: TimerQueue::default(),
@@ -142,12 +145,12 @@ impl Switchboard {
             }
             Event::Fetched { call, order, result } => self.fetched(call, order, result),
             Event::Stored(token) => {
-                if let Some(waiting) = self.journal.stored(token) {
+                if let Some(waiting) = self.journal.settled(token) {
                     self.stored(waiting, out);
                 }
             }
             Event::NotStored { token, reason } => {
-                if let Some(waiting) = self.journal.not_stored(token) {
+                if let Some(waiting) = self.journal.settled(token) {
                     self.not_stored(waiting, reason, out);
                 }
             }
@@ -156,9 +159,9 @@ impl Switchboard {
             }
             Event::Permitted { attempt, call_id } => self.permitted(attempt, call_id),
             Event::PermitRefused { attempt, .. } => self.permit_refused(attempt),
-            Event::StoreHealth { works } => self.store_health(works, out),
+            Event::StoreHealth { works } => self.store_health(works),
             Event::Command { request, command } => self.command(request, command, now, out),
-            Event::Drain => self.draining = true,
+            Event::Drain => self.drain(),
         }
         self.turn(now, out);
     }
@@ -185,11 +188,6 @@ impl Switchboard {
     /// How many calls there are.
     pub fn calls(&self) -> usize {
         self.calls.len()
-    }
-
-    /// Facts lost while the disk was at fault (see `Limits::unsaved_facts_max`).
-    pub fn facts_dropped(&self) -> u64 {
-        self.journal.dropped()
     }
 
     /// The queues and agents, to be looked at.
@@ -227,6 +225,14 @@ impl Switchboard {
         }
     }
 
+    fn drain(&mut self) {
+        self.draining = true;
+        for campaign in self.campaigns.keys() {
+            self.inner
+                .push_back(Inner::Campaign(*campaign, campaign::event::Event::Drain));
+        }
+    }
+
     fn command(&mut self, request: RequestId, command: Command, now: Now, out: &mut Vec<Action>) {
         match self.obey(request, command, now, out) {
             Some(reply) => out.push(Action::Reply { request, reply }),
@@ -237,7 +243,7 @@ impl Switchboard {
 
     fn stored(&mut self, waiting: Waiting, out: &mut Vec<Action>) {
         match waiting {
-            Waiting::Promise { call, promise } => self.promise_stored(call, *promise),
+            Waiting::Promise { call, promise } => self.promise_stored(call, *promise, out),
             Waiting::Request(request) => out.push(Action::Reply { request, reply: Reply::Done }),
             Waiting::Attempt { campaign, attempt } => {
                 self.inner.push_back(Inner::Campaign(
@@ -245,25 +251,24 @@ impl Switchboard {
                     campaign::event::Event::Closed { attempt },
                 ));
             }
-            Waiting::Nobody => (),
         }
     }
 
     fn not_stored(&mut self, waiting: Waiting, reason: Arc<str>, out: &mut Vec<Action>) {
         match waiting {
-            Waiting::Promise { call, .. } => self
-                .inner
-                .push_back(Inner::Talk(call, ivr::event::Event::PromiseRefused { reason })),
+            Waiting::Promise { call, promise } => {
+                self.promise_not_stored(call, promise.id, reason);
+            }
             Waiting::Request(request) => {
                 out.push(Action::Reply { request, reply: Reply::StoreFailed { reason } });
             }
-            // The journal keeps these facts itself.
-            Waiting::Attempt { .. } | Waiting::Nobody => (),
+            // Stored patiently: only a closed store refuses it, and a restart settles it as in doubt.
+            Waiting::Attempt { .. } => (),
         }
     }
 
-    fn store_health(&mut self, works: bool, out: &mut Vec<Action>) {
-        self.journal.set_works(works, out);
+    fn store_health(&mut self, works: bool) {
+        self.journal.set_works(works);
         for campaign in self.campaigns.keys() {
             let event = match works {
                 true => campaign::event::Event::StoreRecovered,

@@ -10,6 +10,7 @@ use domain::prompt::{Hearing, Language, Prompt, Transcript, Understanding};
 use ivr::conversation::{CallerFacts, Conversation};
 use ivr::event::{Action as Ivr, Event as IvrEvent};
 use media::event::{ListenRule, MediaCommand};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Values taken from an HTTP answer, or why there are none.
@@ -35,10 +36,11 @@ impl Switchboard {
             .get(&call.first)
             .map(|leg| (leg.from.clone(), leg.to.clone()))
             .unwrap_or_default();
-        let caller = CallerFacts { number: PhoneNumber::parse(&from).ok(), dialled };
-        let variables = self.rules.variables.get(&call.tenant).cloned().unwrap_or_default();
-        call.conversation =
-            Some(Conversation::new(flow, call.tenant.clone(), caller, variables));
+        let number = PhoneNumber::parse(&from).ok();
+        let caller = CallerFacts { tenant: call.tenant.clone(), number, dialled };
+        let none = BTreeMap::new();
+        let variables = self.rules.variables.get(&call.tenant).unwrap_or(&none);
+        call.conversation = Some(Conversation::new(flow, caller, variables));
         call.treatment = Treatment::Asking;
         self.inner.push_back(Inner::Talk(id, IvrEvent::Started));
     }

@@ -61,6 +61,7 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         agents,
         feature_codes: feature_codes(root),
         variables: variables(root),
+        file: "".into(),
         folder: folder.map(Path::to_path_buf),
     }
 }
@@ -156,7 +157,6 @@ fn limits(root: &Layered<'_>) -> Limits {
     let config = Limits {
         calls_max: limits.count("calls_max", 1..=1_000_000) as usize,
         call_length_max: SECONDS(limits.count("call_minutes_max", 1..=10_080) * 60),
-        unsaved_facts_max: limits.count("unsaved_facts_max", 1..=10_000_000) as usize,
     };
     limits.finish();
     config

@@ -1,0 +1,52 @@
+//! `trunkline check`: every fault of every file at once.
+
+use super::{Where, print_faults};
+use crate::config::Config;
+use crate::documents::Documents;
+use std::process::ExitCode;
+
+pub(super) fn run(place: &Where, json: bool) -> ExitCode {
+    let outcome = Config::read(&place.config)
+        .and_then(|config| Documents::read(&config).map(|documents| (config, documents)));
+    match outcome {
+        Ok((config, documents)) => {
+            if json {
+                println!("{}", serde_json::json!({ "faults": 0 }));
+            } else {
+                println!(
+                    "{}: no fault. {} number(s), {} flow(s), {} set(s) of intents, {} queue(s), \
+                     {} agent(s), {} trunk(s)",
+                    place.config.display(),
+                    config.numbers.len(),
+                    documents.flows.len(),
+                    documents.classifiers.len(),
+                    config.queues.len(),
+                    config.agents.len(),
+                    config.trunks.len(),
+                );
+            }
+            ExitCode::SUCCESS
+        }
+        Err(faults) if json => {
+            for fault in &faults {
+                println!(
+                    "{}",
+                    serde_json::json!({
+                        "file": &*fault.file,
+                        "line": fault.line,
+                        "column": fault.column,
+                        "key": fault.key,
+                        "problem": fault.problem,
+                        "remedy": fault.remedy,
+                    })
+                );
+            }
+            println!("{}", serde_json::json!({ "faults": faults.len() }));
+            ExitCode::FAILURE
+        }
+        Err(faults) => {
+            print_faults(&faults);
+            ExitCode::FAILURE
+        }
+    }
+}

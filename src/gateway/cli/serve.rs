@@ -1,0 +1,72 @@
+//! `trunkline serve`: runs until SIGTERM or SIGINT, then drains.
+
+use super::{Where, failed, print_faults, runtime};
+use crate::documents::Documents;
+use crate::run::{Running, Setup};
+use crate::secrets::Secrets;
+use crate::telemetry;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) fn run(place: &Where) -> ExitCode {
+    telemetry::start_logs();
+    let config = match place.read() {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let documents = match Documents::read(&config) {
+        Ok(documents) => documents,
+        Err(faults) => {
+            print_faults(&faults);
+            return ExitCode::FAILURE;
+        }
+    };
+    let secrets = match Secrets::read(&config.data) {
+        Ok(secrets) => secrets,
+        Err(error) => return failed("the secrets cannot be read", &error),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed("no runtime", &error),
+    };
+    let drain = config.drain;
+    let outcome = runtime.block_on(async {
+        let running = Running::start(Setup { config, documents, secrets }).await?;
+        println!(
+            "trunkline: SIP {} (UDP, TCP), API http://{}/v1, metrics http://{}/metrics",
+            running.sip, running.api, running.operations
+        );
+        serve(running, drain).await;
+        Ok::<(), crate::run::StartError>(())
+    });
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("cannot start", &error),
+    }
+}
+
+/// Until a signal; then no new calls, the present ones may end; a second signal ends them.
+async fn serve(mut running: Running, drain: Duration) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return running.finished().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+        () = running.finished() => return,
+    }
+    tracing::info!(drain_s = drain.as_secs(), "draining: no new calls, present ones may end");
+    running.drain();
+    tokio::select! {
+        () = running.finished() => return,
+        () = tokio::time::sleep(drain) => tracing::warn!("calls in progress are ended"),
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+    }
+    running.stop();
+    running.finished().await;
+}

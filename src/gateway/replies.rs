@@ -1,0 +1,79 @@
+//! API requests waiting for the exchange's reply.
+
+use crate::signalling::{Inbox, Told};
+use api::exchange::{Answer, Busy};
+use domain::id::RequestId;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use switchboard::event::{Command, Event, Reply};
+use tokio::sync::oneshot;
+
+/// Requests that may wait at once; a further one is refused as busy.
+const WAITING_MAX: usize = 1_024;
+
+/// Who waits for which reply.
+#[derive(Clone, Default)]
+pub struct Replies {
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    slots: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    stopping: bool,
+}
+
+impl Replies {
+    /// Answers a request; one whose asker has gone is forgotten.
+    pub fn answer(&self, request: RequestId, reply: Reply) {
+        if let Some(slot) = self.waiting.lock().slots.remove(&request) {
+            let _ = slot.send(reply);
+        }
+    }
+
+    /// Takes no more requests; those that wait learn that the program is stopping.
+    pub fn stop(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.stopping = true;
+        waiting.slots.clear();
+    }
+
+    fn wait(&self) -> Result<(RequestId, oneshot::Receiver<Reply>), Busy> {
+        let mut waiting = self.waiting.lock();
+        // Askers that gave up leave their slots behind.
+        if waiting.slots.len() >= WAITING_MAX {
+            waiting.slots.retain(|_, slot| !slot.is_closed());
+        }
+        if waiting.stopping {
+            return Err(Busy::Stopping);
+        }
+        if waiting.slots.len() >= WAITING_MAX {
+            return Err(Busy::Full);
+        }
+        waiting.next += 1;
+        let request = RequestId(waiting.next);
+        let (sender, receiver) = oneshot::channel();
+        waiting.slots.insert(request, sender);
+        Ok((request, receiver))
+    }
+}
+
+/// The API's way into the signalling loop.
+pub struct ExchangeDoor {
+    /// Who waits.
+    pub replies: Replies,
+    /// The loop's inbox.
+    pub inbox: Inbox,
+}
+
+impl api::exchange::Exchange for ExchangeDoor {
+    fn command(&self, command: Command) -> Answer<'_> {
+        Box::pin(async move {
+            let (request, receiver) = self.replies.wait()?;
+            self.inbox.tell(Told::Event(Event::Command { request, command }));
+            receiver.await.map_err(|_| Busy::Stopping)
+        })
+    }
+}
