@@ -113,6 +113,7 @@ fn an_endless_utterance_is_ended_by_force_and_noticed_again() {
     assert_eq!(found[1].0 - found[0].0, 400, "8 s");
 }
 
+#[allow(clippy::disallowed_methods)] // Test material is named by the environment.
 fn wav_files(set: &str) -> Option<Vec<(String, Vec<i16>)>> {
     let Ok(root) = std::env::var("TRUNKLINE_CORPORA") else {
         println!("TRUNKLINE_CORPORA is unset: {set} did not run");
@@ -136,7 +137,6 @@ fn wav_files(set: &str) -> Option<Vec<(String, Vec<i16>)>> {
 
 /// Spoken digits: each is one utterance, noticed within 200 ms of the file's beginning in 19 of 20.
 #[test]
-#[allow(clippy::disallowed_methods)] // Test material is read from outside the repository.
 fn spoken_digits_are_one_utterance_each() {
     let Some(files) = wav_files("fsdd") else { return };
     let whole: Vec<usize> = files
@@ -154,7 +154,6 @@ fn spoken_digits_are_one_utterance_each() {
 
 /// Sentences are heard; tones of sixteen countries never are.
 #[test]
-#[allow(clippy::disallowed_methods)] // Test material is read from outside the repository.
 fn sentences_are_heard_and_the_networks_tones_are_not() {
     for (set, is_speech) in [("speech", true), ("tones", false)] {
         let Some(files) = wav_files(set) else { return };
@@ -168,7 +167,6 @@ fn sentences_are_heard_and_the_networks_tones_are_not() {
 /// Music is no speech, but to a detector of loudness it is. What must hold: each start has its
 /// end, none is longer than an utterance may be, and the line is quiet again afterwards.
 #[test]
-#[allow(clippy::disallowed_methods)] // Test material is read from outside the repository.
 fn music_starts_and_ends_in_turn() {
     let Some(files) = wav_files("moh") else { return };
     for (name, sound) in files {
