@@ -42,6 +42,8 @@ const HELD_MAX: Duration = Duration::from_secs(30);
 const CLAIM_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// The least time between two claims of which the first brought fewer than asked.
 const CLAIM_GAP: Duration = Duration::from_millis(100);
+/// How long nothing is begun after our own caps had no room.
+const HELD_BACK_FOR: Duration = Duration::from_millis(100);
 /// The wall clock may be set: whatever waits for it looks again after this long.
 const WALL_CLOCK_CHECK: Duration = Duration::from_secs(60);
 
@@ -59,6 +61,8 @@ pub struct Campaign {
     busy: BTreeSet<ContactId>,
     supply: Supply,
     claim: Option<Claim>,
+    /// Nothing is begun before.
+    held_back_until: Option<Instant>,
     wake: Option<Instant>,
 }
 
@@ -71,7 +75,7 @@ struct Leased {
 
 #[derive(Clone, Debug)]
 struct InFlight {
-    contact: LeasedContact,
+    leased: Leased,
     permitted: bool,
 }
 
@@ -109,6 +113,7 @@ impl Campaign {
             busy: BTreeSet::new(),
             supply: Supply::Unknown,
             claim: None,
+            held_back_until: None,
             wake: (state == CampaignState::Running).then_some(now.instant),
         }
     }
@@ -131,10 +136,11 @@ impl Campaign {
             (_, Event::Permitted { attempt }) => self.originate(attempt, out),
             (_, Event::Refused { attempt } | Event::Closed { attempt }) => {
                 if let Some(gone) = self.in_flight.remove(&attempt) {
-                    self.busy.remove(&gone.contact.contact);
+                    self.busy.remove(&gone.leased.contact.contact);
                     self.look_again();
                 }
             }
+            (_, Event::HeldBack { attempt }) => self.hold_back(attempt, now),
             (_, Event::StoreFailed) => {
                 self.store_works = false;
                 self.claim = None;
@@ -249,7 +255,18 @@ impl Campaign {
         let Some(in_flight) = self.in_flight.get_mut(&attempt) else { return };
         if !in_flight.permitted {
             in_flight.permitted = true;
-            out.push(Action::Originate { attempt, contact: in_flight.contact.clone() });
+            let contact = in_flight.leased.contact.clone();
+            out.push(Action::Originate { attempt, contact });
+        }
+    }
+
+    fn hold_back(&mut self, attempt: AttemptId, now: Now) {
+        if self.in_flight.get(&attempt).is_none_or(|it| it.permitted) {
+            return;
+        }
+        if let Some(InFlight { leased, .. }) = self.in_flight.remove(&attempt) {
+            self.leased.push_front(leased);
+            self.held_back_until = Some(now.instant + HELD_BACK_FOR);
         }
     }
 
@@ -275,7 +292,8 @@ impl Campaign {
             let held_until = oldest.since + HELD_MAX;
             self.wake_at(held_until);
             if self.free_channels() > 0 {
-                self.wake_at(self.pacer.next(now.instant));
+                let next = self.pacer.next(now.instant);
+                self.wake_at(self.held_back_until.map_or(next, |until| until.max(next)));
             }
         }
         self.claim_more(now, out);
@@ -283,11 +301,14 @@ impl Campaign {
     }
 
     fn begin_diallings(&mut self, now: Now, ids: &mut IdSource, out: &mut Vec<Action>) {
-        while !self.leased.is_empty() && self.free_channels() > 0 && self.pacer.take(now.instant) {
-            let Some(Leased { contact, .. }) = self.leased.pop_front() else { return };
-            let attempt = AttemptId(ids.next_number());
-            let in_flight = InFlight { contact: contact.clone(), permitted: false };
-            self.in_flight.insert(attempt, in_flight);
+        if self.held_back_until.is_some_and(|until| now.instant < until) {
+            return;
+        }
+        self.held_back_until = None;
+        while self.free_channels() > 0 && !self.leased.is_empty() && self.pacer.take(now.instant) {
+            let Some(leased) = self.leased.pop_front() else { return };
+            let (attempt, contact) = (AttemptId(ids.next_number()), leased.contact.clone());
+            self.in_flight.insert(attempt, InFlight { leased, permitted: false });
             out.push(Action::Permit { attempt, contact });
         }
     }

@@ -100,6 +100,12 @@ pub enum Event {
         /// Which.
         attempt: AttemptId,
     },
+    /// Our own caps have no room for it, and nothing went to the store: the contact stays leased
+    /// and is tried again, as another attempt, a moment later.
+    HeldBack {
+        /// Which.
+        attempt: AttemptId,
+    },
     /// The attempt's call is over and its outcome is on disk.
     Closed {
         /// Which.

@@ -129,25 +129,8 @@ impl Agent {
     pub fn handle(&mut self, event: Event, now: Now) {
         use AgentState::{Available, LoggedOut, Paused, Reserved, Ringing, Talking, WrapUp};
         match (&self.state, event) {
+            (_, Event::Says(says)) => self.listen(says, now),
             (_, Event::Phone { reachable }) => self.reachable = reachable,
-            (LoggedOut, Event::Says(AgentSays::LogIn)) => self.enter_paused("logged in".into()),
-            (LoggedOut | Paused { .. } | WrapUp, Event::Says(AgentSays::Ready)) => {
-                self.missed_in_a_row = 0;
-                self.enter_available(now.wall_ms);
-            }
-            (Available { .. } | WrapUp | Paused { .. }, Event::Says(AgentSays::LogOut)) => {
-                self.enter_logged_out();
-            }
-            (
-                Available { .. } | WrapUp | Paused { .. },
-                Event::Says(AgentSays::Pause { reason }),
-            ) => {
-                self.enter_paused(reason);
-            }
-            (WrapUp, Event::Says(AgentSays::ExtendWrapUp)) => self.wrap_up_ends = None,
-            (Reserved { .. } | Ringing { .. } | Talking { .. }, Event::Says(says)) => {
-                self.note_for_afterwards(says);
-            }
             (Available { .. }, Event::AssignedCaller(ticket)) => {
                 self.state = Ringing { ticket };
             }
@@ -170,44 +153,52 @@ impl Agent {
                 self.enter_afterwards(wrap_up, now.wall_ms, now);
             }
             (WrapUp, Event::WrapUpOver) => self.enter_available(now.wall_ms),
-            // Said twice, said while logged out, or late: nothing changes.
-            (
-                LoggedOut | Available { .. } | Paused { .. } | WrapUp,
-                Event::Says(_) | Event::Rings | Event::Answered | Event::Missed { .. },
+            // Late, repeated or out of place: dropped on purpose.
+            (LoggedOut | Paused { .. }, _)
+            | (
+                Available { .. },
+                Event::Rings
+                | Event::Answered
+                | Event::Missed { .. }
+                | Event::Released
+                | Event::TalkEnded { .. }
+                | Event::WrapUpOver,
             )
             | (
-                LoggedOut | Available { .. } | Paused { .. } | WrapUp | Talking { .. },
-                Event::Released,
+                Reserved { .. } | Ringing { .. } | Talking { .. } | WrapUp,
+                Event::AssignedCaller(_) | Event::AssignedCallback(_) | Event::Rings,
             )
-            | (
-                LoggedOut
-                | Paused { .. }
-                | WrapUp
-                | Reserved { .. }
-                | Ringing { .. }
-                | Talking { .. },
-                Event::AssignedCaller(_) | Event::AssignedCallback(_),
-            )
-            | (Ringing { .. } | Talking { .. }, Event::Rings)
-            | (Talking { .. }, Event::Answered | Event::Missed { .. })
-            | (
-                LoggedOut
-                | Available { .. }
-                | Paused { .. }
-                | WrapUp
-                | Reserved { .. }
-                | Ringing { .. },
-                Event::TalkEnded { .. },
-            )
-            | (
-                LoggedOut
-                | Available { .. }
-                | Paused { .. }
-                | Reserved { .. }
-                | Ringing { .. }
-                | Talking { .. },
-                Event::WrapUpOver,
-            ) => (),
+            | (Reserved { .. } | Ringing { .. } | WrapUp, Event::TalkEnded { .. })
+            | (Reserved { .. } | Ringing { .. } | Talking { .. }, Event::WrapUpOver)
+            | (Talking { .. } | WrapUp, Event::Answered | Event::Missed { .. } | Event::Released) =>
+                {}
+        }
+    }
+
+    /// What he says himself; during a call it is noted for its end.
+    fn listen(&mut self, says: AgentSays, now: Now) {
+        use AgentState::{Available, LoggedOut, Paused, Reserved, Ringing, Talking, WrapUp};
+        match (&self.state, says) {
+            (LoggedOut, AgentSays::LogIn) => self.enter_paused("logged in".into()),
+            (LoggedOut | Paused { .. } | WrapUp, AgentSays::Ready) => {
+                self.missed_in_a_row = 0;
+                self.enter_available(now.wall_ms);
+            }
+            (Available { .. } | WrapUp | Paused { .. }, AgentSays::LogOut) => {
+                self.enter_logged_out();
+            }
+            (Available { .. } | WrapUp | Paused { .. }, AgentSays::Pause { reason }) => {
+                self.enter_paused(reason);
+            }
+            (WrapUp, AgentSays::ExtendWrapUp) => self.wrap_up_ends = None,
+            (Reserved { .. } | Ringing { .. } | Talking { .. }, says) => {
+                self.note_for_afterwards(says);
+            }
+            // Said twice, or where it means nothing.
+            (LoggedOut, AgentSays::LogOut | AgentSays::Pause { .. } | AgentSays::ExtendWrapUp)
+            | (Available { .. }, AgentSays::LogIn | AgentSays::Ready | AgentSays::ExtendWrapUp)
+            | (Paused { .. }, AgentSays::LogIn | AgentSays::ExtendWrapUp)
+            | (WrapUp, AgentSays::LogIn) => (),
         }
     }
 

@@ -189,6 +189,42 @@ fn channels_are_held_from_permit_to_closed() {
     assert_eq!(bench.campaign.in_flight(), 1);
 }
 
+/// The trunk is full: the contact keeps its lease and its turn, and the store is left in peace.
+#[test]
+fn what_the_trunk_has_no_room_for_is_tried_again_a_moment_later() {
+    let mut bench = Bench::running(rules());
+    bench.claimed(0..2, None);
+    bench.told();
+    let attempt = bench.attempts[0];
+    bench.handle(Event::HeldBack { attempt });
+    bench.handle(Event::HeldBack { attempt });
+    assert_eq!((bench.campaign.in_flight(), bench.campaign.leased()), (0, 2));
+    bench.wait_ms(99);
+    assert_eq!(bench.told(), [""; 0]);
+    bench.wait_ms(1);
+    // The slots of the last 50 ms are free: both at once.
+    assert_eq!(bench.told(), ["permit a1 for 0", "permit a2 for 1"]);
+    // Once permitted it is on disk: only the store's word ends it.
+    let attempt = bench.attempts[1];
+    bench.handle(Event::Permitted { attempt });
+    bench.handle(Event::HeldBack { attempt });
+    assert_eq!(bench.campaign.in_flight(), 2);
+    // For ever without room: given back before the lease runs out.
+    let attempt = bench.attempts[2];
+    bench.handle(Event::HeldBack { attempt });
+    for _ in 0..400 {
+        bench.wait_ms(100);
+        bench.told();
+        if let Some(attempt) = bench.attempts.last().copied() {
+            bench.handle(Event::HeldBack { attempt });
+        }
+        if bench.out.iter().any(|action| matches!(action, Action::Return { .. })) {
+            break;
+        }
+    }
+    assert_eq!(bench.told()[0], "return 1");
+}
+
 #[test]
 fn a_pause_gives_leases_back_and_lets_present_calls_go_on() {
     for (order, word, back) in [

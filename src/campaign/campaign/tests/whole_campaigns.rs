@@ -35,6 +35,8 @@ struct World {
     begun: Vec<Instant>,
     /// How late, at the worst, the loop takes its turn.
     late_ms_max: u64,
+    /// Whether the trunk is full now and then.
+    trunk_fills: bool,
 }
 
 impl World {
@@ -51,6 +53,7 @@ impl World {
             calls: BTreeMap::new(),
             begun: vec![],
             late_ms_max: 200,
+            trunk_fills: true,
         }
     }
 
@@ -67,6 +70,11 @@ impl World {
                 Action::Claim { count } => {
                     let event = self.lease(count);
                     self.answer(delay_ms, event);
+                }
+                // The trunk has no room.
+                Action::Permit { attempt, .. } if self.trunk_fills && self.dice.roll(15) == 0 => {
+                    self.begun.push(self.bench.now.instant);
+                    self.answer(0, Event::HeldBack { attempt });
                 }
                 Action::Permit { attempt, contact } => {
                     let event = self.permit(attempt, &contact);
@@ -263,6 +271,7 @@ fn every_campaign_ends_with_every_contact_final_and_never_too_fast() {
 fn four_minutes_at_six_thousand_a_minute() {
     let mut world = World::new(CampaignRules { channels_max: 5_000, ..rules() }, 30_000, 1);
     world.late_ms_max = 40;
+    world.trunk_fills = false;
     world.bench.handle(Event::Start);
     world.perform();
     let start = world.bench.now.instant;
