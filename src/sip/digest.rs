@@ -71,29 +71,20 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What the response is worked out from, all without quotes.
-#[derive(Clone, Copy, Debug)]
-struct Sum<'a> {
+/// The `response` parameter (RFC 7616 §3.4.1), from what is known without quotes: user, realm
+/// and password; method and URI; the nonce; `nc` in eight digits and `cnonce`, or `None` for a
+/// server that knows no qop (RFC 2069).
+pub fn response(
     algorithm: Algorithm,
-    user: &'a str,
-    realm: &'a str,
-    password: &'a str,
-    method: &'a str,
-    uri: &'a str,
-    nonce: &'a str,
-    /// `nc` in eight digits and `cnonce`; `None` for a server that knows no qop (RFC 2069).
-    qop: Option<(&'a str, &'a str)>,
-}
-
-impl Sum<'_> {
-    /// The `response` parameter (RFC 7616 §3.4.1).
-    fn response(&self) -> String {
-        let hash = |parts: &[&str]| self.algorithm.hash(parts);
-        let secret = hash(&[self.user, self.realm, self.password]);
-        let request = hash(&[self.method, self.uri]);
-        match self.qop {
-            Some((nc, cnonce)) => hash(&[&secret, self.nonce, nc, cnonce, "auth", &request]),
-            None => hash(&[&secret, self.nonce, &request]),
-        }
+    secret: [&str; 3],
+    request: [&str; 2],
+    nonce: &str,
+    qop: Option<(&str, &str)>,
+) -> String {
+    let secret = algorithm.hash(&secret);
+    let request = algorithm.hash(&request);
+    match qop {
+        Some((nc, cnonce)) => algorithm.hash(&[&secret, nonce, nc, cnonce, "auth", &request]),
+        None => algorithm.hash(&[&secret, nonce, &request]),
     }
 }

@@ -1,6 +1,6 @@
 //! The client's side: a user and a password, and the challenge they answer.
 
-use crate::digest::{Algorithm, Sum, hex};
+use crate::digest::{Algorithm, hex, response};
 use crate::message::fields::Authorisation;
 use crate::message::params::{quote, unquote};
 use rand::RngCore;
@@ -91,17 +91,13 @@ impl Answerer {
         let mut bytes = [0; 8];
         random.fill_bytes(&mut bytes);
         let cnonce = hex(&bytes);
-        let response = Sum {
-            algorithm: challenge.algorithm,
-            user: &self.user,
-            realm: &unquote(&challenge.realm),
-            password: &self.password,
-            method,
-            uri,
-            nonce: &unquote(&challenge.nonce),
-            qop: challenge.with_qop.then_some((&nc, &cnonce)),
-        }
-        .response();
+        let response = response(
+            challenge.algorithm,
+            [&self.user, &unquote(&challenge.realm), &self.password],
+            [method, uri],
+            &unquote(&challenge.nonce),
+            challenge.with_qop.then_some((&nc, &cnonce)),
+        );
         let Challenge { algorithm, realm, nonce, .. } = challenge;
         let mut value = format!(
             "Digest username={},realm={realm},nonce={nonce},uri=\"{uri}\",response=\"{response}\",\

@@ -5,7 +5,7 @@
 //! a list of [`NONCES_MAX`]. When that is full the oldest nonce is dropped, and with it all
 //! nonces as old count as stale: a dropped count can never be used again.
 
-use crate::digest::{Algorithm, Sum, hex};
+use crate::digest::{Algorithm, hex};
 use crate::message::fields::Authorisation;
 use crate::message::params::{quote, unquote};
 use crate::message::uri::Uri;
@@ -160,17 +160,10 @@ impl Challenger {
         let found = password_of(&user);
         let known = found.is_some();
         let password = found.unwrap_or_else(|| self.nobodys_password());
-        let sum = Sum {
-            algorithm,
-            user: &user,
-            realm: &self.realm,
-            password: &password,
-            method,
-            uri: &signed_uri,
-            nonce: &nonce,
-            qop: Some((&nc, &cnonce)),
-        };
-        let right = same(sum.response().as_bytes(), response.to_ascii_lowercase().as_bytes());
+        let secret = [&*user, &*self.realm, &*password];
+        let qop = Some((&*nc, &*cnonce));
+        let expected = super::response(algorithm, secret, [method, &signed_uri], &nonce, qop);
+        let right = same(expected.as_bytes(), response.to_ascii_lowercase().as_bytes());
         if !right || !known || !same_user(&signed_uri, uri) {
             return Verdict::Refused { stale: false };
         }

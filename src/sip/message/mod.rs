@@ -9,6 +9,7 @@
 //! A message that [`parse`] gave has one Via at least, one From, To, Call-ID and CSeq each, all
 //! well-formed, and a CSeq that names its method. Everything else is as the sender left it.
 
+pub mod escape;
 pub mod fields;
 pub mod framer;
 mod headers;
@@ -21,6 +22,9 @@ mod print;
 pub mod status;
 pub mod uri;
 pub mod via;
+
+#[cfg(test)]
+mod tests;
 
 pub use headers::Headers;
 

@@ -18,8 +18,9 @@ impl<'a> NameAddr<'a> {
     /// Reads one address; `None` when it breaks the grammar: unclosed quotes or brackets,
     /// anything but parameters behind the address, a URI that cannot be read.
     ///
-    /// Departs from RFC 3261 §25.1: a display name without quotes may have any character,
-    /// since many senders leave the quotes out (RFC 4475 §3.1.2.15 allows to infer them).
+    /// Departs from RFC 3261 §25.1: a display name without quotes may have other characters than
+    /// those of tokens, since many senders leave the quotes out (RFC 4475 §3.1.2.15 allows to
+    /// infer them), but no separators of lists and parameters, which others would split at.
     pub fn parse(text: &'a str) -> Option<Self> {
         let text = trim(text);
         let found = match find_outside(text, b'<', false) {
@@ -33,6 +34,9 @@ impl<'a> NameAddr<'a> {
         let display = trim(&text[..open]);
         // A quoted name ends where its quotes end: nothing else may stand before `<`.
         if display.starts_with('"') && (display.len() < 2 || !display.ends_with('"')) {
+            return None;
+        }
+        if !display.starts_with('"') && display.contains([',', ';', '"']) {
             return None;
         }
         let close = open + text[open..].find('>')?;

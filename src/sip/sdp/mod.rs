@@ -36,7 +36,7 @@ pub type Attribute<'a> = (&'a str, Option<&'a str>);
 pub struct Session<'a> {
     /// `o=` as it stands: user, id, version, address.
     pub origin: &'a str,
-    /// `s=` as it stands.
+    /// `s=` as it stands; `-` when it was missing or empty.
     pub name: &'a str,
     /// `c=` for all media that have none of their own.
     pub connection: Option<Connection<'a>>,

@@ -363,7 +363,7 @@ impl AudioText {
 /// Everything behind `o=`.
 fn describe(local: IpAddr, media: Vec<Media<'_>>) -> String {
     let connection = Some(Connection::Ip(local));
-    print::behind_origin(&Session { connection, media, ..Session::default() })
+    print::behind_origin(&Session { name: "-", connection, media, ..Session::default() })
 }
 
 /// What of an audio line is ours.

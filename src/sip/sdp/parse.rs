@@ -4,7 +4,7 @@ use crate::sdp::{ATTRIBUTES_MAX, Attribute, Connection, MEDIA_MAX, Media, SdpErr
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) fn session(body: &[u8]) -> Result<Session<'_>, SdpError> {
-    let mut session = Session::default();
+    let mut session = Session { name: "-", ..Session::default() };
     let mut attributes = 0;
     let mut number = 0;
     let mut seen_origin = false;
@@ -30,7 +30,8 @@ pub(super) fn session(body: &[u8]) -> Result<Session<'_>, SdpError> {
                 session.origin = text.ok().filter(|text| is_origin(text)).ok_or(malformed)?;
                 seen_origin = true;
             }
-            b's' => session.name = text.unwrap_or_default(),
+            // RFC 8866 §5.3: a session without name is called `-`.
+            b's' => session.name = text.ok().filter(|name| !name.is_empty()).unwrap_or("-"),
             b'c' => {
                 let found = Some(text.ok().and_then(connection).ok_or(malformed)?);
                 match session.media.last_mut() {

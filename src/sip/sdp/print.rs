@@ -11,9 +11,7 @@ pub(super) fn session(session: &Session<'_>) -> String {
 /// Everything from `s=` on: what tells whether a description is another than the one before.
 pub(super) fn behind_origin(session: &Session<'_>) -> String {
     let mut out = String::with_capacity(256);
-    // RFC 8866 §5.3: a session without name is called `-`.
-    let name = if session.name.is_empty() { "-" } else { session.name };
-    let _ = write!(out, "s={name}\r\n");
+    let _ = write!(out, "s={}\r\n", session.name);
     put_connection(&mut out, session.connection);
     out.push_str("t=0 0\r\n");
     put_attributes(&mut out, &session.attributes);

@@ -1,0 +1,141 @@
+//! Whatever comes in: nothing breaks, and what is read prints and reads again the same.
+
+use crate::message::framer::StreamFramer;
+use crate::message::name_addr::NameAddr;
+use crate::message::params::{Params, quote, split_list, unquote};
+use crate::message::uri::Uri;
+use crate::message::via::Via;
+use crate::message::{Message, parse};
+use crate::sdp::Session;
+use bytes::Bytes;
+use proptest::prelude::*;
+
+/// Texts in which the characters of the grammar come thick.
+fn grammar() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("SIP/2.0"),
+        Just("INVITE"),
+        Just("sip:"),
+        Just("a@h"),
+        Just("<"),
+        Just(">"),
+        Just("\""),
+        Just("\\"),
+        Just(";"),
+        Just(","),
+        Just("="),
+        Just(":"),
+        Just("?"),
+        Just("%4"),
+        Just("\r\n"),
+        Just("\n"),
+        Just("\r"),
+        Just(" "),
+        Just("\t"),
+        Just("Via: "),
+        Just("To: "),
+        Just("l: 1"),
+        Just("é"),
+        Just("["),
+        Just("::1]"),
+        Just("tag"),
+        Just("\0"),
+        Just("7"),
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// A header value without line ends, as a sender might write it.
+fn value() -> impl Strategy<Value = String> {
+    grammar().prop_map(|text| text.replace(['\r', '\n'], " ").trim_matches([' ', '\t']).to_owned())
+}
+
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let fields = prop::collection::vec(("X-[A-Za-z]{1,8}", value()), 0..8);
+    let body = prop::collection::vec(any::<u8>(), 0..60);
+    let display = any::<String>();
+    (fields, body, display, "[a-z0-9]{1,12}", any::<bool>(), 0_u32..1 << 31).prop_map(
+        |(fields, body, display, word, is_request, cseq)| {
+            let start = if is_request { "BYE sip:b@h SIP/2.0" } else { "SIP/2.0 200 Fine" };
+            let mut text = format!(
+                "{start}\r\nv: SIP/2.0/TCP h;branch=z9hG4bK{word}\r\nf: {} <sip:{word}@g>;tag={word}\r\n\
+                 t: sip:{word}@h\r\ni: {word}\r\nCSeq: {cseq} BYE\r\n",
+                quote(&display)
+            );
+            for (name, value) in fields {
+                text.push_str(&format!("{name}: {value}\r\n"));
+            }
+            let mut octets = format!("{text}l: {}\r\n\r\n", body.len()).into_bytes();
+            octets.extend(body);
+            octets
+        },
+    )
+}
+
+/// A message that is read prints so that it reads again the same.
+fn read_twice(octets: &[u8]) -> Option<Message> {
+    match parse(Bytes::copy_from_slice(octets)) {
+        Ok(message) => {
+            assert_eq!(parse(message.print()).as_ref(), Ok(&message));
+            Some(message)
+        }
+        Err(error) => {
+            let refusal = error.response("t").map(|refusal| refusal.print().len());
+            assert!(refusal.unwrap_or(0) <= octets.len() + 512);
+            None
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_swallowed(octets in prop::collection::vec(any::<u8>(), 0..400)) {
+        read_twice(&octets);
+        let _ = Session::parse(&octets);
+    }
+
+    #[test]
+    fn any_grammar_is_swallowed(text in grammar(), step in 1_usize..9) {
+        read_twice(text.as_bytes());
+        let _ = (Uri::parse(&text), NameAddr::parse(&text), Via::parse(&text));
+        let _ = (split_list(&text).count(), Params::new(&text).iter().count());
+        let mut framer = StreamFramer::new();
+        for chunk in text.as_bytes().chunks(step) {
+            framer.push(chunk);
+            while let Ok(Some(_)) = framer.take() {}
+        }
+    }
+
+    #[test]
+    fn sound_messages_are_read_whatever_their_fields_say(octets in message()) {
+        prop_assert!(read_twice(&octets).is_some());
+    }
+
+    /// One octet wrong anywhere: read or refused, never broken.
+    #[test]
+    fn damaged_messages_are_swallowed(
+        mut octets in message(),
+        at in any::<prop::sample::Index>(),
+        octet in any::<u8>(),
+    ) {
+        let at = at.index(octets.len());
+        octets[at] = octet;
+        read_twice(&octets);
+    }
+
+    #[test]
+    fn quoting_is_undone(text in any::<String>()) {
+        let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let quoted = quote(&text);
+        prop_assert_eq!(unquote(&quoted), plain);
+    }
+
+    #[test]
+    fn made_uris_give_their_user_back(user in any::<String>(), port: u16) {
+        prop_assume!(user.len() < 300);
+        let uri = Uri::of_address(&user, ([192, 0, 2, 1], port).into()).unwrap();
+        let found = uri.user().unwrap_or_default();
+        prop_assert_eq!(&*found, &user);
+        prop_assert!(uri.is_equivalent(&uri));
+    }
+}
