@@ -351,6 +351,11 @@ fn every_promise_ends_exactly_once() {
             let stuck = promise.state != CallbackState::Promised || unstored.contains(&promise.id);
             assert!(stuck, "seed {seed}: {} is still open", promise.id);
         }
+        // Nothing is left behind of those that ended.
+        let book = &bench.book;
+        let with_ticket = book.open.values().filter(|open| open.ticket.is_some()).count();
+        assert_eq!((book.by_ticket.len(), book.by_person.len()), (with_ticket, book.open.len()));
+        assert!(book.due.len() <= book.open.len());
         assert!(states.values().any(|state| *state == CallbackState::Kept));
     }
 }
