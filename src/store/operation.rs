@@ -3,6 +3,7 @@
 use crate::error::StoreError;
 use crate::gauge::Gauge;
 use rusqlite::Connection;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One unit of work in the ledger: all of it is done or nothing.
 ///
@@ -61,7 +62,11 @@ pub(crate) struct Asked<O: Operation> {
 
 impl<O: Operation> Job for Asked<O> {
     fn run(&mut self, turn: &Turn<'_>) -> Result<(), StoreError> {
-        let result = self.operation.apply(turn);
+        // A bug in one operation must not end the thread that all others need.
+        let result =
+            catch_unwind(AssertUnwindSafe(|| self.operation.apply(turn))).unwrap_or_else(|_| {
+                Err(StoreError::Statement { detail: "an operation panicked".to_owned() })
+            });
         let verdict = result.as_ref().map(|_| ()).map_err(Clone::clone);
         self.result = Some(result);
         verdict
@@ -72,7 +77,10 @@ impl<O: Operation> Job for Asked<O> {
             Some(fault) => Err(fault.clone()),
             None => self.result.unwrap_or(Err(StoreError::Stopped)),
         };
-        (self.sink)(result);
+        let sink = self.sink;
+        if catch_unwind(AssertUnwindSafe(|| sink(result))).is_err() {
+            tracing::error!("the taker of a receipt panicked");
+        }
     }
 
     fn rows(&self) -> usize {

@@ -98,10 +98,10 @@ impl SentLog {
     /// When the log cannot be written it is removed, which puts every open attempt in doubt: that
     /// is safe, so the INVITE may still leave. Only when it cannot be removed either is it an error.
     pub(crate) fn mark(&mut self, attempt: AttemptId) -> Result<(), StoreError> {
-        self.newest = self.newest.max(attempt.0);
         if self.file.is_none() || self.records >= self.records_max {
             self.next_segment()?;
         }
+        self.newest = self.newest.max(attempt.0);
         let mut record = [0; RECORD_LEN];
         record[..8].copy_from_slice(&attempt.0.to_le_bytes());
         record[8..].copy_from_slice(&(attempt.0 ^ CHECK).to_le_bytes());

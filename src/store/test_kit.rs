@@ -63,7 +63,7 @@ impl Kit {
             ledger: None,
             restored: Restored::default(),
         };
-        kit.open();
+        kit.reopen_with(|_| ());
         kit
     }
 
@@ -74,28 +74,27 @@ impl Kit {
         config
     }
 
-    fn open(&mut self) {
-        let (ledger, restored) = Ledger::open(self.config()).unwrap();
-        self.ledger = Some(ledger);
-        self.restored = restored;
-    }
-
     pub(crate) fn ledger(&self) -> &Ledger {
         self.ledger.as_ref().unwrap()
     }
 
     /// Drops the ledger with all that is open, and starts again on what is on disk.
     pub(crate) fn crash(&mut self) {
+        self.reopen_with(|_| ());
+    }
+
+    /// Starts again with other settings.
+    pub(crate) fn reopen_with(&mut self, change: impl FnOnce(&mut StoreConfig)) {
         self.ledger = None;
-        self.open();
+        let mut config = self.config();
+        change(&mut config);
+        let (ledger, restored) = Ledger::open(config).unwrap();
+        self.ledger = Some(ledger);
+        self.restored = restored;
     }
 
     pub(crate) fn pass(&self, by: Duration) {
         self.wall_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
-    }
-
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.wall_ms.load(Ordering::SeqCst)
     }
 
     pub(crate) fn store(&self, facts: Vec<Fact>) {

@@ -15,7 +15,6 @@ use crate::operation::{Job, Turn};
 use crate::sent_log::FolderLock;
 use rusqlite::Connection;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -185,11 +184,7 @@ impl Writer {
         };
         for job in batch {
             run("SAVEPOINT operation")?;
-            // A bug in one operation must not end the thread that all others need.
-            let done = catch_unwind(AssertUnwindSafe(|| job.run(&turn))).unwrap_or_else(|_| {
-                Err(StoreError::Statement { detail: "an operation panicked".to_owned() })
-            });
-            match done {
+            match job.run(&turn) {
                 Ok(()) => run("RELEASE operation")?,
                 Err(fault) if fault.is_disk() => return Err(fault),
                 Err(refusal) => {
@@ -301,6 +296,10 @@ impl Writer {
             for job in std::mem::take(&mut self.kept) {
                 job.finish(Some(&fault));
             }
+        }
+        // What came in beside the order to close is told so, never dropped in silence.
+        while let Ok(Message::Do(job)) = self.queue.try_recv() {
+            job.finish(Some(&StoreError::Stopped));
         }
         let closed =
             self.connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");

@@ -54,8 +54,7 @@ fn two_segments_are_kept_and_what_was_dropped_is_below_the_floor() {
     for attempt in [10, 11, 20, 21, 30] {
         log.mark(AttemptId(attempt)).unwrap();
     }
-    // 10 and 11 are gone: up to 21 nothing is proven unsent except by the two kept segments,
-    // and the floor is the largest number of the dropped one.
+    // 10 and 11 are gone; the floor is the largest number of the dropped segment.
     let evidence = sent(&folder);
     assert_eq!(evidence, Evidence::Sent { floor: 11, attempts: [20, 21, 30].into() });
     assert!(!evidence.proves_unsent(10) && evidence.proves_unsent(25));
@@ -74,7 +73,7 @@ fn a_log_that_cannot_be_written_is_removed_and_begun_again_above_a_floor() {
     assert_eq!(sent(&folder), Evidence::None);
     log.mark(AttemptId(42)).unwrap();
     let evidence = sent(&folder);
-    assert_eq!(evidence, Evidence::Sent { floor: 42, attempts: [42].into() });
+    assert_eq!(evidence, Evidence::Sent { floor: 41, attempts: [42].into() });
     assert!(!evidence.proves_unsent(41) && evidence.proves_unsent(43));
 }
 
