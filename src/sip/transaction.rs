@@ -13,8 +13,10 @@
 
 pub mod client;
 pub mod clients;
+pub mod derived;
 pub mod invite_client;
 pub mod invite_server;
+pub mod key;
 pub mod server;
 pub mod servers;
 

@@ -10,6 +10,7 @@
 //! Timers D, K and M.
 
 use crate::event::{Action, Flow};
+use crate::message::method::Method;
 use crate::transaction::client::{self, Client};
 use crate::transaction::invite_client::{self, InviteClient};
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use std::time::Instant;
 pub struct ClientId(u64);
 
 /// What the user of a transaction is told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Up {
     /// The response in hand is new to it.
     Response {
@@ -38,6 +39,8 @@ pub enum Up {
         id: ClientId,
         /// Whose.
         leg: Option<LegId>,
+        /// What was asked.
+        method: Method,
     },
 }
 
@@ -46,8 +49,8 @@ pub enum Up {
 pub struct Outgoing {
     /// The key its responses will have (RFC 3261 §17.1.3).
     pub key: Box<str>,
-    /// Whether it is an INVITE.
-    pub is_invite: bool,
+    /// What is asked.
+    pub method: Method,
     /// The whole message.
     pub message: Bytes,
     /// Where it goes.
@@ -70,6 +73,7 @@ pub struct Clients {
 #[derive(Debug)]
 struct Entry {
     key: Box<str>,
+    method: Method,
     machine: Machine,
     flow: Flow,
     leg: Option<LegId>,
@@ -99,10 +103,10 @@ const FORKS_MAX: usize = 8;
 impl Clients {
     /// Sends a request and follows it until nothing can come back.
     pub fn start(&mut self, request: Outgoing, now: Instant, out: &mut Vec<Action>) -> ClientId {
-        let Outgoing { key, is_invite, message, flow, leg } = request;
+        let Outgoing { key, method, message, flow, leg } = request;
         self.last += 1;
         let id = ClientId(self.last);
-        let machine = if is_invite {
+        let machine = if method == Method::Invite {
             let machine = InviteClient::start(flow.transport, now, &mut Vec::new());
             Machine::Invite(machine, Vec::new())
         } else {
@@ -111,7 +115,7 @@ impl Clients {
         out.push(Action::Transmit { flow, message: message.clone(), leg });
         self.by_key.insert(key.clone(), id);
         self.pending.insert((flow, id));
-        self.entries.insert(id, Entry { key, machine, flow, leg, message });
+        self.entries.insert(id, Entry { key, method, machine, flow, leg, message });
         self.settle(id);
         id
     }
@@ -176,6 +180,16 @@ impl Clients {
         }
     }
 
+    /// Whose transaction has this key.
+    pub fn leg_of(&self, key: &str) -> Option<LegId> {
+        self.entries.get(self.by_key.get(key)?)?.leg
+    }
+
+    /// Where the request of a transaction went.
+    pub fn flow_of(&self, id: ClientId) -> Option<Flow> {
+        self.entries.get(&id).map(|entry| entry.flow)
+    }
+
     /// Whether 2xx of further forks are still acknowledged.
     pub fn has_room_for_fork(&self, id: ClientId) -> bool {
         match self.entries.get(&id).map(|entry| &entry.machine) {
@@ -213,7 +227,7 @@ impl Clients {
                     machine.handle(client::Event::TransportFailed, now, &mut Vec::new());
                 }
             }
-            ups.push(Up::Failed { id, leg: entry.leg });
+            ups.push(Up::Failed { id, leg: entry.leg, method: entry.method.clone() });
             self.settle(id);
         }
     }
@@ -249,7 +263,7 @@ impl Clients {
             }
         };
         if ended {
-            ups.push(Up::Failed { id, leg: entry.leg });
+            ups.push(Up::Failed { id, leg: entry.leg, method: entry.method.clone() });
         }
         self.settle(id);
         true

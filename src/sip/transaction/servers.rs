@@ -43,10 +43,29 @@ pub enum Found {
     },
 }
 
+/// A request that begins a transaction.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// Its key (RFC 3261 §17.2.3).
+    pub key: Box<str>,
+    /// What it shares with copies of itself that come by other ways (RFC 3261 §8.2.2.2); `None`
+    /// inside a dialog, where the CSeq tells.
+    pub origin: Option<Box<str>>,
+    /// Whether it is an INVITE.
+    pub is_invite: bool,
+    /// Where responses go.
+    pub flow: Flow,
+    /// Where they go once the stream of `flow` has closed (RFC 3261 §18.2.2).
+    pub fallback: SocketAddr,
+    /// Whose it is.
+    pub leg: Option<LegId>,
+}
+
 /// All server transactions.
 #[derive(Debug, Default)]
 pub struct Servers {
     by_key: HashMap<Box<str>, ServerId>,
+    by_origin: HashMap<Box<str>, ServerId>,
     entries: HashMap<ServerId, Entry>,
     timers: TimerQueue<ServerId>,
     /// Those whose response goes back over a stream, so that its closing is noticed.
@@ -58,9 +77,9 @@ pub struct Servers {
 #[derive(Debug)]
 struct Entry {
     key: Box<str>,
+    origin: Option<Box<str>>,
     machine: Machine,
     flow: Flow,
-    /// Where to send when the stream is gone (RFC 3261 §18.2.2).
     fallback: SocketAddr,
     leg: Option<LegId>,
     last_response: Bytes,
@@ -111,16 +130,9 @@ impl Servers {
         Some(found)
     }
 
-    /// Begins a transaction. Responses go to `flow`; over a stream that has closed, to
-    /// `fallback`.
-    pub fn start(
-        &mut self,
-        key: Box<str>,
-        is_invite: bool,
-        flow: Flow,
-        fallback: SocketAddr,
-        leg: Option<LegId>,
-    ) -> ServerId {
+    /// Begins a transaction.
+    pub fn start(&mut self, request: Incoming) -> ServerId {
+        let Incoming { key, origin, is_invite, flow, fallback, leg } = request;
         self.last += 1;
         let id = ServerId(self.last);
         let machine = if is_invite {
@@ -129,12 +141,26 @@ impl Servers {
             Machine::Other(Server::start(flow.transport))
         };
         self.by_key.insert(key.clone(), id);
+        if let Some(origin) = &origin {
+            self.by_origin.insert(origin.clone(), id);
+        }
         if flow.transport.is_reliable() {
             self.on_streams.insert((flow, id));
         }
         let last_response = Bytes::new();
-        self.entries.insert(id, Entry { key, machine, flow, fallback, leg, last_response });
+        let entry = Entry { key, origin, machine, flow, fallback, leg, last_response };
+        self.entries.insert(id, entry);
         id
+    }
+
+    /// Whether the request came by another way already (RFC 3261 §8.2.2.2).
+    pub fn has_origin(&self, origin: &str) -> bool {
+        self.by_origin.contains_key(origin)
+    }
+
+    /// Whose transaction has this key.
+    pub fn leg_of(&self, key: &str) -> Option<LegId> {
+        self.entries.get(self.by_key.get(key)?)?.leg
     }
 
     /// Sends a response (100–699), or a 2xx to INVITE again. Ignored when a final response was
@@ -151,6 +177,7 @@ impl Servers {
         let sends = match &mut entry.machine {
             Machine::Invite(machine) => {
                 let mut actions = Vec::with_capacity(1);
+                self.retransmissions += u64::from(machine.needs_no_response());
                 machine.handle(invite_server::Event::Respond { status }, now, &mut actions);
                 !actions.is_empty()
             }
@@ -244,6 +271,9 @@ impl Servers {
         self.timers.update(&id, if is_terminated { None } else { deadline });
         if is_terminated && let Some(entry) = self.entries.remove(&id) {
             self.by_key.remove(&entry.key);
+            if let Some(origin) = &entry.origin {
+                self.by_origin.remove(origin);
+            }
             self.on_streams.remove(&(entry.flow, id));
         }
     }

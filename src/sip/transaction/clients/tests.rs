@@ -11,8 +11,9 @@ fn flow(port: u16) -> Flow {
 }
 
 fn outgoing(key: &str, is_invite: bool, flow: Flow) -> Outgoing {
+    let method = if is_invite { Method::Invite } else { Method::Bye };
     let message = Bytes::copy_from_slice(key.as_bytes());
-    Outgoing { key: key.into(), is_invite, message, flow, leg: LEG }
+    Outgoing { key: key.into(), method, message, flow, leg: LEG }
 }
 
 fn sent(message: &'static str) -> Action {
@@ -77,8 +78,8 @@ fn a_failed_transport_fails_what_waits_on_it_and_nothing_else() {
     clients.start(outgoing("four", false, flow(1)), start, &mut out);
     clients.respond("four", (200, "a"), no_ack, start, &mut out);
     clients.transport_failed(flow(1), start, &mut ups);
-    let failed = |id| Up::Failed { id, leg: LEG };
-    assert_eq!(ups, [failed(first), failed(third)]);
+    let failed = |id, method| Up::Failed { id, leg: LEG, method };
+    assert_eq!(ups, [failed(first, Method::Invite), failed(third, Method::Bye)]);
     assert_eq!(clients.len(), 2);
 }
 
@@ -91,7 +92,7 @@ fn silence_repeats_and_fails() {
         clients.handle_deadline(at, &mut out, &mut ups);
     }
     assert_eq!((out.len(), clients.retransmissions()), (11, 10));
-    assert_eq!(ups, [Up::Failed { id, leg: LEG }]);
+    assert_eq!(ups, [Up::Failed { id, leg: LEG, method: Method::Bye }]);
     let id = clients.start(outgoing("INVITE", true, flow(1)), start, &mut out);
     clients.respond("INVITE", (180, "a"), no_ack, start, &mut out);
     clients.abandon(id, start);

@@ -10,7 +10,9 @@ fn flow(transport: Transport, port: u16) -> Flow {
 fn started(transport: Transport, is_invite: bool) -> (Servers, ServerId) {
     let mut servers = Servers::default();
     let fallback = ([192, 0, 2, 1], 5060).into();
-    let id = servers.start("key".into(), is_invite, flow(transport, 4000), fallback, None);
+    let (flow, origin) = (flow(transport, 4000), Some("origin".into()));
+    let request = Incoming { key: "key".into(), origin, is_invite, flow, fallback, leg: None };
+    let id = servers.start(request);
     (servers, id)
 }
 
@@ -26,6 +28,7 @@ fn a_refused_invite_is_repeated_acknowledged_and_forgotten() {
     let repeated = Some(Found::Repeated { leg: None });
     assert_eq!(servers.find("key", false, start, &mut out), repeated);
     assert_eq!(servers.cancellable("key"), Some(None));
+    assert!(servers.has_origin("origin"));
     servers.respond(id, 100, &Bytes::from_static(b"100"), start, &mut out);
     servers.respond(id, 486, &Bytes::from_static(b"486"), start, &mut out);
     assert_eq!(servers.find("key", false, start, &mut out), repeated);
@@ -38,7 +41,7 @@ fn a_refused_invite_is_repeated_acknowledged_and_forgotten() {
     assert_eq!(servers.find("key", true, start, &mut out), acknowledged);
     assert_eq!(servers.deadline(), Some(start + T4));
     while servers.handle_deadline(start + T4, &mut out) {}
-    assert!(servers.is_empty() && servers.by_key.is_empty());
+    assert!(servers.is_empty() && servers.by_key.is_empty() && servers.by_origin.is_empty());
     assert_eq!(servers.find("key", true, start, &mut out), None);
 }
 

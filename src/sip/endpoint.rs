@@ -1,0 +1,261 @@
+//! The endpoint: bytes in, layer by layer up to legs; orders down to bytes (RFC 3261 §5).
+//!
+//! ```text
+//! receive ─► message ─┬─ request ──► servers ─► requests ─┬─► a leg ─► LegEvent
+//!                     │                                   └─► registrar, OPTIONS, refusals
+//!                     └─ response ─► clients ─► responses ──► a leg ─► LegEvent
+//! handle ──► LegCommand ─► dial, or a leg ─► Transmit
+//! ```
+//!
+//! Pure: told the time, the bytes and the randomness; everything it wants is an
+//! [`Action`]. Driven by the signalling loop and by the simulator.
+
+pub mod config;
+mod dial;
+mod invite;
+mod perform;
+mod requests;
+mod responses;
+mod source;
+
+use crate::digest::challenger::Challenger;
+use crate::event::{Action, Flow, LegCommand, LegEvent};
+use crate::leg::{self, Leg, Turn};
+use crate::message::{self, Message};
+use crate::registrar::Registrar;
+use crate::transaction::clients::{ClientId, Clients, Up};
+use crate::transaction::servers::Servers;
+use bytes::Bytes;
+use config::EndpointConfig;
+use domain::id::LegId;
+use domain::now::Now;
+use domain::timers::TimerQueue;
+use rand::RngCore;
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// All of SIP: transactions, legs and registrations.
+pub struct Endpoint {
+    config: EndpointConfig,
+    rng: Box<dyn RngCore + Send>,
+    /// Made at the first challenge, which tells what time it is.
+    challenger: Option<Challenger>,
+    /// Keys the tags of refusals, so that nobody can foretell them.
+    tag_secret: u64,
+    clients: Clients,
+    servers: Servers,
+    registrar: Registrar,
+    legs: HashMap<LegId, Entry>,
+    legs_by_tag: HashMap<Box<str>, LegId>,
+    leg_timers: TimerQueue<LegId>,
+    next_leg: u64,
+    counters: Counters,
+}
+
+/// A leg and how it is found.
+struct Entry {
+    leg: Leg,
+    local_tag: Box<str>,
+    /// The transaction of the leg's last INVITE, when it sends them.
+    invite: Option<ClientId>,
+}
+
+/// How much has passed since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Messages received, those that could not be read included.
+    pub received: u64,
+    /// Messages sent, repetitions included.
+    pub sent: u64,
+    /// Messages sent again because no answer or no ACK came, or because they were asked again.
+    pub retransmissions: u64,
+    /// Messages that could not be read.
+    pub parse_errors: u64,
+    /// Requests refused before they had any effect, challenges not counted.
+    pub refused: u64,
+}
+
+impl Endpoint {
+    /// An endpoint with nothing under way. `rng` must be cryptographically secure outside of
+    /// tests: tags, branches and nonces come from it (RFC 3261 §19.3).
+    pub fn new(config: EndpointConfig, mut rng: Box<dyn RngCore + Send>) -> Self {
+        Self {
+            tag_secret: rng.next_u64(),
+            registrar: Registrar::new(config.limits.contacts),
+            next_leg: config.first_leg.0 | 1,
+            config,
+            rng,
+            challenger: None,
+            clients: Clients::default(),
+            servers: Servers::default(),
+            legs: HashMap::new(),
+            legs_by_tag: HashMap::new(),
+            leg_timers: TimerQueue::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes one datagram, or one message that was framed on a stream.
+    pub fn receive(&mut self, flow: Flow, message: Bytes, now: Now, out: &mut Vec<Action>) {
+        self.counters.received += 1;
+        let before = out.len();
+        match message::parse(message) {
+            Ok(Message::Request(mut request)) => {
+                // RFC 3261 §18.2.1, RFC 3581 §4: where it really came from.
+                request.headers.stamp_via(flow.remote);
+                self.handle_request(&request, flow, now.instant, out);
+            }
+            Ok(Message::Response(response)) => {
+                self.handle_response(&response, now.instant, out);
+            }
+            Err(error) => self.refuse_unreadable(&error, flow, out),
+        }
+        self.count_sent(before, out);
+    }
+
+    /// Takes an order. One for a leg that is over, or was never there, is ignored.
+    pub fn handle(&mut self, command: LegCommand, now: Now, out: &mut Vec<Action>) {
+        let before = out.len();
+        let now = now.instant;
+        match command {
+            LegCommand::Dial { .. } => self.dial(command, now, out),
+            LegCommand::Ring { leg } => self.deliver(leg, leg::Event::Ring, now, out),
+            LegCommand::Answer { leg, local_media } => {
+                self.deliver(leg, leg::Event::Answer { local_media }, now, out);
+            }
+            LegCommand::Refuse { leg, status, retry_after_s } => {
+                self.deliver(leg, leg::Event::Refuse { status, retry_after_s }, now, out);
+            }
+            LegCommand::HangUp { leg } => self.deliver(leg, leg::Event::HangUp, now, out),
+        }
+        self.count_sent(before, out);
+    }
+
+    /// What was sent over `flow` did not arrive: the network said so, or the stream could not be
+    /// opened. What waits for an answer over it has failed (RFC 3261 §17.1.4).
+    pub fn transport_failed(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
+        let before = out.len();
+        let mut ups = Vec::new();
+        self.clients.transport_failed(flow, now.instant, &mut ups);
+        self.handle_ups(ups, now.instant, out);
+        self.count_sent(before, out);
+    }
+
+    /// A stream is closed: requests over it have failed, responses take the way in their Via
+    /// (RFC 3261 §18.2.2), telephones registered over it are gone.
+    pub fn connection_closed(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
+        self.servers.connection_closed(flow);
+        let mut events = Vec::new();
+        self.registrar.connection_closed(flow, &mut events);
+        out.extend(events.into_iter().map(Action::Up));
+        self.transport_failed(flow, now, out);
+    }
+
+    /// Lets time pass: everything that is due by `now`.
+    pub fn handle_deadline(&mut self, now: Now, out: &mut Vec<Action>) {
+        let before = out.len();
+        let now = now.instant;
+        let mut ups = Vec::new();
+        while self.clients.handle_deadline(now, out, &mut ups) {}
+        self.handle_ups(ups, now, out);
+        while self.servers.handle_deadline(now, out) {}
+        while let Some(id) = self.leg_timers.expire(now) {
+            self.deliver(id, leg::Event::Deadline, now, out);
+        }
+        let mut events = Vec::new();
+        self.registrar.handle_deadline(now, &mut events);
+        out.extend(events.into_iter().map(Action::Up));
+        self.count_sent(before, out);
+    }
+
+    /// When to call [`handle_deadline`](Self::handle_deadline) next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let all = [
+            self.clients.deadline(),
+            self.servers.deadline(),
+            self.leg_timers.next(),
+            self.registrar.deadline(),
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    /// How many legs there are, those closing included.
+    pub fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// How many transactions there are, absorbing ones included.
+    pub fn transactions(&self) -> usize {
+        self.clients.len() + self.servers.len()
+    }
+
+    /// How many agents have a telephone registered.
+    pub fn registered_agents(&self) -> usize {
+        self.registrar.len()
+    }
+
+    /// How much has passed since the start.
+    pub fn counters(&self) -> Counters {
+        let retransmissions = self.clients.retransmissions() + self.servers.retransmissions();
+        Counters { retransmissions, ..self.counters }
+    }
+
+    fn count_sent(&mut self, before: usize, out: &[Action]) {
+        let sent = |action: &&Action| matches!(action, Action::Transmit { .. });
+        let count = out[before..].iter().filter(sent).count();
+        self.counters.sent += u64::try_from(count).unwrap_or(0);
+    }
+
+    /// Whether another transaction or leg is beyond our limits.
+    fn is_full(&self) -> bool {
+        self.legs.len() >= self.config.limits.legs
+            || self.transactions() >= self.config.limits.transactions
+    }
+
+    /// Keeps a new leg.
+    fn insert_leg(&mut self, id: LegId, leg: Leg, local_tag: Box<str>) {
+        self.leg_timers.update(&id, leg.deadline());
+        self.legs_by_tag.insert(local_tag.clone(), id);
+        self.legs.insert(id, Entry { leg, local_tag, invite: None });
+    }
+
+    /// Gives a leg an event and performs what it wants.
+    fn deliver(&mut self, id: LegId, event: leg::Event<'_>, now: Instant, out: &mut Vec<Action>) {
+        let Some(entry) = self.legs.get_mut(&id) else { return };
+        let mut actions = Vec::new();
+        let mut turn = Turn { now, rng: &mut *self.rng, out: &mut actions };
+        entry.leg.handle(event, &mut turn);
+        if entry.leg.is_over() {
+            self.leg_timers.update(&id, None);
+        } else {
+            self.leg_timers.update(&id, entry.leg.deadline());
+        }
+        self.perform(id, actions, now, out);
+        if self.legs.get(&id).is_some_and(|entry| entry.leg.is_over())
+            && let Some(entry) = self.legs.remove(&id)
+        {
+            self.legs_by_tag.remove(&entry.local_tag);
+        }
+    }
+
+    fn handle_ups(&mut self, ups: Vec<Up>, now: Instant, out: &mut Vec<Action>) {
+        for up in ups {
+            if let Up::Failed { leg: Some(leg), method, .. } = up {
+                self.deliver(leg, leg::Event::Failed { method: &method }, now, out);
+            }
+        }
+    }
+
+    /// A fresh name that nobody can foretell: 16 hexadecimal digits (RFC 3261 §19.3 asks for 32
+    /// bits at least).
+    fn token(&mut self) -> String {
+        format!("{:016x}", self.rng.next_u64())
+    }
+
+    fn up(event: LegEvent, out: &mut Vec<Action>) {
+        out.push(Action::Up(event));
+    }
+}
+
+#[cfg(test)]
+mod tests;

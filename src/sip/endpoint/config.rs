@@ -1,0 +1,190 @@
+//! What the endpoint is told at its start: its addresses, who may call, and its limits.
+
+use crate::digest::Algorithm;
+use crate::event::{Flow, Transport};
+use domain::id::{AgentId, LegId, TrunkId};
+use domain::media_plan::Codec;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Everything the endpoint must know.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// Where we listen; the first of a transport and family is used for what we begin.
+    pub listeners: Vec<Listener>,
+    /// The name agents' telephones register under, and the realm of our challenges.
+    pub realm: Arc<str>,
+    /// What agents are challenged with, the most wanted first; not empty. MD5 alone is what old
+    /// telephones know; some take only the first challenge they see.
+    pub digest_algorithms: Vec<Algorithm>,
+    /// The agents' accounts.
+    pub agents: Vec<AgentAccount>,
+    /// The carriers and PBXs.
+    pub trunks: Vec<TrunkAccess>,
+    /// What we speak, the preferred first; not empty.
+    pub codecs: Vec<Codec>,
+    /// `User-Agent` and `Server`.
+    pub user_agent: Arc<str>,
+    /// What we take on at most.
+    pub limits: Limits,
+    /// The number of the first incoming leg; odd.
+    pub first_leg: LegId,
+}
+
+/// One address we listen on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Listener {
+    /// How.
+    pub transport: Transport,
+    /// The address bound, as `Flow::local` has it.
+    pub local: SocketAddr,
+    /// The address others reach it under: what Via and Contact say.
+    pub advertised: SocketAddr,
+}
+
+/// An agent's account.
+#[derive(Clone, Debug)]
+pub struct AgentAccount {
+    /// Whose.
+    pub agent: AgentId,
+    /// The user name: user part of the address and digest `username`.
+    pub user: Arc<str>,
+    /// The password.
+    pub password: Arc<str>,
+}
+
+/// A carrier's or PBX's access.
+#[derive(Clone, Debug)]
+pub struct TrunkAccess {
+    /// Whose.
+    pub trunk: TrunkId,
+    /// Where its calls come from. A call from elsewhere is refused.
+    pub networks: Vec<Network>,
+    /// What answers its challenges to our calls, if it makes any.
+    pub credentials: Option<Credentials>,
+}
+
+/// A user name and password for one trunk, never shown to another.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Credentials {
+    /// Digest `username`.
+    pub user: Arc<str>,
+    /// The password.
+    pub password: Arc<str>,
+}
+
+/// What we take on at most. Beyond, requests are refused with 503 and `Retry-After` before
+/// anything is kept of them, and `Dial` ends with `Cause::not_admitted()`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Transactions of both kinds, absorbing ones included.
+    pub transactions: usize,
+    /// Legs, incoming and outgoing.
+    pub legs: usize,
+    /// Contacts of one agent; the one longest unused goes when another comes.
+    pub contacts: usize,
+    /// What `Retry-After` says, in seconds.
+    pub retry_after_s: u32,
+}
+
+/// A range of addresses, such as `192.0.2.0/24`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Reads `address/prefix`, or an address alone. `None` when it is neither, or the prefix is
+    /// longer than the address.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(bits);
+        (prefix <= bits).then_some(Self { address, prefix })
+    }
+
+    /// Whether an address lies in it. An IPv4 address inside IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shift = |bits: u8| u32::from(bits - self.prefix);
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                let mask = u32::MAX.checked_shl(shift(32)).unwrap_or(0);
+                (ours.to_bits() ^ theirs.to_bits()) & mask == 0
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+                let mask = u128::MAX.checked_shl(shift(128)).unwrap_or(0);
+                (ours.to_bits() ^ theirs.to_bits()) & mask == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl EndpointConfig {
+    /// The address others reach us under, for a message over `flow`.
+    pub(crate) fn advertised(&self, flow: Flow) -> SocketAddr {
+        let same = |listener: &&Listener| {
+            listener.transport == flow.transport && listener.local == flow.local
+        };
+        self.listeners.iter().find(same).map_or(flow.local, |listener| listener.advertised)
+    }
+
+    /// The flow to `remote`, from the first listener that can reach it.
+    pub(crate) fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+        let fits = |listener: &&Listener| {
+            listener.transport == transport && listener.local.is_ipv4() == remote.is_ipv4()
+        };
+        let local = self.listeners.iter().find(fits)?.local;
+        Some(Flow { transport, local, remote })
+    }
+
+    /// The trunk whose networks an address lies in.
+    pub(crate) fn trunk_at(&self, address: IpAddr) -> Option<&TrunkAccess> {
+        let lies_in =
+            |trunk: &&TrunkAccess| trunk.networks.iter().any(|network| network.contains(address));
+        self.trunks.iter().find(lies_in)
+    }
+
+    /// What answers the challenges of a trunk.
+    pub(crate) fn credentials_of(&self, trunk: &TrunkId) -> Option<Credentials> {
+        self.trunks.iter().find(|access| access.trunk == *trunk)?.credentials.clone()
+    }
+
+    /// Whether a host names us: our realm, or an address we are reached under.
+    pub(crate) fn is_our_host(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let address: Option<IpAddr> = bare.parse().ok();
+        host.eq_ignore_ascii_case(&self.realm)
+            || self.listeners.iter().any(|listener| Some(listener.advertised.ip()) == address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_what_their_prefix_says() {
+        for (network, inside, outside) in [
+            ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.6"),
+            ("192.0.2.7", "::ffff:192.0.2.7", "::ffff:192.0.2.6"),
+            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
+            ("128.0.0.0/1", "255.0.0.1", "127.0.0.1"),
+        ] {
+            let network = Network::parse(network).unwrap();
+            assert!(network.contains(inside.parse().unwrap()), "{network:?} {inside}");
+            assert!(!network.contains(outside.parse().unwrap()), "{network:?} {outside}");
+        }
+        assert!(Network::parse("0.0.0.0/0").unwrap().contains([8, 8, 8, 8].into()));
+        assert!(Network::parse("::/0").unwrap().contains(IpAddr::from([1; 16])));
+        for wrong in ["", "192.0.2.0/33", "192.0.2.0/-1", "x/8", "2001:db8::/129"] {
+            assert_eq!(Network::parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A call goes out: where to, and the first INVITE (RFC 3261 §8.1.1, §13.2.1).
+
+use super::Endpoint;
+use crate::event::{Action, Flow, LegCommand, LegEvent, Target};
+use crate::leg::outbound::{Outbound, State};
+use crate::leg::trunk_login::TrunkLogin;
+use crate::leg::{Leg, SDP, refused_by_us};
+use crate::message::Request;
+use crate::message::method::Method;
+use crate::message::name::Name;
+use crate::message::params::quote;
+use crate::message::uri::Uri;
+use crate::sdp::negotiate::Negotiation;
+use domain::cause::Cause;
+use rand::RngCore;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The way to a target.
+struct Route {
+    flow: Flow,
+    /// The request URI.
+    uri: Uri,
+    /// To, without tag.
+    to: String,
+    /// The host of From.
+    from_host: String,
+    login: Option<TrunkLogin>,
+    keeps_flow: bool,
+}
+
+/// Who is calling.
+struct Caller<'a> {
+    user: &'a str,
+    display: Option<&'a str>,
+}
+
+impl Endpoint {
+    pub(super) fn dial(&mut self, dial: LegCommand, now: Instant, out: &mut Vec<Action>) {
+        let LegCommand::Dial {
+            leg,
+            target,
+            from_user,
+            from_display,
+            local_media,
+            ring_for,
+            call_id,
+        } = dial
+        else {
+            return;
+        };
+        if self.legs.contains_key(&leg) {
+            return;
+        }
+        let route = match self.admit_dial(&target, now) {
+            Ok(route) => route,
+            Err(cause) => return Self::up(LegEvent::Ended { leg, cause }, out),
+        };
+        let caller = Caller { user: &from_user, display: from_display.as_deref() };
+        let local_tag = self.token();
+        let call_id: Arc<str> = match call_id {
+            Some(call_id) => call_id,
+            None => format!("{}{}", self.token(), self.token()).into(),
+        };
+        let contact = self.contact(route.flow, escaped(&from_user).as_deref());
+        let mut invite = Request::new(Method::Invite, route.uri);
+        let from = from(&caller, &route.from_host, &local_tag);
+        invite.headers.push(Name::From, &from);
+        invite.headers.push(Name::To, &route.to);
+        invite.headers.push(Name::CallId, &call_id);
+        invite.headers.push(Name::CSeq, "1 INVITE");
+        invite.headers.push(Name::Contact, &contact);
+        if from_user.is_empty() {
+            // RFC 3323 §4.2: the caller wants no number shown.
+            invite.headers.push(Name::Privacy, "id");
+        }
+        let mut negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
+        invite.set_body(SDP, negotiation.offer(local_media));
+        let outbound = Outbound {
+            leg,
+            invite: invite.clone(),
+            flow: route.flow,
+            keeps_flow: route.keeps_flow,
+            contact,
+            negotiation,
+            local_media,
+            login: route.login,
+            state: State::Calling { provisional: false, ring_until: now + ring_for },
+            early: None,
+        };
+        self.insert_leg(leg, Leg::Outbound(Box::new(outbound)), local_tag.into());
+        self.send(Some(leg), invite, route.flow, now, out);
+        Self::up(LegEvent::Dialled { leg, call_id }, out);
+    }
+
+    /// Whether and how a target can be called.
+    ///
+    /// # Errors
+    /// What the leg ends with at once.
+    fn admit_dial(&self, target: &Target, now: Instant) -> Result<Route, Cause> {
+        if self.is_full() {
+            return Err(Cause::not_admitted());
+        }
+        match target {
+            Target::Trunk { trunk, transport, address, user } => {
+                let flow = self.config.flow_to(*transport, *address);
+                let flow = flow.ok_or(Cause::not_admitted())?;
+                let uri = Uri::of_address(user, *address);
+                // No such number can be dialled: it makes no URI (RFC 3261 §21.4.22).
+                let uri = uri.map_err(|_| refused_by_us(484))?;
+                let to = format!("<{uri}>");
+                let uri = if transport.is_reliable() {
+                    uri.with_param("transport", Some("tcp")).map_err(|_| refused_by_us(484))?
+                } else {
+                    uri
+                };
+                let login = self.config.credentials_of(trunk).as_ref().map(TrunkLogin::new);
+                let from_host = host(self.config.advertised(flow));
+                Ok(Route { flow, uri, to, from_host, login, keeps_flow: false })
+            }
+            Target::Agent(agent) => {
+                // §21.4.18: nobody is there.
+                let found = self.registrar.target(agent, now);
+                let (uri, flow) = found.ok_or(refused_by_us(480))?;
+                let account = self.config.agents.iter().find(|account| account.agent == *agent);
+                let user = account.and_then(|account| escaped(&account.user)).unwrap_or_default();
+                let realm = &self.config.realm;
+                let to = format!("<sip:{user}@{realm}>");
+                let from_host = realm.to_string();
+                Ok(Route { flow, uri: uri.clone(), to, from_host, login: None, keeps_flow: true })
+            }
+        }
+    }
+}
+
+fn from(caller: &Caller<'_>, host: &str, tag: &str) -> String {
+    let display = caller.display.map(|name| format!("{} ", quote(name))).unwrap_or_default();
+    match escaped(caller.user) {
+        Some(user) => format!("{display}<sip:{user}@{host}>;tag={tag}"),
+        // RFC 3323 §4.1.1.3.
+        None => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
+    }
+}
+
+/// A user part as URIs write it; `None` when it is empty or too long for one.
+fn escaped(user: &str) -> Option<String> {
+    let uri = Uri::of_address(user, SocketAddr::from(([0, 0, 0, 0], 0))).ok()?;
+    uri.user_raw().map(str::to_owned)
+}
+
+/// An address as URIs write hosts: IPv6 in brackets.
+fn host(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
+}

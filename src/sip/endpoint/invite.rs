@@ -1,0 +1,161 @@
+//! A new call comes in: the checks of an INVITE outside any dialog (RFC 3261 §8.2, §13.3.1), and
+//! the leg it makes.
+
+use super::Endpoint;
+use super::requests::{reply_flow, sent_by};
+use crate::event::{Action, Flow, Source};
+use crate::leg::dialog::Dialog;
+use crate::leg::inbound::Inbound;
+use crate::leg::session_timer::{INTERVAL_MIN_S, SessionTimer};
+use crate::leg::{self, Leg};
+use crate::message::name::Name;
+use crate::message::{Request, Response};
+use crate::sdp::negotiate::{Negotiation, OfferError};
+use crate::transaction::key;
+use crate::transaction::servers::Incoming;
+use domain::id::LegId;
+use domain::media_plan::MediaPlan;
+use rand::RngCore;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the INVITE asks for, all of it granted.
+struct Invitation {
+    source: Source,
+    origin: Option<Box<str>>,
+    session_timer: Option<SessionTimer>,
+    negotiation: Negotiation,
+    plan: Option<MediaPlan>,
+    local_tag: Box<str>,
+    dialog: Dialog,
+}
+
+impl Endpoint {
+    pub(super) fn handle_invite(
+        &mut self,
+        request: &Request,
+        key: Box<str>,
+        flow: Flow,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let invitation = match self.admit(request, flow, now) {
+            Ok(invitation) => invitation,
+            Err(response) => return self.send_refusal(*response, flow, out),
+        };
+        let id = LegId(self.next_leg);
+        self.next_leg += 2;
+        out.push(Action::Matched { leg: id });
+        let server = self.servers.start(Incoming {
+            key,
+            origin: invitation.origin,
+            is_invite: true,
+            flow: reply_flow(request, flow),
+            fallback: sent_by(request, flow),
+            leg: Some(id),
+        });
+        // §17.2.1: 100 at once, as nobody knows how long the rest will take.
+        let mut trying = request.response(100, None);
+        self.sign(&mut trying);
+        self.servers.respond(server, 100, &trying.print(), now, out);
+        let expires = request.headers.expires().ok().flatten();
+        let inbound = Inbound {
+            leg: id,
+            server,
+            invite: request.clone(),
+            local_tag: invitation.local_tag.clone(),
+            dialog: invitation.dialog,
+            negotiation: invitation.negotiation,
+            plan: invitation.plan,
+            session_timer: invitation.session_timer,
+            ring_again_at: None,
+            expires_at: expires.map(|seconds| now + Duration::from_secs(seconds.into())),
+        };
+        Self::up(inbound.incoming(invitation.source), out);
+        self.insert_leg(id, Leg::Inbound(Box::new(inbound)), invitation.local_tag);
+    }
+
+    /// All that is checked before anything is kept, the cheapest first.
+    ///
+    /// # Errors
+    /// The refusal to send.
+    fn admit(
+        &mut self,
+        request: &Request,
+        flow: Flow,
+        now: Instant,
+    ) -> Result<Invitation, Box<Response>> {
+        if self.is_full() {
+            return Err(Box::new(self.overloaded(request)));
+        }
+        let source = self.identify(request, flow, now)?;
+        let origin = key::of_merged(&request.headers);
+        if origin.as_ref().is_some_and(|origin| self.servers.has_origin(origin)) {
+            // §8.2.2.2: the same request by another way.
+            return Err(Box::new(self.refusal(request, 482)));
+        }
+        leg::check_body(request)?;
+        let Ok(session_timer) = SessionTimer::of_request(&request.headers) else {
+            let mut response = self.refusal(request, 422);
+            response.headers.push(Name::MinSe, &INTERVAL_MIN_S.to_string());
+            return Err(Box::new(response));
+        };
+        let advertised = self.config.advertised(flow);
+        let negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
+        let plan = match request.body.is_empty() {
+            true => None,
+            false => match negotiation.preview(&request.body, advertised.ip()) {
+                Ok(plan) => Some(plan),
+                Err(error) => return Err(Box::new(self.incompatible(request, &error))),
+            },
+        };
+        let local_tag = self.token().into_boxed_str();
+        let contact = self.contact(flow, request.uri.user_raw());
+        let keeps_flow = matches!(source, Source::Agent(_)) || is_behind_nat(request, flow);
+        let made = Dialog::of_invite(request, &local_tag, contact, flow, keeps_flow);
+        let Some(dialog) = made else {
+            // §8.1.1.8: an INVITE has exactly one Contact, where the dialog's requests go.
+            let mut response = self.refusal(request, 400);
+            response.reason = "Missing Or Unusable Contact Header".into();
+            return Err(Box::new(response));
+        };
+        Ok(Invitation { source, origin, session_timer, negotiation, plan, local_tag, dialog })
+    }
+
+    fn incompatible(&self, request: &Request, error: &OfferError) -> Response {
+        let mut response = self.refusal(request, error.status());
+        if error.status() == 488 {
+            // §20.43, §21.4.26: a 488 says what is wrong with the description.
+            let warning = format!("399 {} \"{error}\"", self.config.realm);
+            response.headers.push(Name::Warning, &warning);
+        }
+        response
+    }
+
+    /// Our Contact for messages over `flow`.
+    pub(super) fn contact(&self, flow: Flow, user: Option<&str>) -> Arc<str> {
+        let address = self.config.advertised(flow);
+        let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+        let transport = if flow.transport.is_reliable() { ";transport=tcp" } else { "" };
+        format!("<sip:{user}{address}{transport}>").into()
+    }
+}
+
+/// Whether the Contact names a private address and the message came from a public one: then only
+/// the way it came leads back.
+///
+/// Departs from RFC 3261 §12.2.1.1, which would send to the private address.
+pub(super) fn is_behind_nat(request: &Request, flow: Flow) -> bool {
+    let contact = request.headers.get(Name::Contact).unwrap_or("");
+    let contact = crate::message::name_addr::NameAddr::parse(contact);
+    let host = contact.and_then(|contact| contact.uri().ok()).and_then(|uri| uri.host_ip());
+    host.is_some_and(|ip| is_private(ip) && !is_private(flow.remote.ip()))
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}

@@ -1,0 +1,118 @@
+//! What legs want, turned into transactions and bytes: the header fields that every message has
+//! are added here.
+
+use super::Endpoint;
+use crate::event::{Action, Flow};
+use crate::leg;
+use crate::message::method::Method;
+use crate::message::name::Name;
+use crate::message::{Request, Response};
+use crate::transaction::clients::{ClientId, Outgoing};
+use crate::transaction::{derived, key};
+use domain::id::LegId;
+use std::time::Instant;
+
+impl Endpoint {
+    pub(super) fn perform(
+        &mut self,
+        id: LegId,
+        actions: Vec<leg::Action>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        for action in actions {
+            match action {
+                leg::Action::Respond { to, mut response } => {
+                    self.sign(&mut response);
+                    self.servers.respond(to, response.status, &response.print(), now, out);
+                }
+                leg::Action::Send { request, flow } => {
+                    self.send(Some(id), request, flow, now, out);
+                }
+                leg::Action::Acknowledge { to_tag, ack, flow } => {
+                    if let Some(invite) = self.invite_of(id) {
+                        self.acknowledge(invite, &to_tag, ack, flow, out);
+                    }
+                }
+                leg::Action::Cancel => self.cancel(id, now, out),
+                leg::Action::Abandon => {
+                    if let Some(invite) = self.invite_of(id) {
+                        self.clients.abandon(invite, now);
+                    }
+                }
+                leg::Action::Up(event) => Self::up(event, out),
+            }
+        }
+    }
+
+    fn invite_of(&self, id: LegId) -> Option<ClientId> {
+        self.legs.get(&id)?.invite
+    }
+
+    /// Starts the client transaction of a request made by a leg.
+    pub(super) fn send(
+        &mut self,
+        leg: Option<LegId>,
+        mut request: Request,
+        flow: Flow,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let branch = self.address(&mut request, flow);
+        let message = request.print();
+        let key = key::of_outgoing(&branch, &request.method);
+        let is_invite = request.method == Method::Invite;
+        let outgoing = Outgoing { key, method: request.method, message, flow, leg };
+        let id = self.clients.start(outgoing, now, out);
+        if is_invite && let Some(entry) = leg.and_then(|leg| self.legs.get_mut(&leg)) {
+            entry.invite = Some(id);
+        }
+    }
+
+    /// Sends the ACK to a 2xx, now and at each repetition of it (RFC 3261 §13.2.2.4).
+    pub(super) fn acknowledge(
+        &mut self,
+        invite: ClientId,
+        to_tag: &str,
+        mut ack: Request,
+        flow: Flow,
+        out: &mut Vec<Action>,
+    ) {
+        self.address(&mut ack, flow);
+        self.clients.acknowledge(invite, to_tag, flow, ack.print(), out);
+    }
+
+    /// RFC 3261 §9.1. The CANCEL shares the branch of its INVITE, and goes where that went.
+    fn cancel(&mut self, id: LegId, now: Instant, out: &mut Vec<Action>) {
+        let pending = self.invite_of(id).and_then(|invite| self.clients.pending_request(invite));
+        let Some((invite, flow)) = pending else { return };
+        let Some(cancel) = derived::cancel(invite) else { return };
+        let branch = cancel.headers.via().ok().and_then(|via| via.branch()).unwrap_or("");
+        let key = key::of_outgoing(branch, &Method::Cancel);
+        let message = cancel.print();
+        let outgoing = Outgoing { key, method: Method::Cancel, message, flow, leg: Some(id) };
+        self.clients.start(outgoing, now, out);
+    }
+
+    /// Adds Via with a fresh branch, Max-Forwards and what we can; the branch.
+    fn address(&mut self, request: &mut Request, flow: Flow) -> String {
+        let branch = format!("z9hG4bK{}", self.token());
+        let sent_by = self.config.advertised(flow);
+        let transport = flow.transport.via_name();
+        // RFC 3581 §3: `rport` asks for the answer at the port we send from.
+        let via = format!("SIP/2.0/{transport} {sent_by};branch={branch};rport");
+        request.headers.push_front(Name::MaxForwards, "70");
+        request.headers.push_front(Name::Via, &via);
+        request.headers.push(Name::UserAgent, &self.config.user_agent);
+        if matches!(request.method, Method::Invite | Method::Update) {
+            request.headers.push(Name::Allow, leg::ALLOW);
+            request.headers.push(Name::Supported, leg::SUPPORTED);
+        }
+        branch
+    }
+
+    /// Adds who we are.
+    pub(super) fn sign(&self, response: &mut Response) {
+        response.headers.push(Name::Server, &self.config.user_agent);
+    }
+}

@@ -1,0 +1,69 @@
+//! Responses to our requests: to the transaction, then to the leg (RFC 3261 §17.1.3, §13.2.2).
+
+use super::Endpoint;
+use crate::event::Action;
+use crate::leg;
+use crate::leg::dialog::Dialog;
+use crate::message::Response;
+use crate::message::method::Method;
+use crate::message::name::Name;
+use crate::transaction::clients::{ClientId, Up};
+use crate::transaction::{derived, key};
+use bytes::Bytes;
+use domain::id::LegId;
+use std::time::Instant;
+
+impl Endpoint {
+    pub(super) fn handle_response(
+        &mut self,
+        response: &Response,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        // A stray (RFC 6026 §7.2) is dropped: it matches nothing.
+        let Some(key) = key::of_response(response) else { return };
+        if let Some(leg) = self.clients.leg_of(&key) {
+            out.push(Action::Matched { leg });
+        }
+        let headers = &response.headers;
+        let to = headers.get(Name::To).unwrap_or("");
+        let tag = headers.to().ok().and_then(|to| to.tag()).unwrap_or("");
+        let ack = |invite: &Bytes| derived::ack_to_refusal(invite, to).unwrap_or_default();
+        let Some(up) = self.clients.respond(&key, (response.status, tag), ack, now, out) else {
+            return;
+        };
+        let Up::Response { id, leg: Some(leg) } = up else { return };
+        let answers_invite = headers.cseq().is_ok_and(|(_, method)| method == Method::Invite);
+        let is_taken = self.legs.get(&leg).is_some_and(|entry| entry.leg.takes_answer(response));
+        if answers_invite && (200..300).contains(&response.status) && !is_taken {
+            self.decline_fork(id, leg, response, now, out);
+        } else {
+            self.deliver(leg, leg::Event::Response { response }, now, out);
+        }
+    }
+
+    /// A 2xx of a fork that comes too late: acknowledged, and its dialog ended at once
+    /// (RFC 3261 §13.2.2.4). Its 2xx has all that is needed, whether or not the leg still lives.
+    fn decline_fork(
+        &mut self,
+        id: ClientId,
+        leg: LegId,
+        response: &Response,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(flow) = self.clients.flow_of(id) else { return };
+        if !self.clients.has_room_for_fork(id) {
+            return;
+        }
+        let to = response.headers.to().ok().and_then(|to| to.uri().ok());
+        let made = to.and_then(|to| Dialog::of_answer(response, &to, "".into(), flow, false));
+        let Some(mut dialog) = made else { return };
+        let ack = dialog.ack(dialog.local_cseq());
+        let tag = dialog.remote_tag.clone();
+        let flow = dialog.destination();
+        self.acknowledge(id, &tag, ack, flow, out);
+        let bye = dialog.request(Method::Bye);
+        self.send(Some(leg), bye, flow, now, out);
+    }
+}

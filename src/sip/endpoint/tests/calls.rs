@@ -1,0 +1,100 @@
+//! Calls between two endpoints in fair weather, and where one of them leaves the path.
+
+use super::pair::{A, B, Pair, media, plan, trunk};
+use crate::event::{LegCommand, LegEvent, Source, Transport};
+use domain::cause::{Cause, CauseKind, EndedBy};
+use domain::id::LegId;
+use domain::media_plan::Direction;
+use std::time::Duration;
+
+const OURS: LegId = LegId(2);
+const THEIRS: LegId = LegId(1);
+
+#[test]
+fn a_call_is_answered_and_ended_over_both_transports() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut pair = Pair::new(1);
+        pair.dial(transport, Duration::from_secs(60));
+        pair.run_for(Duration::from_millis(100));
+        pair.handle(B, LegCommand::Ring { leg: THEIRS });
+        pair.run_for(Duration::from_secs(3));
+        pair.handle(B, LegCommand::Answer { leg: THEIRS, local_media: media(B) });
+        pair.run_for(Duration::from_secs(3));
+        pair.handle(A, LegCommand::HangUp { leg: OURS });
+        pair.run_out();
+        assert_eq!(
+            pair.take_ladder(),
+            ["INVITE →", "← 100", "← 180", "← 200", "ACK →", "BYE →", "← 200"]
+        );
+        assert_eq!(
+            pair.sides[A].events,
+            [
+                LegEvent::Dialled { leg: OURS, call_id: "dialling-1".into() },
+                LegEvent::Ringing { leg: OURS, status: 180, plan: None },
+                LegEvent::Established { leg: OURS, plan: plan(A, Direction::SendRecv) },
+                LegEvent::Ended { leg: OURS, cause: Cause::normal(EndedBy::Us) },
+            ]
+        );
+        assert_eq!(
+            pair.sides[B].events,
+            [
+                LegEvent::Incoming {
+                    leg: THEIRS,
+                    source: Source::Trunk(trunk("carrier")),
+                    from_user: "+49301".into(),
+                    dialled: "4711".into(),
+                    call_id: "dialling-1".into(),
+                    plan: Some(plan(B, Direction::SendRecv)),
+                },
+                LegEvent::Established { leg: THEIRS, plan: plan(B, Direction::SendRecv) },
+                LegEvent::Ended { leg: THEIRS, cause: Cause::normal(EndedBy::Peer) },
+            ]
+        );
+        pair.assert_clean();
+    }
+}
+
+#[test]
+fn the_callee_hangs_up_or_refuses() {
+    let mut pair = Pair::new(2);
+    pair.talk(Transport::Udp);
+    pair.handle(B, LegCommand::HangUp { leg: THEIRS });
+    pair.run_out();
+    assert_eq!(pair.ends(A), [Cause::normal(EndedBy::Peer)]);
+    assert_eq!(pair.ends(B), [Cause::normal(EndedBy::Us)]);
+    pair.assert_clean();
+
+    let mut pair = Pair::new(2);
+    pair.dial(Transport::Udp, Duration::from_secs(60));
+    pair.run_for(Duration::from_millis(100));
+    let retry_after_s = Some(7);
+    pair.handle(B, LegCommand::Refuse { leg: THEIRS, status: 486, retry_after_s });
+    pair.run_out();
+    assert_eq!(pair.take_ladder(), ["INVITE →", "← 100", "← 486", "ACK →"]);
+    assert_eq!(pair.ends(A), [Cause::from_status(486)]);
+    assert_eq!(pair.ends(B), [Cause { by: EndedBy::Us, ..Cause::from_status(486) }]);
+    pair.assert_clean();
+}
+
+/// RFC 3261 §9: rung out, or hung up, after a provisional response.
+#[test]
+fn an_unanswered_call_is_cancelled() {
+    let mut pair = Pair::new(3);
+    pair.dial(Transport::Udp, Duration::from_secs(20));
+    pair.run_for(Duration::from_secs(19));
+    assert_eq!(pair.ends(A), []);
+    pair.run_out();
+    assert_eq!(pair.take_ladder(), ["INVITE →", "← 100", "CANCEL →", "← 200", "← 487", "ACK →"]);
+    assert_eq!(pair.ends(A), [Cause::rang_out()]);
+    assert_eq!(pair.ends(B), [Cause::from_status(487)]);
+    pair.assert_clean();
+
+    let mut pair = Pair::new(3);
+    pair.dial(Transport::Udp, Duration::from_secs(20));
+    pair.run_for(Duration::from_secs(1));
+    pair.handle(A, LegCommand::HangUp { leg: OURS });
+    pair.run_out();
+    let ends = pair.ends(A);
+    assert_eq!(ends.len(), 1);
+    assert_eq!((ends[0].kind, ends[0].by), (CauseKind::Cancelled, EndedBy::Us));
+}

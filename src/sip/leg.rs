@@ -1,0 +1,298 @@
+//! Legs: one INVITE's usage each, from its first message to its last (RFC 3261 §13–§15).
+//!
+//! ```text
+//! INVITE from a peer ─► Inbound ── Answer: 2xx ──┐
+//!                          │                     ├─► Confirmed ── BYE ─► Over
+//! Dial ───────────────► Outbound ── 2xx: ACK ────┘
+//!                          └── refused, cancelled, silent ─► Over
+//! ```
+//!
+//! A leg is told what happened with the messages of its dialog and says what to do by
+//! [`Action`]s; `endpoint` performs them with the transactions. Legs know no transport.
+
+pub(crate) mod answering;
+pub(crate) mod confirmed;
+pub(crate) mod dialog;
+pub(crate) mod inbound;
+pub(crate) mod info;
+pub(crate) mod outbound;
+pub(crate) mod reinvite;
+pub(crate) mod session_timer;
+pub(crate) mod trunk_login;
+
+use crate::event::{Flow, LegEvent};
+use crate::message::method::Method;
+use crate::message::name::Name;
+use crate::message::{Headers, Request, Response};
+use crate::transaction::servers::ServerId;
+use confirmed::Confirmed;
+use domain::cause::{Cause, EndedBy};
+use domain::id::LegId;
+use inbound::Inbound;
+use outbound::Outbound;
+use rand::{Rng, RngCore};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// A leg in one of its three lives.
+#[derive(Debug)]
+pub(crate) enum Leg {
+    /// The peer's INVITE, not yet answered.
+    Inbound(Box<Inbound>),
+    /// Our INVITE, not yet answered.
+    Outbound(Box<Outbound>),
+    /// Answered.
+    Confirmed(Box<Confirmed>),
+    /// Nothing is left to do.
+    Over,
+}
+
+/// What happens to a leg.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event<'a> {
+    /// Ordered: send 180.
+    Ring,
+    /// Ordered: send 200.
+    Answer {
+        /// Our RTP address.
+        local_media: SocketAddr,
+    },
+    /// Ordered: send a refusal.
+    Refuse {
+        /// 300–699.
+        status: u16,
+        /// For `Retry-After`.
+        retry_after_s: Option<u32>,
+    },
+    /// Ordered: end it.
+    HangUp,
+    /// A request inside the dialog, other than ACK and CANCEL.
+    Request {
+        /// Its transaction.
+        server: ServerId,
+        /// The request.
+        request: &'a Request,
+        /// Whence it came.
+        flow: Flow,
+    },
+    /// An ACK to a 2xx.
+    Ack {
+        /// The ACK.
+        request: &'a Request,
+    },
+    /// A CANCEL of the unanswered INVITE; it is answered already.
+    Cancel {
+        /// The CANCEL.
+        request: &'a Request,
+    },
+    /// A response to a request of the leg.
+    Response {
+        /// The response.
+        response: &'a Response,
+    },
+    /// A request of the leg will get no final response.
+    Failed {
+        /// Which.
+        method: &'a Method,
+    },
+    /// The leg's deadline has come.
+    Deadline,
+}
+
+/// What a leg wants done.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Answer a request.
+    Respond {
+        /// Which.
+        to: ServerId,
+        /// With this.
+        response: Response,
+    },
+    /// Send a request, without its Via.
+    Send {
+        /// The request.
+        request: Request,
+        /// Where to.
+        flow: Flow,
+    },
+    /// Acknowledge a 2xx to the leg's last INVITE, now and at each repetition.
+    Acknowledge {
+        /// The tag of the fork.
+        to_tag: Box<str>,
+        /// The ACK, without its Via.
+        ack: Request,
+        /// Where to.
+        flow: Flow,
+    },
+    /// Cancel the leg's INVITE.
+    Cancel,
+    /// Forget the leg's INVITE, which was cancelled in vain.
+    Abandon,
+    /// Tell the layer above.
+    Up(LegEvent),
+}
+
+/// What a leg is given with each event.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Instant,
+    pub(crate) rng: &'a mut dyn RngCore,
+    pub(crate) out: &'a mut Vec<Action>,
+}
+
+impl Turn<'_> {
+    fn up(&mut self, event: LegEvent) {
+        self.out.push(Action::Up(event));
+    }
+
+    fn ended(&mut self, leg: LegId, cause: Cause) {
+        self.up(LegEvent::Ended { leg, cause });
+    }
+
+    fn respond(&mut self, to: ServerId, response: Response) {
+        self.out.push(Action::Respond { to, response });
+    }
+
+    /// Answers a request inside the dialog with a bare status.
+    fn respond_status(&mut self, to: ServerId, request: &Request, status: u16) {
+        self.respond(to, request.response(status, None));
+    }
+
+    /// RFC 3261 §14.2: another negotiation is under way; come again in 0 to 10 s.
+    fn respond_busy(&mut self, to: ServerId, request: &Request) {
+        let mut response = request.response(500, None);
+        let seconds: u32 = self.rng.random_range(0..=10);
+        response.headers.push(Name::RetryAfter, &seconds.to_string());
+        self.respond(to, response);
+    }
+
+    fn send(&mut self, request: Request, flow: Flow) {
+        self.out.push(Action::Send { request, flow });
+    }
+}
+
+impl Leg {
+    /// Takes one event.
+    pub(crate) fn handle(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
+        let next = match self {
+            Self::Inbound(leg) => leg.handle(event, turn),
+            Self::Outbound(leg) => leg.handle(event, turn),
+            Self::Confirmed(leg) => leg.handle(event, turn),
+            Self::Over => None,
+        };
+        if let Some(next) = next {
+            *self = next;
+        }
+    }
+
+    /// When [`Event::Deadline`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Inbound(leg) => leg.deadline(),
+            Self::Outbound(leg) => leg.deadline(),
+            Self::Confirmed(leg) => leg.deadline(),
+            Self::Over => None,
+        }
+    }
+
+    /// Whether it may be forgotten.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
+    }
+
+    /// Whether a message with this Call-ID and remote tag belongs to the leg's dialog.
+    pub(crate) fn is_with(&self, call_id: &str, remote_tag: &str) -> bool {
+        match self {
+            Self::Inbound(leg) => leg.dialog.is_with(call_id, remote_tag),
+            // Which of the forks will be kept is not known yet.
+            Self::Outbound(leg) => leg.call_id() == Some(call_id),
+            Self::Confirmed(leg) => leg.dialog.is_with(call_id, remote_tag),
+            Self::Over => false,
+        }
+    }
+
+    /// Whether a 2xx to the leg's INVITE is its own to take; else it is of a surplus fork.
+    pub(crate) fn takes_answer(&self, response: &Response) -> bool {
+        match self {
+            Self::Outbound(_) => true,
+            Self::Confirmed(leg) => leg.awaits_answer(response),
+            Self::Inbound(_) | Self::Over => false,
+        }
+    }
+}
+
+/// The methods we understand, for `Allow`.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+
+/// The extensions we understand, for `Supported`.
+pub(crate) const SUPPORTED: &str = "timer";
+
+/// The type of session descriptions.
+pub(crate) const SDP: &str = "application/sdp";
+
+/// Says what we can (RFC 3261 §11.2).
+pub(crate) fn add_capabilities(headers: &mut Headers) {
+    headers.push(Name::Allow, ALLOW);
+    headers.push(Name::Accept, SDP);
+    headers.push(Name::Supported, SUPPORTED);
+}
+
+/// Whether the body of a request that may carry an offer is one we can read.
+///
+/// # Errors
+/// The 415 to send (RFC 3261 §8.2.3), with what we take instead.
+pub(crate) fn check_body(request: &Request) -> Result<(), Box<Response>> {
+    let headers = &request.headers;
+    let is_sdp = headers.content_type().is_some_and(|kind| kind.eq_ignore_ascii_case(SDP));
+    let encoding = headers.get(Name::ContentEncoding).unwrap_or("identity");
+    let is_plain = encoding.eq_ignore_ascii_case("identity");
+    if request.body.is_empty() || (is_sdp && is_plain) {
+        return Ok(());
+    }
+    let mut response = request.response(415, None);
+    response.headers.push(Name::Accept, SDP);
+    if !is_plain {
+        response.headers.push(Name::AcceptEncoding, "identity");
+    }
+    Err(Box::new(response))
+}
+
+/// A method that has no business inside a dialog of ours.
+fn method_refused(request: &Request) -> Response {
+    let mut response = request.response(405, None);
+    // RFC 3261 §21.4.6: a 405 lists what is allowed.
+    response.headers.push(Name::Allow, ALLOW);
+    response
+}
+
+/// Answers an INFO (RFC 6086 §4.2.2 for types that are not understood) and tells the digit.
+fn handle_info(leg: LegId, to: ServerId, request: &Request, turn: &mut Turn<'_>) {
+    match info::read(request) {
+        info::Info::Digit(digit) => {
+            turn.respond_status(to, request, 200);
+            turn.up(LegEvent::InfoDigit { leg, digit });
+        }
+        info::Info::Empty => turn.respond_status(to, request, 200),
+        info::Info::Unknown => {
+            let mut response = request.response(415, None);
+            response.headers.push(Name::Accept, info::ACCEPT);
+            turn.respond(to, response);
+        }
+    }
+}
+
+/// The cause with the peer's own Q.850 value, if it gave one in `Reason` (RFC 3326).
+pub(crate) fn with_reason(cause: Cause, headers: &Headers) -> Cause {
+    let told = headers
+        .reasons()
+        .filter(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"))
+        .find_map(|reason| reason.cause)
+        .and_then(|value| u8::try_from(value).ok())
+        .filter(|value| (1..=127).contains(value));
+    Cause { q850: told.unwrap_or(cause.q850), ..cause }
+}
+
+/// A refusal that we gave.
+pub(crate) fn refused_by_us(status: u16) -> Cause {
+    Cause { by: EndedBy::Us, ..Cause::from_status(status) }
+}

@@ -1,0 +1,326 @@
+//! A leg that is answered: both ends have a dialog (RFC 3261 §12–§15).
+//!
+//! ```text
+//!            BYE, or our HangUp: BYE
+//! Talking ───────────────────────────► Closing ── BYE answered ─► Over
+//!    │ HangUp before their ACK                        ▲
+//!    └──────────► HangingUp ── ACK, or none: BYE ─────┘
+//! ```
+//!
+//! `reinvite` answers what changes the session, `answering` repeats a 2xx until its ACK.
+//! Calls nothing else. Called by `endpoint`.
+
+use crate::event::{Flow, LegEvent};
+use crate::leg::answering::{Answering, Due};
+use crate::leg::dialog::Dialog;
+use crate::leg::inbound::Inbound;
+use crate::leg::session_timer::{Refresher, SessionTimer};
+use crate::leg::trunk_login::TrunkLogin;
+use crate::leg::{self, Event, Leg, Turn, with_reason};
+use crate::message::method::Method;
+use crate::message::{Request, Response};
+use crate::sdp::negotiate::Negotiation;
+use crate::transaction::servers::ServerId;
+use domain::cause::{Cause, EndedBy};
+use domain::id::LegId;
+use domain::media_plan::MediaPlan;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// An answered leg.
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    pub(super) leg: LegId,
+    pub(crate) dialog: Dialog,
+    pub(super) negotiation: Negotiation,
+    pub(super) local_media: SocketAddr,
+    /// What the layer above was told last.
+    pub(super) told: Option<MediaPlan>,
+    pub(super) state: State,
+    pub(super) unacknowledged: Option<Unacknowledged>,
+    pub(super) session_timer: Option<SessionTimer>,
+    /// The CSeq of a refresh of ours that waits for its answer.
+    pub(super) refreshing: Option<u32>,
+    pub(super) peer_takes_update: bool,
+    pub(super) login: Option<TrunkLogin>,
+    /// The last request of ours that may be challenged.
+    pub(super) last_request: Option<Request>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    Talking,
+    /// Hung up by us while their ACK is out: RFC 3261 §15 forbids the BYE until it comes.
+    HangingUp,
+    /// Our BYE is on its way; the layer above knows of the end.
+    Closing,
+}
+
+/// Our 2xx to an INVITE of theirs, before its ACK.
+#[derive(Debug)]
+pub(super) struct Unacknowledged {
+    pub(super) server: ServerId,
+    pub(super) cseq: u32,
+    pub(super) response: Response,
+    pub(super) wait: Answering,
+    /// Whether the 2xx carried our offer, so that the ACK brings their answer.
+    pub(super) answer_comes: bool,
+    /// Whether it answers the INVITE that made the leg.
+    pub(super) is_first: bool,
+}
+
+impl Confirmed {
+    /// The leg after our first 2xx.
+    pub(super) fn of_inbound(
+        inbound: &Inbound,
+        local_media: SocketAddr,
+        response: Response,
+        now: Instant,
+    ) -> Self {
+        let headers = &inbound.invite.headers;
+        let unacknowledged = Unacknowledged {
+            server: inbound.server,
+            cseq: headers.cseq().map_or(0, |(cseq, _)| cseq),
+            response,
+            wait: Answering::start(now),
+            answer_comes: inbound.plan.is_none(),
+            is_first: true,
+        };
+        Self {
+            leg: inbound.leg,
+            dialog: inbound.dialog.clone(),
+            negotiation: inbound.negotiation.clone(),
+            local_media,
+            told: None,
+            state: State::Talking,
+            unacknowledged: Some(unacknowledged),
+            session_timer: inbound.session_timer,
+            refreshing: None,
+            peer_takes_update: headers.allows(&Method::Update) == Some(true),
+            login: None,
+            last_request: None,
+        }
+    }
+
+    /// Takes one event; the leg that follows this one, if it ends here.
+    pub(super) fn handle(&mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Leg> {
+        match event {
+            Event::HangUp => {
+                self.hang_up(turn);
+                None
+            }
+            Event::Request { server, request, flow } => {
+                self.handle_request(server, request, flow, turn)
+            }
+            Event::Ack { request } => {
+                self.handle_ack(request, turn);
+                None
+            }
+            Event::Response { response } => self.handle_response(response, turn),
+            Event::Failed { method } => self.handle_failed(method, turn),
+            Event::Deadline => {
+                self.handle_deadline(turn);
+                None
+            }
+            // Too late: the leg is answered.
+            Event::Ring | Event::Answer { .. } | Event::Refuse { .. } | Event::Cancel { .. } => {
+                None
+            }
+        }
+    }
+
+    /// When something is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let answering = self.unacknowledged.as_ref().map(|open| open.wait.deadline());
+        let timer = match self.state {
+            State::Talking => self.session_timer.as_ref().and_then(SessionTimer::deadline),
+            State::HangingUp | State::Closing => None,
+        };
+        answering.into_iter().chain(timer).min()
+    }
+
+    /// Whether a 2xx answers a re-INVITE of ours.
+    pub(crate) fn awaits_answer(&self, response: &Response) -> bool {
+        response.headers.cseq().is_ok_and(|(cseq, _)| self.refreshing == Some(cseq))
+    }
+
+    fn handle_request(
+        &mut self,
+        server: ServerId,
+        request: &Request,
+        flow: Flow,
+        turn: &mut Turn<'_>,
+    ) -> Option<Leg> {
+        if self.dialog.admit(request).is_err() {
+            // RFC 3261 §12.2.2: out of order.
+            turn.respond_status(server, request, 500);
+            return None;
+        }
+        match (&request.method, self.state) {
+            // Theirs and ours may cross; both are answered.
+            (Method::Bye, state) => {
+                turn.respond_status(server, request, 200);
+                if state == State::Talking {
+                    let cause = with_reason(Cause::normal(EndedBy::Peer), &request.headers);
+                    turn.ended(self.leg, cause);
+                }
+                return Some(Leg::Over);
+            }
+            // For all else the dialog is over once we have hung up.
+            (_, State::HangingUp | State::Closing) => turn.respond_status(server, request, 481),
+            (Method::Invite, State::Talking) => self.handle_reinvite(server, request, flow, turn),
+            (Method::Update, State::Talking) => self.handle_update(server, request, flow, turn),
+            (Method::Info, State::Talking) => leg::handle_info(self.leg, server, request, turn),
+            (Method::Options, State::Talking) => {
+                let mut response = request.response(200, None);
+                leg::add_capabilities(&mut response.headers);
+                turn.respond(server, response);
+            }
+            // RFC 3262 §3 and RFC 6665 §4.1.3: nothing of ours is being acknowledged or notified.
+            (Method::Prack | Method::Notify, State::Talking) => {
+                turn.respond_status(server, request, 481);
+            }
+            (_, State::Talking) => turn.respond(server, leg::method_refused(request)),
+        }
+        None
+    }
+
+    fn handle_ack(&mut self, ack: &Request, turn: &mut Turn<'_>) {
+        let cseq = ack.headers.cseq().map_or(0, |(cseq, _)| cseq);
+        let Some(open) = self.unacknowledged.take_if(|open| open.cseq == cseq) else { return };
+        if self.state == State::HangingUp {
+            self.send_bye(turn);
+            return;
+        }
+        if open.answer_comes {
+            // RFC 3261 §13.2.2.4: the answer to our offer comes with the ACK.
+            let accepted = self.negotiation.accept(&ack.body, self.local_media.ip());
+            if accepted.is_err() && open.is_first {
+                self.end(leg::refused_by_us(488), turn);
+                return;
+            }
+            self.negotiation.withdraw_offer();
+        }
+        self.tell(open.is_first, turn);
+    }
+
+    /// Tells the layer above of the sound, if it is new.
+    pub(super) fn tell(&mut self, is_first: bool, turn: &mut Turn<'_>) {
+        let Some(plan) = self.negotiation.plan().cloned() else { return };
+        let leg = self.leg;
+        if is_first {
+            turn.up(LegEvent::Established { leg, plan: plan.clone() });
+        } else if self.told.as_ref() != Some(&plan) {
+            turn.up(LegEvent::Changed { leg, plan: plan.clone() });
+        }
+        self.told = Some(plan);
+    }
+
+    fn handle_response(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Leg> {
+        let Ok((cseq, method)) = response.headers.cseq() else { return None };
+        if response.status < 200 {
+            return None;
+        }
+        if matches!(response.status, 401 | 407)
+            && let Some(again) = self.answer_challenge(response, turn)
+        {
+            if self.refreshing == Some(cseq) {
+                self.refreshing = Some(self.dialog.local_cseq());
+            }
+            self.send(again, turn);
+            return None;
+        }
+        match method {
+            Method::Bye if self.state == State::Closing => Some(Leg::Over),
+            Method::Invite | Method::Update if self.refreshing == Some(cseq) => {
+                self.handle_refreshed(&method, response, turn);
+                None
+            }
+            // An answer to what we no longer ask.
+            _ => None,
+        }
+    }
+
+    /// The last request once more, with credentials and the next CSeq (RFC 3261 §22.2).
+    fn answer_challenge(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Request> {
+        let mut request = self.last_request.take()?;
+        let (name, value) = self.login.as_mut()?.answer(response, &request, turn.rng)?;
+        self.dialog.renumber(&mut request);
+        request.headers.set(name, &value);
+        Some(request)
+    }
+
+    fn handle_failed(&mut self, method: &Method, turn: &mut Turn<'_>) -> Option<Leg> {
+        match method {
+            Method::Bye => Some(Leg::Over),
+            // RFC 4028 §10: nobody answers the refresh; RFC 3261 §12.2.1.2 ends the dialog.
+            Method::Invite | Method::Update => {
+                self.end(Cause::silent(), turn);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn handle_deadline(&mut self, turn: &mut Turn<'_>) {
+        if let Some(open) = &mut self.unacknowledged {
+            match open.wait.handle_deadline(turn.now) {
+                Due::Nothing => (),
+                Due::SendAgain => turn.respond(open.server, open.response.clone()),
+                // §13.3.1.4, §14.2: no ACK in 64*T1 ends the dialog.
+                Due::GiveUp => {
+                    self.unacknowledged = None;
+                    self.end(Cause::silent(), turn);
+                    return;
+                }
+            }
+        }
+        let due = self.session_timer.as_ref().and_then(SessionTimer::deadline);
+        if self.state != State::Talking || due.is_none_or(|at| at > turn.now) {
+            return;
+        }
+        match self.session_timer.as_ref().map(|timer| timer.refresher) {
+            Some(Refresher::Us) => self.refresh(turn),
+            // RFC 4028 §10: the refresh did not come.
+            Some(Refresher::Peer) => self.end(Cause::silent(), turn),
+            None => (),
+        }
+    }
+
+    fn hang_up(&mut self, turn: &mut Turn<'_>) {
+        if self.state == State::Talking {
+            self.end(Cause::normal(EndedBy::Us), turn);
+        }
+    }
+
+    /// Ends the leg for the layer above, if it has not ended yet, and the dialog by BYE as soon
+    /// as that is allowed.
+    pub(super) fn end(&mut self, cause: Cause, turn: &mut Turn<'_>) {
+        let waits_for_ack = self.unacknowledged.as_ref().is_some_and(|open| open.is_first);
+        match self.state {
+            State::Talking => {
+                turn.ended(self.leg, cause);
+                if waits_for_ack {
+                    self.state = State::HangingUp;
+                } else {
+                    self.send_bye(turn);
+                }
+            }
+            State::HangingUp => self.send_bye(turn),
+            State::Closing => (),
+        }
+    }
+
+    pub(super) fn send_bye(&mut self, turn: &mut Turn<'_>) {
+        self.state = State::Closing;
+        self.unacknowledged = None;
+        self.session_timer = None;
+        let bye = self.dialog.request(Method::Bye);
+        self.send(bye, turn);
+    }
+
+    pub(super) fn send(&mut self, request: Request, turn: &mut Turn<'_>) {
+        self.last_request = self.login.is_some().then(|| request.clone());
+        turn.send(request, self.dialog.destination());
+    }
+}

@@ -1,0 +1,219 @@
+//! A SIP dialog (RFC 3261 §12): who the two ends are, how a request of ours is made inside it,
+//! and whether one of theirs is in order.
+//!
+//! Calls nothing. Held by `confirmed`, made by `inbound` and `outbound`.
+
+use crate::event::{Flow, Transport};
+use crate::message::method::Method;
+use crate::message::name::Name;
+use crate::message::name_addr::{Contacts, NameAddr};
+use crate::message::uri::{Scheme, Uri};
+use crate::message::{Headers, Request, Response};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One dialog. All texts come from messages, so their length is bounded by those.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialog {
+    pub(crate) call_id: Arc<str>,
+    /// `From` of our requests, with our tag.
+    local: Arc<str>,
+    /// `To` of our requests, with their tag.
+    remote: Arc<str>,
+    pub(crate) remote_tag: Arc<str>,
+    /// Our Contact.
+    pub(crate) contact: Arc<str>,
+    local_cseq: u32,
+    /// `None` until they have sent a request.
+    remote_cseq: Option<u32>,
+    route_set: Vec<Uri>,
+    remote_target: Uri,
+    /// Between which addresses the dialog was made.
+    flow: Flow,
+    /// Whether requests go back over `flow` whatever the Contact says: the peer is behind NAT,
+    /// and only the flow it opened leads to it.
+    keeps_flow: bool,
+}
+
+/// Routes beyond these are dropped: no sane path is longer, and each costs room in every request.
+const ROUTES_MAX: usize = 16;
+
+/// Why a request inside the dialog is out of order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct OutOfOrder;
+
+impl Dialog {
+    /// The dialog that our 2xx to `invite` makes (RFC 3261 §12.1.1). `local_tag` is the tag we
+    /// put on To. `None` when the INVITE has no Contact that can be called back.
+    pub(crate) fn of_invite(
+        invite: &Request,
+        local_tag: &str,
+        contact: Arc<str>,
+        flow: Flow,
+        keeps_flow: bool,
+    ) -> Option<Self> {
+        let headers = &invite.headers;
+        let from = headers.from().ok()?;
+        Some(Self {
+            call_id: headers.call_id().ok()?.into(),
+            local: format!("{};tag={local_tag}", headers.get(Name::To)?).into(),
+            remote: headers.get(Name::From)?.into(),
+            remote_tag: from.tag().unwrap_or("").into(),
+            contact,
+            local_cseq: 0,
+            remote_cseq: Some(headers.cseq().ok()?.0),
+            route_set: routes(headers)?,
+            remote_target: target(headers)?,
+            flow,
+            keeps_flow,
+        })
+    }
+
+    /// The dialog that a 2xx to an INVITE of ours makes (RFC 3261 §12.1.2). `flow` is where the
+    /// INVITE went. A 2xx without a usable Contact leads back to where it was sent.
+    pub(crate) fn of_answer(
+        response: &Response,
+        sent_to: &Uri,
+        contact: Arc<str>,
+        flow: Flow,
+        keeps_flow: bool,
+    ) -> Option<Self> {
+        let headers = &response.headers;
+        let to = headers.to().ok()?;
+        let mut route_set = routes(headers).unwrap_or_default();
+        route_set.reverse();
+        Some(Self {
+            call_id: headers.call_id().ok()?.into(),
+            local: headers.get(Name::From)?.into(),
+            remote: headers.get(Name::To)?.into(),
+            remote_tag: to.tag().unwrap_or("").into(),
+            contact,
+            local_cseq: headers.cseq().ok()?.0,
+            remote_cseq: None,
+            route_set,
+            remote_target: target(headers).unwrap_or_else(|| sent_to.clone()),
+            flow,
+            keeps_flow,
+        })
+    }
+
+    /// A request of ours inside the dialog (RFC 3261 §12.2.1.1), without Via, with the next CSeq.
+    pub(crate) fn request(&mut self, method: Method) -> Request {
+        // The number stays below 2^31 (§8.1.1.5): a dialog of ours sends a few dozen requests.
+        self.local_cseq += 1;
+        let has_contact = matches!(method, Method::Invite | Method::Update);
+        let mut request = self.with_cseq(method, self.local_cseq);
+        if has_contact {
+            // §12.2.1.2: only target refresh requests carry a Contact.
+            request.headers.push(Name::Contact, &self.contact);
+        }
+        request
+    }
+
+    /// Gives a request that is to be sent once more the next CSeq (RFC 3261 §22.2).
+    pub(crate) fn renumber(&mut self, request: &mut Request) {
+        self.local_cseq += 1;
+        let cseq = format!("{} {}", self.local_cseq, request.method);
+        request.headers.set(Name::CSeq, &cseq);
+    }
+
+    /// The ACK to a 2xx with this CSeq number (RFC 3261 §13.2.2.4).
+    pub(crate) fn ack(&self, cseq: u32) -> Request {
+        self.with_cseq(Method::Ack, cseq)
+    }
+
+    fn with_cseq(&self, method: Method, cseq: u32) -> Request {
+        let loose = |route: &Uri| route.param("lr").is_some();
+        // §12.2.1.1: to a strict router the request is addressed itself, the target going last.
+        let (uri, routes, last) = match self.route_set.split_first() {
+            None => (&self.remote_target, &[][..], None),
+            Some((first, _)) if loose(first) => (&self.remote_target, &self.route_set[..], None),
+            Some((first, rest)) => (first, rest, Some(&self.remote_target)),
+        };
+        let cseq = format!("{cseq} {method}");
+        let mut request = Request::new(method, uri.clone());
+        for route in routes.iter().chain(last) {
+            request.headers.push(Name::Route, &format!("<{route}>"));
+        }
+        request.headers.push(Name::From, &self.local);
+        request.headers.push(Name::To, &self.remote);
+        request.headers.push(Name::CallId, &self.call_id);
+        request.headers.push(Name::CSeq, &cseq);
+        request
+    }
+
+    /// Whether a request of theirs comes in order (RFC 3261 §12.2.2).
+    ///
+    /// # Errors
+    /// [`OutOfOrder`] when its CSeq is not above the last one; answer 500.
+    pub(crate) fn admit(&mut self, request: &Request) -> Result<(), OutOfOrder> {
+        let (cseq, _) = request.headers.cseq().map_err(|_| OutOfOrder)?;
+        if self.remote_cseq.is_some_and(|last| cseq <= last) {
+            return Err(OutOfOrder);
+        }
+        self.remote_cseq = Some(cseq);
+        Ok(())
+    }
+
+    /// The CSeq of their last request.
+    pub(crate) fn remote_cseq(&self) -> Option<u32> {
+        self.remote_cseq
+    }
+
+    /// The CSeq of our last request.
+    pub(crate) fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
+    /// Takes the Contact of a re-INVITE, an UPDATE or of the 2xx to ours (RFC 3261 §12.2).
+    pub(crate) fn refresh_target(&mut self, headers: &Headers, flow: Flow) {
+        if let Some(target) = target(headers) {
+            self.remote_target = target;
+        }
+        if self.keeps_flow {
+            // The peer speaks from there now: a NAT binding moved, or a connection was reopened.
+            self.flow = flow;
+        }
+    }
+
+    /// Whether the message comes from the other end of this dialog.
+    pub(crate) fn is_with(&self, call_id: &str, remote_tag: &str) -> bool {
+        *self.call_id == *call_id && *self.remote_tag == *remote_tag
+    }
+
+    /// Where requests go: the first route, else their Contact, when it is an address; the flow
+    /// the dialog was made on otherwise.
+    ///
+    /// Departs from RFC 3263: names in Contact and Record-Route are not looked up. The address
+    /// that spoke to us is the better known one.
+    pub(crate) fn destination(&self) -> Flow {
+        let next = self.route_set.first().unwrap_or(&self.remote_target);
+        let Some(ip) = next.host_ip().filter(|_| !self.keeps_flow) else { return self.flow };
+        let transport = match next.param("transport") {
+            Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+            Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
+            _ => self.flow.transport,
+        };
+        // Our listener of another transport or family is not known here.
+        if transport != self.flow.transport || ip.is_ipv4() != self.flow.remote.is_ipv4() {
+            return self.flow;
+        }
+        Flow { remote: SocketAddr::new(ip, next.port().unwrap_or(5060)), ..self.flow }
+    }
+}
+
+/// Record-Route, in order. `None` when it cannot be read: without it no request would arrive.
+fn routes(headers: &Headers) -> Option<Vec<Uri>> {
+    let routes = headers.record_routes().ok()?;
+    routes.iter().take(ROUTES_MAX).map(|route| route.uri().ok()).collect()
+}
+
+/// The first Contact that is a SIP address.
+fn target(headers: &Headers) -> Option<Uri> {
+    let Contacts::List(list) = headers.contacts().ok()? else { return None };
+    let uri = list.first().map(NameAddr::uri)?.ok()?;
+    matches!(uri.scheme(), Scheme::Sip).then_some(uri)
+}
+
+#[cfg(test)]
+mod tests;

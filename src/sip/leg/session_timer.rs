@@ -1,0 +1,171 @@
+//! Session timers (RFC 4028): a call whose other end has vanished is noticed by the refresh that
+//! does not come.
+//!
+//! We ask nobody for a timer, but keep the one we are asked for, in either role.
+
+use crate::message::Headers;
+use crate::message::name::Name;
+use crate::message::params::Params;
+use std::time::{Duration, Instant};
+
+/// Who sends the refreshes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refresher {
+    /// We do, at half the interval.
+    Us,
+    /// They do; without one the call ends.
+    Peer,
+}
+
+/// The timer of one session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SessionTimer {
+    interval: Duration,
+    pub(crate) refresher: Refresher,
+    /// Whether the peer understands `timer`.
+    peer_supports: bool,
+    due: Option<Instant>,
+}
+
+/// The interval asked for is below [`INTERVAL_MIN_S`]; answer 422 with `Min-SE`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct TooSmall;
+
+/// RFC 4028 §5: no smaller interval is asked for or accepted.
+pub(crate) const INTERVAL_MIN_S: u32 = 90;
+
+impl SessionTimer {
+    /// What an INVITE or UPDATE of theirs asks for; `None` when it asks for no timer.
+    ///
+    /// # Errors
+    /// [`TooSmall`] when the interval is below 90 s.
+    pub(crate) fn of_request(headers: &Headers) -> Result<Option<Self>, TooSmall> {
+        let Some((seconds, refresher)) = read(headers) else { return Ok(None) };
+        if seconds < INTERVAL_MIN_S {
+            return Err(TooSmall);
+        }
+        let peer_supports = headers.supports("timer");
+        // RFC 4028 table 2: the caller refreshes if it can and does not ask otherwise; a
+        // Session-Expires that a proxy put in is ours to keep.
+        let refresher = match refresher {
+            Some("uac") if peer_supports => Refresher::Peer,
+            Some("uas") => Refresher::Us,
+            _ if peer_supports => Refresher::Peer,
+            _ => Refresher::Us,
+        };
+        Ok(Some(Self::new(seconds, refresher, peer_supports)))
+    }
+
+    /// What a 2xx to our INVITE or UPDATE tells us; `None` when there is no timer.
+    pub(crate) fn of_response(headers: &Headers) -> Option<Self> {
+        let (seconds, refresher) = read(headers)?;
+        // RFC 4028 §7.2: without the parameter, or with uac, it is ours.
+        let refresher = if refresher == Some("uas") { Refresher::Peer } else { Refresher::Us };
+        Some(Self::new(seconds.max(INTERVAL_MIN_S), refresher, true))
+    }
+
+    fn new(seconds: u32, refresher: Refresher, peer_supports: bool) -> Self {
+        let interval = Duration::from_secs(seconds.into());
+        Self { interval, refresher, peer_supports, due: None }
+    }
+
+    /// Writes it into our 2xx (RFC 4028 §9).
+    pub(crate) fn write(&self, headers: &mut Headers) {
+        let refresher = match self.refresher {
+            Refresher::Us => "uas",
+            Refresher::Peer => "uac",
+        };
+        let seconds = self.interval.as_secs();
+        headers.push(Name::SessionExpires, &format!("{seconds};refresher={refresher}"));
+        if self.peer_supports {
+            headers.push(Name::Require, "timer");
+        }
+    }
+
+    /// Writes it into a refresh of ours, which keeps us the refresher (RFC 4028 §7.1).
+    pub(crate) fn write_request(&self, headers: &mut Headers) {
+        let seconds = self.interval.as_secs();
+        headers.push(Name::SessionExpires, &format!("{seconds};refresher=uac"));
+    }
+
+    /// A refresh, or the first 2xx, has just passed.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.due = Some(match self.refresher {
+            // RFC 4028 §7.2: refresh at half the interval.
+            Refresher::Us => now + self.interval / 2,
+            // RFC 4028 §10: end it this much before the expiry.
+            Refresher::Peer => {
+                now + self.interval - (self.interval / 3).min(Duration::from_secs(32))
+            }
+        });
+    }
+
+    /// A refresh has been sent, and its answer will restart the timer: nothing is due before.
+    pub(crate) fn pause(&mut self) {
+        self.due = None;
+    }
+
+    /// Try again in a moment: the refresh met another negotiation.
+    pub(crate) fn retry_after(&mut self, pause: Duration, now: Instant) {
+        self.due = Some(now + pause);
+    }
+
+    /// When the refresh is to be sent, or the call to be ended.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+/// The seconds of `Session-Expires` and its refresher. An unreadable one counts as none.
+fn read(headers: &Headers) -> Option<(u32, Option<&str>)> {
+    let text = headers.single(Name::SessionExpires).ok()?;
+    let (seconds, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+    Some((seconds.trim().parse().ok()?, Params::new(params).get("refresher")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::now::epoch;
+
+    fn headers(expires: &str, supported: &str) -> Headers {
+        let mut headers = Headers::new();
+        headers.push(Name::SessionExpires, expires);
+        headers.push(Name::Supported, supported);
+        headers
+    }
+
+    /// RFC 4028 table 2, and what our 2xx says then.
+    #[test]
+    fn who_refreshes_is_settled_by_table_2() {
+        for (expires, supported, refresher, said, required) in [
+            ("1800", "timer", Refresher::Peer, "1800;refresher=uac", true),
+            ("1800;refresher=uac", "timer", Refresher::Peer, "1800;refresher=uac", true),
+            ("1800;refresher=uas", "timer", Refresher::Us, "1800;refresher=uas", true),
+            ("90", "100rel", Refresher::Us, "90;refresher=uas", false),
+        ] {
+            let timer = SessionTimer::of_request(&headers(expires, supported)).unwrap().unwrap();
+            assert_eq!(timer.refresher, refresher, "{expires} {supported}");
+            let mut answer = Headers::new();
+            timer.write(&mut answer);
+            assert_eq!(answer.get(Name::SessionExpires), Some(said));
+            assert_eq!(answer.has(Name::Require), required);
+        }
+        assert_eq!(SessionTimer::of_request(&headers("89", "timer")), Err(TooSmall));
+        assert_eq!(SessionTimer::of_request(&headers("soon", "timer")), Ok(None));
+        assert_eq!(SessionTimer::of_request(&Headers::new()), Ok(None));
+    }
+
+    #[test]
+    fn refreshes_come_at_half_and_the_end_before_expiry() {
+        let now = epoch().instant;
+        let due = |expires: &str| {
+            let mut timer = SessionTimer::of_response(&headers(expires, "timer")).unwrap();
+            timer.restart(now);
+            timer.deadline().unwrap().duration_since(now).as_secs()
+        };
+        assert_eq!(due("1800"), 900);
+        assert_eq!(due("1800;refresher=uas"), 1768);
+        assert_eq!(due("90;refresher=uas"), 60);
+    }
+}

@@ -1,0 +1,232 @@
+//! Agents' telephones: which are there, and the way to each (RFC 3261 §10.3).
+//!
+//! ```text
+//! REGISTER, its sender known ─► Registrar ─► 200 with all bindings, or 400, 423, 500
+//! expiry, closed stream ──────►    └──────► Registered, Unregistered: on change only
+//! ```
+//!
+//! A binding remembers the flow its REGISTER came over: a telephone behind NAT can be reached by
+//! no other way. Calls nothing. Called by `endpoint`, which has checked the credentials.
+
+use crate::event::{Flow, LegEvent};
+use crate::message::name::Name;
+use crate::message::name_addr::{Contacts, NameAddr};
+use crate::message::uri::{Scheme, Uri};
+use crate::message::{Headers, Request, Response};
+use domain::id::AgentId;
+use domain::timers::TimerQueue;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// All bindings.
+#[derive(Debug)]
+pub(crate) struct Registrar {
+    bindings: BTreeMap<AgentId, Vec<Binding>>,
+    timers: TimerQueue<AgentId>,
+    /// Whose bindings end with which stream.
+    by_flow: BTreeMap<Flow, BTreeSet<AgentId>>,
+    contacts_max: usize,
+}
+
+/// One telephone of an agent.
+#[derive(Clone, Debug)]
+struct Binding {
+    contact: Uri,
+    /// With `cseq`: which REGISTER set it, so that an older one cannot undo it.
+    call_id: Arc<str>,
+    cseq: u32,
+    flow: Flow,
+    expires_at: Instant,
+}
+
+/// What one Contact of a REGISTER asks for.
+struct Wish {
+    contact: Uri,
+    expires_s: u32,
+}
+
+/// How long a binding lasts when nothing is asked for, and at most (RFC 3261 §10.3: the
+/// registrar may shorten what is asked).
+const EXPIRES_MAX_S: u32 = 3600;
+
+/// RFC 3261 §10.3: a shorter life is refused with 423; a minute keeps the load bearable.
+const EXPIRES_MIN_S: u32 = 60;
+
+/// A REGISTER with more Contacts than this is refused with 400: no telephone has as many.
+const CONTACTS_IN_REQUEST_MAX: usize = 16;
+
+impl Registrar {
+    /// No bindings. `contacts_max` is the most telephones of one agent.
+    pub(crate) fn new(contacts_max: usize) -> Self {
+        Self {
+            bindings: BTreeMap::new(),
+            timers: TimerQueue::default(),
+            by_flow: BTreeMap::new(),
+            contacts_max: contacts_max.max(1),
+        }
+    }
+
+    /// Takes a REGISTER of `agent`: the response, and whether the agent came or went.
+    pub(crate) fn register(
+        &mut self,
+        agent: &AgentId,
+        request: &Request,
+        flow: Flow,
+        now: Instant,
+        out: &mut Vec<LegEvent>,
+    ) -> Response {
+        let mut bindings = self.bindings.get(agent).cloned().unwrap_or_default();
+        bindings.retain(|binding| binding.expires_at > now);
+        // §10.3: all of the request is done or nothing.
+        match change(&mut bindings, request, flow, now) {
+            Ok(()) => (),
+            Err(status) => {
+                let mut response = request.response(status, None);
+                if status == 423 {
+                    response.headers.push(Name::MinExpires, &EXPIRES_MIN_S.to_string());
+                }
+                return response;
+            }
+        }
+        // The one longest unused stands first.
+        let surplus = bindings.len().saturating_sub(self.contacts_max);
+        bindings.drain(..surplus);
+        let mut response = request.response(200, None);
+        write_bindings(&bindings, now, &mut response.headers);
+        self.store(agent, bindings, out);
+        response
+    }
+
+    /// The telephone to call: the one that registered last.
+    pub(crate) fn target(&self, agent: &AgentId, now: Instant) -> Option<(&Uri, Flow)> {
+        let binding = self.bindings.get(agent)?.last()?;
+        (binding.expires_at > now).then_some((&binding.contact, binding.flow))
+    }
+
+    /// A stream closed: what registered over it cannot be reached any more.
+    pub(crate) fn connection_closed(&mut self, flow: Flow, out: &mut Vec<LegEvent>) {
+        for agent in self.by_flow.remove(&flow).unwrap_or_default() {
+            let mut bindings = self.bindings.get(&agent).cloned().unwrap_or_default();
+            bindings.retain(|binding| binding.flow != flow);
+            self.store(&agent, bindings, out);
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn handle_deadline(&mut self, now: Instant, out: &mut Vec<LegEvent>) {
+        while let Some(agent) = self.timers.expire(now) {
+            let mut bindings = self.bindings.get(&agent).cloned().unwrap_or_default();
+            bindings.retain(|binding| binding.expires_at > now);
+            self.store(&agent, bindings, out);
+        }
+    }
+
+    /// When to call [`handle_deadline`](Self::handle_deadline) next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// How many agents have a telephone registered.
+    pub(crate) fn len(&self) -> usize {
+        self.bindings.len()
+    }
+
+    fn store(&mut self, agent: &AgentId, bindings: Vec<Binding>, out: &mut Vec<LegEvent>) {
+        let before = self.bindings.contains_key(agent);
+        let deadline = bindings.iter().map(|binding| binding.expires_at).min();
+        self.timers.update(agent, deadline);
+        for old in self.bindings.remove(agent).into_iter().flatten() {
+            if let Some(agents) = self.by_flow.get_mut(&old.flow) {
+                agents.remove(agent);
+                if agents.is_empty() {
+                    self.by_flow.remove(&old.flow);
+                }
+            }
+        }
+        match (before, !bindings.is_empty()) {
+            (false, true) => out.push(LegEvent::Registered { agent: agent.clone() }),
+            (true, false) => out.push(LegEvent::Unregistered { agent: agent.clone() }),
+            (true, true) | (false, false) => (),
+        }
+        if bindings.is_empty() {
+            return;
+        }
+        for binding in bindings.iter().filter(|binding| binding.flow.transport.is_reliable()) {
+            self.by_flow.entry(binding.flow).or_default().insert(agent.clone());
+        }
+        self.bindings.insert(agent.clone(), bindings);
+    }
+}
+
+/// Does what a REGISTER asks, in order (RFC 3261 §10.3 steps 6 and 7).
+///
+/// # Errors
+/// The status of the refusal.
+fn change(
+    bindings: &mut Vec<Binding>,
+    request: &Request,
+    flow: Flow,
+    now: Instant,
+) -> Result<(), u16> {
+    let headers = &request.headers;
+    let call_id: Arc<str> = headers.call_id().map_err(|_| 400u16)?.into();
+    let (cseq, _) = headers.cseq().map_err(|_| 400u16)?;
+    // §10.2.1.1: a malformed Expires counts as the default.
+    let header_s = headers.expires().ok().flatten();
+    let contacts = match headers.contacts().map_err(|_| 400u16)? {
+        Contacts::List(list) => list,
+        // §10.2.2: `*` is for removing all, and stands alone with Expires 0.
+        Contacts::Star if header_s == Some(0) => {
+            let stale = |binding: &Binding| *binding.call_id == *call_id && cseq <= binding.cseq;
+            if bindings.iter().any(stale) {
+                return Err(500);
+            }
+            bindings.clear();
+            return Ok(());
+        }
+        Contacts::Star => return Err(400),
+    };
+    if contacts.len() > CONTACTS_IN_REQUEST_MAX {
+        return Err(400);
+    }
+    for contact in &contacts {
+        let Wish { contact, expires_s } = wish(contact, header_s)?;
+        let known = bindings.iter().position(|binding| binding.contact.is_equivalent(&contact));
+        if let Some(at) = known {
+            // Step 7: an older request of the same client must not undo a newer one.
+            let old = bindings.remove(at);
+            if *old.call_id == *call_id && cseq <= old.cseq {
+                return Err(500);
+            }
+        }
+        if expires_s > 0 {
+            let expires_at = now + Duration::from_secs(expires_s.into());
+            bindings.push(Binding { contact, call_id: call_id.clone(), cseq, flow, expires_at });
+        }
+    }
+    Ok(())
+}
+
+fn wish(contact: &NameAddr<'_>, header_s: Option<u32>) -> Result<Wish, u16> {
+    let expires_s = contact.expires_s().or(header_s).unwrap_or(EXPIRES_MAX_S);
+    if (1..EXPIRES_MIN_S).contains(&expires_s) {
+        return Err(423);
+    }
+    let contact = contact.uri().map_err(|_| 400u16)?;
+    if contact.scheme() != Scheme::Sip {
+        return Err(400);
+    }
+    Ok(Wish { contact, expires_s: expires_s.min(EXPIRES_MAX_S) })
+}
+
+/// §10.3 step 8: the 2xx lists all bindings with what is left of their lives.
+fn write_bindings(bindings: &[Binding], now: Instant, headers: &mut Headers) {
+    for binding in bindings {
+        let left = binding.expires_at.saturating_duration_since(now).as_secs();
+        headers.push(Name::Contact, &format!("<{}>;expires={left}", binding.contact));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! To which transaction a message belongs (RFC 3261 §17.1.3, §17.2.3), as one text to look up.
+
+use crate::message::method::Method;
+use crate::message::via::MAGIC_COOKIE;
+use crate::message::{Headers, Request, Response};
+use sha2::{Digest, Sha256};
+
+/// Longer keys are replaced by their hash, so that no sender chooses how much we remember.
+const LENGTH_MAX: usize = 200;
+
+/// The key of the responses to a request of ours: branch and method (RFC 3261 §17.1.3).
+pub fn of_outgoing(branch: &str, method: &Method) -> Box<str> {
+    bounded(format!("{branch} {method}"))
+}
+
+/// The key of a response. `None` when it has no Via with a branch or no CSeq.
+pub fn of_response(response: &Response) -> Option<Box<str>> {
+    let via = response.headers.via().ok()?;
+    let (_, method) = response.headers.cseq().ok()?;
+    Some(of_outgoing(via.branch()?, &method))
+}
+
+/// The key of a peer's request (RFC 3261 §17.2.3); an ACK has that of its INVITE.
+pub fn of_request(request: &Request) -> Option<Box<str>> {
+    let method = if request.method == Method::Ack { &Method::Invite } else { &request.method };
+    of_parts(request, method)
+}
+
+/// The key of the INVITE that a CANCEL names (RFC 3261 §9.2).
+pub fn of_cancelled(cancel: &Request) -> Option<Box<str>> {
+    of_parts(cancel, &Method::Invite)
+}
+
+fn of_parts(request: &Request, method: &Method) -> Option<Box<str>> {
+    let via = request.headers.via().ok()?;
+    let host = via.host.to_ascii_lowercase();
+    let port = via.port.unwrap_or(5060);
+    let text = match via.branch() {
+        // The cookie alone names nothing; sent-by keeps two clients' branches apart.
+        Some(branch) if branch.len() > MAGIC_COOKIE.len() && has_cookie(branch) => {
+            format!("{branch} {host}:{port} {method}")
+        }
+        branch => {
+            let headers = &request.headers;
+            let call_id = headers.call_id().ok()?;
+            let (cseq, _) = headers.cseq().ok()?;
+            let from = headers.from().ok()?;
+            // §17.2.3, RFC 2543 clients. The To tag is left out: the ACK has ours, the INVITE
+            // has none, and the rest tells them apart from all others.
+            let parts = [from.tag().unwrap_or(""), call_id, branch.unwrap_or(""), &host];
+            format!("2543 {} {} {cseq} {port} {method}", request.uri, parts.join(" "))
+        }
+    };
+    Some(bounded(text))
+}
+
+fn has_cookie(branch: &str) -> bool {
+    branch.as_bytes()[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes())
+}
+
+/// What a merged request has in common with the one that came first by another way
+/// (RFC 3261 §8.2.2.2): From tag, Call-ID and CSeq.
+pub fn of_merged(headers: &Headers) -> Option<Box<str>> {
+    let (cseq, method) = headers.cseq().ok()?;
+    let from = headers.from().ok()?;
+    let call_id = headers.call_id().ok()?;
+    Some(bounded(format!("{} {call_id} {cseq} {method}", from.tag().unwrap_or(""))))
+}
+
+fn bounded(text: String) -> Box<str> {
+    if text.len() <= LENGTH_MAX {
+        return text.into_boxed_str();
+    }
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Message, parse};
+    use bytes::Bytes;
+
+    fn request(method: &str, via: &str, tail: &str) -> Request {
+        let text = format!(
+            "{method} sip:bob@192.0.2.4 SIP/2.0\r\nVia: SIP/2.0/UDP {via}\r\n\
+             From: <sip:a@a.example>;tag=1\r\nTo: <sip:bob@b.example>{tail}\r\n\
+             Call-ID: c\r\nCSeq: 1 {method}\r\nMax-Forwards: 70\r\n\r\n"
+        );
+        match parse(Bytes::from(text)) {
+            Ok(Message::Request(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_ack_and_a_cancel_find_their_invite() {
+        for via in ["a.example;branch=z9hG4bK1", "a.example;branch=old", "a.example"] {
+            let invite = of_request(&request("INVITE", via, ""));
+            assert!(invite.is_some());
+            assert_eq!(of_request(&request("ACK", via, ";tag=2")), invite);
+            assert_eq!(of_cancelled(&request("CANCEL", via, "")), invite);
+            assert_ne!(of_request(&request("CANCEL", via, "")), invite);
+        }
+    }
+
+    #[test]
+    fn branch_and_sent_by_tell_transactions_apart() {
+        let key = |via: &str| of_request(&request("INVITE", via, ""));
+        let first = key("a.example;branch=z9hG4bK1");
+        assert_ne!(first, key("a.example;branch=z9hG4bK2"));
+        assert_ne!(first, key("b.example;branch=z9hG4bK1"));
+        assert_ne!(first, key("a.example:5062;branch=z9hG4bK1"));
+        assert_eq!(first, key("A.example:5060;branch=z9hG4bK1;rport=7"));
+    }
+
+    #[test]
+    fn a_long_branch_makes_no_long_key() {
+        let via = |end: char| format!("a.example;branch=z9hG4bK{}{end}", "x".repeat(5_000));
+        let key = |end| of_request(&request("INVITE", &via(end), "")).unwrap();
+        assert_eq!(key('1').len(), 64);
+        assert_ne!(key('1'), key('2'));
+    }
+}
