@@ -62,8 +62,7 @@ impl Switchboard {
         self.timers.update(&Timer::Campaign(id), deadline);
     }
 
-    /// The trunk's caps come before the permit: what they hold back is given back undialled, so
-    /// that it never counts as an attempt.
+    /// The trunk's caps come before the permit: what they hold back never counts as an attempt.
     fn ask_permit(
         &mut self,
         id: CampaignId,
@@ -82,9 +81,8 @@ impl Switchboard {
                 out.push(Action::Permit { campaign: id, attempt, contact });
             }
             false => {
-                out.push(Action::Return { campaign: id, contacts: vec![contact] });
                 self.inner
-                    .push_back(Inner::Campaign(id, CampaignEvent::Refused { attempt }));
+                    .push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
             }
         }
     }

@@ -89,14 +89,12 @@ pub(crate) enum Inner {
 
 impl Switchboard {
     /// An exchange with nothing going on. `ids` must give numbers never used before.
-    pub fn new(rules: Rules, ids: IdSource, now: Now) -> Self {
+    pub fn new(rules: Rules, ids: IdSource) -> Self {
         let trunks = rules
             .trunks
             .iter()
             .map(|(id, rule)| {
-                let cap =
-                    TrunkCap::new(rule.calls_per_second_max, rule.channels_max, now.instant);
-                (id.clone(), cap)
+                (id.clone(), TrunkCap::new(rule.calls_per_second_max, rule.channels_max))
             })
             .collect();
         Self {
