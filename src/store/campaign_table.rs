@@ -142,6 +142,12 @@ impl Operation for AddContacts {
                 receipt.faults.push(RowFault { row, fault });
             }
         }
+        turn.sql
+            .prepare_cached(
+                "INSERT INTO tally VALUES (?1, ?2, 'ready', '', ?3)
+                 ON CONFLICT DO UPDATE SET contacts = contacts + ?3",
+            )?
+            .execute(params![id(self.campaign.0), self.tenant.0, receipt.added])?;
         Ok(receipt)
     }
 }

@@ -35,8 +35,8 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 ///
 /// `contact.state` is `ready` (due at `next_at`), `leased`, `dialling` or `final`. `attempt.state`
 /// is `dialling`, `closed` or `not_sent` (a crash before the INVITE left). `tally` counts the
-/// contacts of a campaign by state and disposition; triggers keep it, so progress is read without
-/// counting a million rows.
+/// contacts of a campaign by state and disposition; a trigger keeps it (new ones are added once
+/// for each request), so progress is read without counting a million rows.
 const FIRST: &str = "
 CREATE TABLE node (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -98,10 +98,6 @@ CREATE TABLE tally (
     contacts INTEGER NOT NULL,
     PRIMARY KEY (campaign, state, disposition)
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER contact_added AFTER INSERT ON contact BEGIN
-    INSERT INTO tally VALUES (new.campaign, new.tenant, new.state, new.disposition, 1)
-        ON CONFLICT DO UPDATE SET contacts = contacts + 1;
-END;
 CREATE TRIGGER contact_moved AFTER UPDATE OF state, disposition ON contact
 WHEN old.state <> new.state OR old.disposition <> new.disposition BEGIN
     UPDATE tally SET contacts = contacts - 1
