@@ -20,7 +20,7 @@ use domain::prompt::Understanding;
 use std::sync::Arc;
 
 /// Below this chance the best intent is not named at all.
-const NAMED_ABOVE: f32 = 0.25;
+const NAMED_ABOVE: f32 = 0.33;
 
 /// The share of sentences out of scope that the calibration reckons with.
 const OUT_OF_SCOPE_SHARE: f64 = 0.2;
@@ -82,7 +82,7 @@ impl Classifier {
             (self.intents[class].clone(), self.calibration.chance(evidence).min(1.0 - chance))
         });
         let runner_up = runner_up.filter(|(_, chance)| *chance > 0.01);
-        if judged.background_leads || chance < NAMED_ABOVE {
+        if chance < NAMED_ABOVE {
             return Understanding { confidence: 1.0 - chance, ..none };
         }
         let intent = Some(self.intents[judged.best.0].clone());
@@ -104,7 +104,6 @@ impl Classifier {
 struct Judged {
     best: (usize, Evidence),
     second: Option<(usize, Evidence)>,
-    background_leads: bool,
 }
 
 impl Model {
@@ -147,7 +146,6 @@ impl Model {
         Some(Judged {
             best: (first, evidence(first, second)),
             second: second.map(|second| (second, evidence(second, Some(first)))),
-            background_leads: background > scores[first],
         })
     }
 

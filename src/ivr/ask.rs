@@ -205,10 +205,8 @@ impl Asking {
             return self.again_out_of_scope(ask, turn);
         };
         let confidence = understanding.confidence;
-        if let Some((first, second)) = among {
-            if best == first || best == second {
-                return accept(&ask.replies[best], &understanding.slots, &why, turn);
-            }
+        if among.is_some_and(|(first, second)| best == first || best == second) {
+            return accept(&ask.replies[best], &understanding.slots, &why, turn);
         }
         if confidence < ask.confirm_above {
             turn.note("no match", why);

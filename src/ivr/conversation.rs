@@ -11,6 +11,9 @@
 //! Calls the machine of the node it is at. Called by the exchange, which carries its actions out.
 //! A caller who hangs up simply ends it: the exchange drops the conversation.
 
+#[cfg(test)]
+mod tests;
+
 use crate::ask::Asking;
 use crate::callback::Offering;
 use crate::collect::Collecting;

@@ -262,7 +262,7 @@ fn english_digits(text: &str) -> Option<String> {
             }
             ("", None) => (),
             (figures, None) if figures.bytes().all(|b| b.is_ascii_digit()) => {
-                found.push_str(figures);
+                found.push_str(&figures.repeat(std::mem::replace(&mut repeat, 1)));
             }
             (other, None) if AROUND.contains(&other) => (),
             _ => return None,
