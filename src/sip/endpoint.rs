@@ -32,11 +32,14 @@ use domain::now::Now;
 use domain::timers::TimerQueue;
 use rand::RngCore;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// All of SIP: transactions, legs and registrations.
 pub struct Endpoint {
     config: EndpointConfig,
+    /// The agents' accounts by user name: where in the configuration each is.
+    accounts: HashMap<Arc<str>, usize>,
     rng: Box<dyn RngCore + Send>,
     /// Made at the first challenge, which tells what time it is.
     challenger: Option<Challenger>,
@@ -79,7 +82,9 @@ impl Endpoint {
     /// An endpoint with nothing under way. `rng` must be cryptographically secure outside of
     /// tests: tags, branches and nonces come from it (RFC 3261 §19.3).
     pub fn new(config: EndpointConfig, mut rng: Box<dyn RngCore + Send>) -> Self {
+        let users = config.agents.iter().enumerate();
         Self {
+            accounts: users.map(|(at, account)| (account.user.clone(), at)).collect(),
             tag_secret: rng.next_u64(),
             registrar: Registrar::new(config.limits.contacts),
             next_leg: config.first_leg.0 | 1,

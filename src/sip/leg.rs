@@ -237,11 +237,12 @@ pub(crate) fn add_capabilities(headers: &mut Headers) {
     headers.push(Name::Supported, SUPPORTED);
 }
 
-/// Whether the body of a request that may carry an offer is one we can read.
+/// Whether the body of a request that may carry an offer is one we can read. `to_tag` is for the
+/// refusal, outside a dialog.
 ///
 /// # Errors
 /// The 415 to send (RFC 3261 §8.2.3), with what we take instead.
-pub(crate) fn check_body(request: &Request) -> Result<(), Box<Response>> {
+pub(crate) fn check_body(request: &Request, to_tag: Option<&str>) -> Result<(), Box<Response>> {
     let headers = &request.headers;
     let is_sdp = headers.content_type().is_some_and(|kind| kind.eq_ignore_ascii_case(SDP));
     let encoding = headers.get(Name::ContentEncoding).unwrap_or("identity");
@@ -249,7 +250,7 @@ pub(crate) fn check_body(request: &Request) -> Result<(), Box<Response>> {
     if request.body.is_empty() || (is_sdp && is_plain) {
         return Ok(());
     }
-    let mut response = request.response(415, None);
+    let mut response = request.response(415, to_tag);
     response.headers.push(Name::Accept, SDP);
     if !is_plain {
         response.headers.push(Name::AcceptEncoding, "identity");

@@ -95,7 +95,7 @@ impl Endpoint {
             // §8.2.2.2: the same request by another way.
             return Err(Box::new(self.refusal(request, 482)));
         }
-        leg::check_body(request)?;
+        leg::check_body(request, Some(&self.stateless_tag(request)))?;
         let Ok(session_timer) = SessionTimer::of_request(&request.headers) else {
             let mut response = self.refusal(request, 422);
             response.headers.push(Name::MinSe, &INTERVAL_MIN_S.to_string());

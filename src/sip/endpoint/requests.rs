@@ -77,23 +77,18 @@ impl Endpoint {
         out: &mut Vec<Action>,
     ) {
         let invite = key::of_cancelled(request);
-        match invite.and_then(|key| self.servers.cancellable(&key)) {
-            None => {
-                let response = self.refusal(request, 481);
-                self.send_refusal(response, flow, out);
-            }
-            Some(cancelled) => {
-                let leg = cancelled.filter(|leg| self.legs.contains_key(leg));
-                out.extend(leg.map(|leg| Action::Matched { leg }));
-                // §9.2: the tag is that of the INVITE's response.
-                let tag = leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.local_tag.clone());
-                let tag = tag.unwrap_or_else(|| self.stateless_tag(request).into());
-                let response = request.response(200, Some(&tag));
-                self.send_stateless(response, flow, leg, out);
-                if let Some(leg) = leg {
-                    self.deliver(leg, leg::Event::Cancel { request }, now, out);
-                }
-            }
+        let Some(cancelled) = invite.and_then(|key| self.servers.cancelled(&key)) else {
+            let response = self.refusal(request, 481);
+            return self.send_refusal(response, flow, out);
+        };
+        out.extend(cancelled.leg.map(|leg| Action::Matched { leg }));
+        let entry = cancelled.leg.and_then(|leg| self.legs.get(&leg));
+        // §9.2: the tag is that of the INVITE's response, as long as it is known.
+        let tag = entry.map_or_else(|| self.stateless_tag(request), |e| e.local_tag.to_string());
+        let response = request.response(200, Some(&tag));
+        self.send_stateless(response, flow, cancelled.leg, out);
+        if let Some(leg) = cancelled.leg.filter(|_| cancelled.is_pending) {
+            self.deliver(leg, leg::Event::Cancel { request }, now, out);
         }
     }
 

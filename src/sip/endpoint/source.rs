@@ -2,8 +2,10 @@
 //! (RFC 3261 §22).
 
 use super::Endpoint;
+use super::config::AgentAccount;
 use crate::digest::challenger::{Challenger, Verdict};
 use crate::event::{Flow, Source};
+use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
 use domain::id::AgentId;
@@ -97,14 +99,13 @@ impl Endpoint {
         Challenger::new(&self.config.realm, secret, algorithms, NONCE_LIFE, now)
     }
 
-    fn account(&self, user: &str) -> Option<&super::config::AgentAccount> {
-        self.config.agents.iter().find(|account| *account.user == *user)
+    fn account(&self, user: &str) -> Option<&AgentAccount> {
+        self.accounts.get(user).and_then(|at| self.config.agents.get(*at))
     }
 }
 
 /// Whether both From and, of a REGISTER, To name the user who signed.
 fn speaks_for(request: &Request, user: &Arc<str>) -> bool {
-    use crate::message::method::Method;
     let headers = &request.headers;
     let address = match request.method {
         Method::Register => headers.to(),

@@ -1,4 +1,9 @@
 //! Endpoints driven in memory: against one another, and against messages written by hand.
 
+mod agents;
 mod calls;
+mod incoming;
+mod outgoing;
 mod pair;
+mod peer;
+mod refusals;

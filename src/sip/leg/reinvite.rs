@@ -6,7 +6,7 @@
 
 use crate::event::Flow;
 use crate::leg::answering::Answering;
-use crate::leg::confirmed::{Confirmed, Unacknowledged};
+use crate::leg::confirmed::{Confirmed, State, Unacknowledged};
 use crate::leg::session_timer::{INTERVAL_MIN_S, SessionTimer};
 use crate::leg::{self, Action, SDP, Turn};
 use crate::message::method::Method;
@@ -95,7 +95,7 @@ impl Confirmed {
         };
         let mut response = request.response(200, None);
         if !request.body.is_empty() {
-            if let Err(refusal) = leg::check_body(request) {
+            if let Err(refusal) = leg::check_body(request, None) {
                 turn.respond(server, *refusal);
                 return None;
             }
@@ -152,12 +152,16 @@ impl Confirmed {
             200..=299 => {
                 if is_invite {
                     self.acknowledge(cseq, turn);
-                    let accepted =
-                        self.negotiation.accept(&response.body, self.local_media.ip()).is_ok();
+                }
+                // The leg has ended meanwhile: the ACK was all that was owed.
+                if self.state != State::Talking {
+                    return;
+                }
+                if is_invite {
+                    // An answer that cannot be read changes nothing.
+                    let _ = self.negotiation.accept(&response.body, self.local_media.ip());
                     self.negotiation.withdraw_offer();
-                    if accepted {
-                        self.tell(false, turn);
-                    }
+                    self.tell(false, turn);
                 }
                 self.session_timer = SessionTimer::of_response(&response.headers);
                 if let Some(timer) = &mut self.session_timer {

@@ -1,1 +1,128 @@
+use super::*;
+use crate::event::Transport;
+use crate::message::method::Method;
+use domain::id::TenantId;
+use domain::now::epoch;
 
+fn agent(name: &str) -> AgentId {
+    AgentId::new(&TenantId::default(), name)
+}
+
+fn flow(port: u16) -> Flow {
+    Flow {
+        transport: Transport::Tcp,
+        local: ([192, 0, 2, 1], 5060).into(),
+        remote: ([203, 0, 113, 9], port).into(),
+    }
+}
+
+fn request(call_id: &str, cseq: u32, contacts: &[&str], expires: &str) -> Request {
+    let mut request = Request::new(Method::Register, Uri::parse("sip:x.example").unwrap());
+    request.headers.push(Name::CallId, call_id);
+    request.headers.push(Name::CSeq, &format!("{cseq} REGISTER"));
+    for contact in contacts {
+        request.headers.push(Name::Contact, contact);
+    }
+    if !expires.is_empty() {
+        request.headers.push(Name::Expires, expires);
+    }
+    request
+}
+
+struct Desk {
+    registrar: Registrar,
+    now: Instant,
+    events: Vec<LegEvent>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { registrar: Registrar::new(3), now: epoch().instant, events: Vec::new() }
+    }
+
+    fn register(&mut self, request: &Request) -> (u16, Vec<String>) {
+        let ann = agent("ann");
+        let response = self.registrar.register(&ann, request, flow(1), self.now, &mut self.events);
+        (response.status, response.headers.all(Name::Contact).map(str::to_owned).collect())
+    }
+
+    fn target(&self) -> Option<String> {
+        let found = self.registrar.target(&agent("ann"), self.now);
+        found.map(|(uri, _)| uri.as_str().to_owned())
+    }
+}
+
+#[test]
+fn lifetimes_are_chosen_by_the_registrar() {
+    for (contact, expires, status, left) in [
+        ("<sip:a@192.0.2.5>;expires=120", "600", 200, "120"),
+        ("<sip:a@192.0.2.5>", "600", 200, "600"),
+        ("<sip:a@192.0.2.5>", "", 200, "3600"),
+        ("<sip:a@192.0.2.5>", "soon", 200, "3600"),
+        ("<sip:a@192.0.2.5>", "86400", 200, "3600"),
+        ("<sip:a@192.0.2.5>", "59", 423, ""),
+        ("<sip:a@192.0.2.5>;expires=1", "", 423, ""),
+        ("<tel:+49301>", "", 400, ""),
+        ("*", "600", 400, ""),
+        ("*", "", 400, ""),
+    ] {
+        let mut desk = Desk::new();
+        let answer = desk.register(&request("c", 1, &[contact], expires));
+        let contacts: Vec<_> = match left {
+            "" => vec![],
+            left => vec![format!("<sip:a@192.0.2.5>;expires={left}")],
+        };
+        assert_eq!(answer, (status, contacts), "{contact} {expires}");
+    }
+}
+
+/// RFC 3261 §10.3 step 7: an older REGISTER of the same client undoes nothing, and nothing of a
+/// refused request is done.
+#[test]
+fn a_request_out_of_order_is_refused_whole() {
+    let mut desk = Desk::new();
+    desk.register(&request("c", 5, &["<sip:a@192.0.2.5>"], ""));
+    let both = ["<sip:b@192.0.2.6>", "<sip:a@192.0.2.5>;expires=0"];
+    assert_eq!(desk.register(&request("c", 5, &both, "")).0, 500);
+    assert_eq!(desk.register(&request("c", 4, &["*"], "0")).0, 500);
+    let (status, contacts) = desk.register(&request("c", 6, &[], ""));
+    assert_eq!((status, contacts.len()), (200, 1), "a query lists what is there");
+    // Another Call-ID: the telephone was started again.
+    assert_eq!(desk.register(&request("d", 1, &both, "")).0, 200);
+    assert_eq!(desk.target().as_deref(), Some("sip:b@192.0.2.6"));
+}
+
+/// The same Contact written differently is one binding; the one longest unused goes first.
+#[test]
+fn contacts_are_few_and_the_last_one_is_called() {
+    let mut desk = Desk::new();
+    for (cseq, contact) in
+        ["<sip:a@192.0.2.5>", "<sip:b@192.0.2.5>", "<sip:%61@192.0.2.5>", "<sip:c@192.0.2.5>"]
+            .iter()
+            .enumerate()
+    {
+        desk.register(&request("c", cseq as u32 + 1, &[contact], ""));
+    }
+    assert_eq!(desk.target().as_deref(), Some("sip:c@192.0.2.5"));
+    let (_, contacts) = desk.register(&request("c", 9, &["<sip:d@192.0.2.5>"], ""));
+    let users: Vec<_> = contacts.iter().map(|contact| &contact[5..6]).collect();
+    assert_eq!(users, ["%", "c", "d"]);
+    let many = vec!["<sip:x@192.0.2.5>"; 17];
+    assert_eq!(desk.register(&request("c", 10, &many, "")).0, 400);
+    assert_eq!(desk.events, [LegEvent::Registered { agent: agent("ann") }]);
+}
+
+#[test]
+fn bindings_expire_one_by_one_and_leave_nothing() {
+    let mut desk = Desk::new();
+    let both = ["<sip:a@192.0.2.5>;expires=60", "<sip:b@192.0.2.5>;expires=90"];
+    desk.register(&request("c", 1, &both, ""));
+    for (seconds, events) in [(59, 1), (60, 1), (90, 2)] {
+        let at = desk.now + Duration::from_secs(seconds);
+        desk.registrar.handle_deadline(at, &mut desk.events);
+        assert_eq!(desk.events.len(), events, "{seconds}");
+    }
+    assert_eq!(desk.events[1], LegEvent::Unregistered { agent: agent("ann") });
+    assert!(desk.registrar.by_flow.is_empty() && desk.registrar.deadline().is_none());
+    assert_eq!(desk.registrar.len(), 0);
+}

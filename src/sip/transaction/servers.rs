@@ -43,6 +43,15 @@ pub enum Found {
     },
 }
 
+/// The INVITE that a CANCEL names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cancelled {
+    /// Whose it is.
+    pub leg: Option<LegId>,
+    /// Whether it has no final response yet, so that the CANCEL has an effect.
+    pub is_pending: bool,
+}
+
 /// A request that begins a transaction.
 #[derive(Clone, Debug)]
 pub struct Incoming {
@@ -194,13 +203,14 @@ impl Servers {
         self.settle(id);
     }
 
-    /// Whose INVITE this key names while it has no final response: what a CANCEL is to end
-    /// (RFC 3261 §9.2). The outer `None`: there is no such INVITE. The inner: it is answered.
-    pub fn cancellable(&self, key: &str) -> Option<Option<LegId>> {
+    /// What a CANCEL of the INVITE with this key meets (RFC 3261 §9.2); `None` when there is no
+    /// such INVITE.
+    pub fn cancelled(&self, key: &str) -> Option<Cancelled> {
         let entry = self.entries.get(self.by_key.get(key)?)?;
         match &entry.machine {
-            Machine::Invite(machine) if machine.is_pending() => Some(entry.leg),
-            Machine::Invite(_) => Some(None),
+            Machine::Invite(machine) => {
+                Some(Cancelled { leg: entry.leg, is_pending: machine.is_pending() })
+            }
             Machine::Other(_) => None,
         }
     }

@@ -27,7 +27,7 @@ fn a_refused_invite_is_repeated_acknowledged_and_forgotten() {
     let (mut servers, id) = started(Transport::Udp, true);
     let repeated = Some(Found::Repeated { leg: None });
     assert_eq!(servers.find("key", false, start, &mut out), repeated);
-    assert_eq!(servers.cancellable("key"), Some(None));
+    assert_eq!(servers.cancelled("key"), Some(Cancelled { leg: None, is_pending: true }));
     assert!(servers.has_origin("origin"));
     servers.respond(id, 100, &Bytes::from_static(b"100"), start, &mut out);
     servers.respond(id, 486, &Bytes::from_static(b"486"), start, &mut out);
@@ -71,7 +71,7 @@ fn a_request_is_answered_again_until_timer_j() {
     servers.respond(id, 200, &Bytes::from_static(b"200"), start, &mut out);
     servers.find("key", false, start, &mut out);
     assert_eq!(out.len(), 2);
-    assert_eq!(servers.cancellable("key"), None);
+    assert_eq!(servers.cancelled("key"), None);
     while servers.handle_deadline(start + GIVE_UP_AFTER, &mut out) {}
     assert!(servers.is_empty());
 }
