@@ -195,6 +195,7 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (next_at, id) WHERE state = 'pending';
 CREATE INDEX outbox_order ON outbox (aggregate, id) WHERE state = 'pending';
+CREATE INDEX outbox_oldest ON outbox (id) WHERE state = 'pending';
 CREATE INDEX outbox_settled ON outbox (settled_ms) WHERE state <> 'pending';
 CREATE INDEX outbox_of_tenant ON outbox (tenant, id);
 CREATE TABLE idempotency (

@@ -64,10 +64,13 @@ fn a_claimed_letter_comes_again_only_if_nobody_settles_it() {
     let letter = claim(&kit).remove(0);
     assert_eq!(&*letter.event_id, "callback-1-kept");
     assert_eq!((letter.tries, letter.secret.len()), (0, 32));
+    let reader = crate::reader::Reader::open(kit.ledger().path(), 1).unwrap();
+    assert_eq!(reader.oldest_letter(), Ok(Some(START_MS)));
     assert_eq!(claim(&kit), []);
     kit.pass(Duration::from_millis(DELIVERY_MS));
     assert_eq!(claimed(&kit), ["callback-1-kept"]);
     settle(&kit, vec![(letter.id, LetterFate::Delivered { status: 204 })]);
+    assert_eq!(reader.oldest_letter(), Ok(None));
     kit.pass(Duration::from_millis(DELIVERY_MS));
     assert_eq!(claim(&kit), []);
 }

@@ -193,6 +193,19 @@ impl Reader {
         })
     }
 
+    /// When the oldest webhook that is still to be delivered was made, Unix milliseconds.
+    pub fn oldest_letter(&self) -> Result<Option<u64>, StoreError> {
+        self.read(|sql| {
+            Ok(sql
+                .prepare_cached(
+                    "SELECT created_ms FROM outbox INDEXED BY outbox_oldest
+                     WHERE state = 'pending' ORDER BY id LIMIT 1",
+                )?
+                .query_row([], |row| get_ms(row, "created_ms"))
+                .optional()?)
+        })
+    }
+
     /// How full the waiting rooms are.
     pub fn depths(&self) -> Result<Depths, StoreError> {
         self.read(|sql| {
