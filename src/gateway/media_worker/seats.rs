@@ -1,0 +1,215 @@
+//! Which pair of sockets serves which leg, on one worker.
+//!
+//! A pair keeps its place, and stays watched, when its leg ends: it rests there (see `net::rtp`).
+
+use super::system::Poller;
+use crate::net::rtp::{HeldPairs, PortPair, PortRange};
+use domain::id::LegId;
+use std::collections::HashMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Instant;
+
+/// Packets thrown away at most when a rested pair is used again; a flood does not hold up a call.
+const STALE_MAX: usize = 256;
+
+#[derive(Debug)]
+struct Seat {
+    pair: PortPair,
+    leg: Option<LegId>,
+}
+
+/// Where a packet arrived.
+#[derive(Debug)]
+pub(super) struct Arrival<'a> {
+    /// The socket to read.
+    pub(super) socket: &'a UdpSocket,
+    /// Whose it is; `None` while the pair rests.
+    pub(super) leg: Option<LegId>,
+    /// Whether it is the RTCP socket.
+    pub(super) is_control: bool,
+}
+
+/// The pairs of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Seats {
+    seats: Vec<Option<Seat>>,
+    free: Vec<usize>,
+    /// Looked up, never walked.
+    places: HashMap<LegId, usize>,
+    held: HeldPairs<usize>,
+}
+
+/// A pair found for a leg.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Seated {
+    /// Its RTP address.
+    pub(super) local: SocketAddr,
+    /// Whether the port had rested, or was never used.
+    pub(super) rested: bool,
+}
+
+impl Seats {
+    /// Finds a pair for `leg`: a rested one, else a new one, else the one that rested longest.
+    pub(super) fn open(
+        &mut self,
+        leg: LegId,
+        range: &PortRange,
+        poller: &Poller,
+        now: Instant,
+    ) -> Option<Seated> {
+        let rested = self.held.take_rested(now);
+        let place = rested.or_else(|| self.sit(range.bind()?, None, poller));
+        let is_rested = place.is_some();
+        let place = place.or_else(|| self.held.take_any())?;
+        let seat = self.seats[place].as_mut()?;
+        throw_away(&seat.pair);
+        seat.leg = Some(leg);
+        self.places.insert(leg, place);
+        Some(Seated { local: seat.pair.local, rested: is_rested })
+    }
+
+    /// Seats a pair that came with a leg from another worker.
+    pub(super) fn adopt(&mut self, leg: LegId, pair: PortPair, poller: &Poller) -> bool {
+        let Some(place) = self.sit(pair, Some(leg), poller) else { return false };
+        self.places.insert(leg, place);
+        true
+    }
+
+    fn sit(&mut self, pair: PortPair, leg: Option<LegId>, poller: &Poller) -> Option<usize> {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.seats.push(None);
+            self.seats.len() - 1
+        });
+        let token = 2 * place as u64;
+        let watched = poller.add(&pair.rtp, token).and_then(|()| poller.add(&pair.rtcp, token + 1));
+        if watched.is_err() {
+            // Closing the pair ends the watch of the one that succeeded.
+            self.free.push(place);
+            return None;
+        }
+        self.seats[place] = Some(Seat { pair, leg });
+        Some(place)
+    }
+
+    /// Lets the pair of `leg` rest.
+    pub(super) fn release(&mut self, leg: LegId, now: Instant) {
+        if let Some(place) = self.places.remove(&leg)
+            && let Some(seat) = &mut self.seats[place]
+        {
+            seat.leg = None;
+            self.held.release(place, now);
+        }
+    }
+
+    /// Takes the pair of `leg` out, to go with it to another worker.
+    pub(super) fn take(&mut self, leg: LegId, poller: &Poller) -> Option<PortPair> {
+        let place = self.places.remove(&leg)?;
+        let seat = self.seats[place].take()?;
+        self.free.push(place);
+        poller.remove(&seat.pair.rtp);
+        poller.remove(&seat.pair.rtcp);
+        Some(seat.pair)
+    }
+
+    /// Closes a pair that nobody has needed for long, if there is one.
+    pub(super) fn close_unneeded(&mut self, now: Instant) {
+        if let Some(place) = self.held.take_unneeded(now) {
+            self.seats[place] = None;
+            self.free.push(place);
+        }
+    }
+
+    /// The socket that `token` stands for.
+    pub(super) fn at(&self, token: u64) -> Option<Arrival<'_>> {
+        let place = usize::try_from(token / 2).ok()?;
+        let seat = self.seats.get(place)?.as_ref()?;
+        let is_control = token % 2 == 1;
+        let socket = if is_control { &seat.pair.rtcp } else { &seat.pair.rtp };
+        Some(Arrival { socket, leg: seat.leg, is_control })
+    }
+
+    /// The sockets of `leg`.
+    pub(super) fn pair_of(&self, leg: LegId) -> Option<&PortPair> {
+        let seat = self.seats[*self.places.get(&leg)?].as_ref()?;
+        Some(&seat.pair)
+    }
+
+    /// The legs seated, in the order of their seats.
+    pub(super) fn legs(&self) -> Vec<LegId> {
+        self.seats.iter().flatten().filter_map(|seat| seat.leg).collect()
+    }
+
+    /// Whether there is neither a leg nor a resting pair.
+    pub(super) fn is_empty(&self) -> bool {
+        self.seats.len() == self.free.len()
+    }
+}
+
+/// Empties both sockets of what came while the pair rested: packets of an earlier call may come
+/// from the very host that the next one expects.
+fn throw_away(pair: &PortPair) {
+    let mut byte = [0; 1];
+    for socket in [&pair.rtp, &pair.rtcp] {
+        let stale = std::iter::repeat_with(|| socket.recv_from(&mut byte));
+        let _ = stale.take(STALE_MAX).take_while(Result::is_ok).count();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::rtp::HOLD;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_pair_rests_and_is_emptied_before_it_serves_again() {
+        let mut poller = Poller::new().unwrap();
+        let range = PortRange::new(Ipv4Addr::LOCALHOST.into(), (42_000, 42_003));
+        let mut seats = Seats::default();
+        let start = Instant::now();
+        let open = |leg, seats: &mut Seats, now| seats.open(leg, &range, &poller, now);
+        let first = open(LegId(1), &mut seats, start).unwrap();
+        let second = open(LegId(2), &mut seats, start).unwrap();
+        assert!(first.rested && second.rested && first.local != second.local);
+        assert_eq!(open(LegId(3), &mut seats, start), None);
+        seats.release(LegId(1), start);
+        let late = UdpSocket::bind("127.0.0.1:0").unwrap();
+        late.send_to(b"late", first.local).unwrap();
+        // Nothing else is free: the port serves before it has rested.
+        let third = open(LegId(3), &mut seats, start).unwrap();
+        assert_eq!(third, Seated { rested: false, ..first });
+        seats.release(LegId(3), start);
+        let fourth = open(LegId(4), &mut seats, start + HOLD).unwrap();
+        assert_eq!(fourth, first);
+        let mut tokens = Vec::new();
+        poller.ready(&mut tokens);
+        assert_eq!(tokens, [], "the late packet is gone");
+        assert_eq!(seats.legs(), [LegId(4), LegId(2)]);
+    }
+
+    #[test]
+    fn a_leg_takes_its_pair_to_another_worker() {
+        let mut pollers = [Poller::new().unwrap(), Poller::new().unwrap()];
+        let range = PortRange::new(Ipv4Addr::LOCALHOST.into(), (42_010, 42_011));
+        let [mut here, mut there] = [Seats::default(), Seats::default()];
+        let now = Instant::now();
+        let local = here.open(LegId(1), &range, &pollers[0], now).unwrap().local;
+        let pair = here.take(LegId(1), &pollers[0]).unwrap();
+        assert!(here.is_empty() && here.pair_of(LegId(1)).is_none());
+        assert!(there.adopt(LegId(1), pair, &pollers[1]));
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", local).unwrap();
+        let ready = pollers.each_mut().map(|poller| {
+            let mut tokens = Vec::new();
+            poller.ready(&mut tokens);
+            tokens
+        });
+        assert_eq!(ready, [vec![], vec![0]]);
+        let arrival = there.at(0).unwrap();
+        assert_eq!((arrival.leg, arrival.is_control), (Some(LegId(1)), false));
+        there.release(LegId(1), now);
+        there.close_unneeded(now + HOLD);
+        assert!(!there.is_empty());
+        there.close_unneeded(now + 10 * HOLD);
+        assert!(there.is_empty() && there.at(0).is_none());
+    }
+}
