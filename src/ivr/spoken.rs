@@ -155,7 +155,7 @@ fn mandarin_below_10_000(number: u32) -> String {
     words
 }
 
-/// Yes or no, if the text says one of them and not the other.
+/// Yes or no, whichever the text says first; `None` if neither.
 pub(crate) fn yes_or_no(language: Language, text: &str) -> Option<bool> {
     match language {
         Language::English => english_yes_or_no(text),
@@ -164,7 +164,7 @@ pub(crate) fn yes_or_no(language: Language, text: &str) -> Option<bool> {
 }
 
 fn english_yes_or_no(text: &str) -> Option<bool> {
-    const YES: [&str; 17] = [
+    const YES: [&str; 15] = [
         "yes",
         "yeah",
         "yep",
@@ -172,59 +172,105 @@ fn english_yes_or_no(text: &str) -> Option<bool> {
         "ya",
         "sure",
         "correct",
-        "right",
-        "ok",
-        "okay",
         "exactly",
         "absolutely",
         "definitely",
         "indeed",
         "certainly",
-        "please",
+        "agree",
+        "agreed",
         "affirmative",
     ];
-    const NO: [&str; 8] = ["no", "nope", "nah", "not", "wrong", "incorrect", "don't", "negative"];
-    let text = text.to_lowercase().replace('’', "'");
-    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
-    // "no problem" and "why not" agree; a word of either side decides, and a no wins over a yes
-    // ("no that's not right", "yes … no, wait").
-    if text.contains("no problem") || text.contains("why not") {
-        return Some(true);
+    /// Said beside a no as well: they agree only where nothing else is said.
+    const WEAK_YES: [&str; 5] = ["ok", "okay", "right", "please", "fine"];
+    const NO: [&str; 10] = [
+        "no",
+        "nope",
+        "nah",
+        "not",
+        "never",
+        "wrong",
+        "incorrect",
+        "negative",
+        "disagree",
+        "cancel",
+    ];
+    let mut text = text.to_lowercase().replace('’', "'");
+    for neither in ["not sure", "don't know", "no idea", "do not know"] {
+        text = text.replace(neither, " ");
     }
-    if words.clone().any(|word| NO.contains(&word) || word.ends_with("n't")) {
-        return Some(false);
+    for agreed in ["no problem", "why not", "go ahead"] {
+        text = text.replace(agreed, "yes");
     }
-    words.any(|word| YES.contains(&word)).then_some(true)
+    let words = || text.split(|c: char| !c.is_alphanumeric() && c != '\'');
+    let strong = words().find_map(|word| {
+        let no = NO.contains(&word) || word.ends_with("n't");
+        (no || YES.contains(&word)).then_some(!no)
+    });
+    strong.or_else(|| words().any(|word| WEAK_YES.contains(&word)).then_some(true))
 }
 
 fn mandarin_yes_or_no(text: &str) -> Option<bool> {
-    const NO: [&str; 9] = ["不", "没", "沒", "错", "錯", "否", "别", "別", "算了"];
-    const YES: [&str; 15] = [
-        "是",
-        "对",
-        "對",
-        "好",
-        "行",
-        "可以",
-        "嗯",
-        "没错",
-        "沒錯",
-        "不错",
-        "确认",
-        "確認",
-        "要",
-        "没问题",
-        "沒問題",
+    /// Longer before shorter, since the first that fits is taken: 没错 holds a "not" and means yes,
+    /// 对不起 holds a "right" and means neither.
+    const WORDS: [(&str, Option<bool>); 33] = [
+        ("不好意思", None),
+        ("没有问题", Some(true)),
+        ("对不起", None),
+        ("不知道", None),
+        ("不清楚", None),
+        ("不确定", None),
+        ("是不是", None),
+        ("要不要", None),
+        ("好不好", None),
+        ("没问题", Some(true)),
+        ("没错", Some(true)),
+        ("不错", Some(true)),
+        ("好像", None),
+        ("可以", Some(true)),
+        ("确认", Some(true)),
+        ("当然", Some(true)),
+        ("同意", Some(true)),
+        ("算了", Some(false)),
+        ("拒绝", Some(false)),
+        ("取消", Some(false)),
+        ("是", Some(true)),
+        ("对", Some(true)),
+        ("好", Some(true)),
+        ("行", Some(true)),
+        ("嗯", Some(true)),
+        ("要", Some(true)),
+        ("中", Some(true)),
+        ("不", Some(false)),
+        ("没", Some(false)),
+        ("错", Some(false)),
+        ("否", Some(false)),
+        ("别", Some(false)),
+        ("免", Some(false)),
     ];
-    // 没错, 不错 and 没问题 hold a "not" and mean yes.
-    let agreed = ["没错", "沒錯", "不错", "不錯", "没问题", "沒問題"];
-    if agreed.iter().any(|phrase| text.contains(phrase)) {
-        return Some(true);
+    /// Recognisers write traditional characters too.
+    const SIMPLE: [(char, char); 8] = [
+        ('對', '对'),
+        ('沒', '没'),
+        ('錯', '错'),
+        ('確', '确'),
+        ('認', '认'),
+        ('問', '问'),
+        ('題', '题'),
+        ('別', '别'),
+    ];
+    let simple = |c: char| SIMPLE.iter().find(|(from, _)| *from == c).map_or(c, |(_, to)| *to);
+    let text: String = text.chars().map(simple).collect();
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let word = WORDS.iter().find(|(word, _)| rest.starts_with(word));
+        match word {
+            Some((_, Some(verdict))) => return Some(*verdict),
+            Some((word, None)) => rest = &rest[word.len()..],
+            None => rest = &rest[first.len_utf8()..],
+        }
     }
-    if NO.iter().any(|word| text.contains(word)) {
-        return Some(false);
-    }
-    YES.iter().any(|word| text.contains(word)).then_some(true)
+    None
 }
 
 /// The digits of a text in which digits are spoken or written one by one; `None` if another word
@@ -345,11 +391,19 @@ mod tests {
             (English, "No, that's not right", Some(false)),
             (English, "I don’t think so", Some(false)),
             (English, "no problem", Some(true)),
+            (English, "yes, I said no onions", Some(true)),
+            (English, "okay no", Some(false)),
+            (English, "please don't", Some(false)),
+            (English, "that's right", Some(true)),
+            (English, "I am not sure", None),
             (English, "the weather", None),
             (Mandarin, "是的", Some(true)),
             (Mandarin, "不是", Some(false)),
             (Mandarin, "没错", Some(true)),
             (Mandarin, "對", Some(true)),
+            (Mandarin, "对不起我没听清", Some(false)),
+            (Mandarin, "不好意思", None),
+            (Mandarin, "好的，没问题", Some(true)),
             (Mandarin, "天气", None),
             (Mandarin, "", None),
         ];

@@ -1,5 +1,9 @@
-//! Outside sets under `TRUNKLINE_CORPORA`. The floors are a little under what was measured; the
-//! numbers measured stand beside them.
+//! Outside sets under `TRUNKLINE_CORPORA`. The floors are 2 to 5 points under what was measured:
+//! accuracy on sentences of BANKING77 with 5, 10 and all examples 55.9, 71.4, 88.1 %; of CLINC150
+//! with 5, 10 and half of the examples 69.0, 76.4, 86.9 %, out of scope refused 74, 80, 87 %; of
+//! HWU64 58.2, 67.8, 86.3 %; of xSID in English 98, in Mandarin 93 %. Out of scope refused by 50
+//! intents of BANKING77: other domains 93.5 %, banking's other intents 43.8 %. A sentence refused
+//! counts as wrong.
 
 use crate::classifier::Classifier;
 use crate::evaluate::{Evaluation, evaluate};
@@ -8,11 +12,11 @@ use domain::prompt::Language;
 use std::path::PathBuf;
 use std::time::Instant;
 
-type Labelled = Vec<(String, Option<String>)>;
+pub(super) type Labelled = Vec<(String, Option<String>)>;
 
 /// The folder of a set; `None`, said on one line, where there are no outside sets.
 #[allow(clippy::disallowed_methods)] // A test may look at the environment.
-fn folder(set: &str) -> Option<PathBuf> {
+pub(super) fn folder(set: &str) -> Option<PathBuf> {
     let Ok(root) = std::env::var("TRUNKLINE_CORPORA") else {
         eprintln!("not run: {set}, since TRUNKLINE_CORPORA is not set");
         return None;
@@ -21,7 +25,7 @@ fn folder(set: &str) -> Option<PathBuf> {
 }
 
 #[allow(clippy::disallowed_methods)] // A test may read its material.
-fn read(path: PathBuf) -> String {
+pub(super) fn read(path: PathBuf) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -38,7 +42,12 @@ fn train(language: Language, labelled: &Labelled) -> Classifier {
 }
 
 #[allow(clippy::disallowed_methods)] // How long it takes is what is told.
-fn judge(name: &str, language: Language, train_on: &Labelled, test_on: &Labelled) -> Evaluation {
+pub(super) fn judge(
+    name: &str,
+    language: Language,
+    train_on: &Labelled,
+    test_on: &Labelled,
+) -> Evaluation {
     let start = Instant::now();
     let classifier = train(language, train_on);
     let trained = start.elapsed();
@@ -60,7 +69,7 @@ fn split(labelled: Labelled) -> (Labelled, Labelled) {
     })
 }
 
-fn assert_at_least(name: &str, measured: f64, floor: f64) {
+pub(super) fn assert_at_least(name: &str, measured: f64, floor: f64) {
     assert!(measured >= floor, "{name}: {measured:.3} is under {floor}");
 }
 
@@ -68,7 +77,7 @@ fn assert_at_least(name: &str, measured: f64, floor: f64) {
 fn banking77() {
     let Some(folder) = folder("banking77") else { return };
     let valid = pair(folder.join("fewshot/valid"));
-    for (shots, floor) in [("train_5", 0.0), ("train_10", 0.0)] {
+    for (shots, floor) in [("train_5", 0.53), ("train_10", 0.69)] {
         let few = pair(folder.join("fewshot").join(shots));
         let evaluation = judge(&format!("banking77 {shots}"), Language::English, &few, &valid);
         assert_at_least(shots, evaluation.accuracy(), floor);
@@ -79,7 +88,7 @@ fn banking77() {
     let (train_on, test_on) =
         split(rows.map(|r| (r[0].to_owned(), Some(r[1].to_owned()))).collect());
     let evaluation = judge("banking77 full", Language::English, &train_on, &test_on);
-    assert_at_least("banking77 full", evaluation.accuracy(), 0.0);
+    assert_at_least("banking77 full", evaluation.accuracy(), 0.86);
 }
 
 #[test]
@@ -89,11 +98,12 @@ fn banking77_out_of_scope() {
     let mut test_on = pair(folder.join("valid"));
     test_on.extend(pair(folder.join("ood-oos/valid")).into_iter().map(|(text, _)| (text, None)));
     let far = judge("banking77 other domains", Language::English, &known, &test_on);
-    assert_at_least("recall", far.out_of_scope_recall(), 0.0);
+    assert_at_least("accuracy", far.accuracy(), 0.82);
+    assert_at_least("recall", far.out_of_scope_recall(), 0.89);
     let near: Labelled =
         pair(folder.join("id-oos/valid")).into_iter().map(|(text, _)| (text, None)).collect();
     let near = judge("banking77 other intents", Language::English, &known, &near);
-    assert_at_least("recall", near.out_of_scope_recall(), 0.0);
+    assert_at_least("recall", near.out_of_scope_recall(), 0.40);
 }
 
 #[test]
@@ -111,7 +121,7 @@ fn clinc150() {
     };
     let mut test_on = part("val");
     test_on.extend(part("oos_val"));
-    for (shots, floor) in [("train_5", 0.0), ("train_10", 0.0)] {
+    for (shots, floor) in [("train_5", 0.66), ("train_10", 0.74)] {
         let few = pair(folder.join("fewshot").join(shots));
         let evaluation = judge(&format!("clinc150 {shots}"), Language::English, &few, &test_on);
         assert_at_least(shots, evaluation.accuracy(), floor);
@@ -120,15 +130,15 @@ fn clinc150() {
     let mut half: Labelled = part("train").into_iter().step_by(2).collect();
     half.extend(part("oos_train"));
     let evaluation = judge("clinc150 half", Language::English, &half, &test_on);
-    assert_at_least("clinc150 half", evaluation.accuracy(), 0.0);
-    assert_at_least("clinc150 half", evaluation.out_of_scope_recall(), 0.0);
+    assert_at_least("clinc150 half", evaluation.accuracy(), 0.85);
+    assert_at_least("clinc150 half", evaluation.out_of_scope_recall(), 0.82);
 }
 
 #[test]
 fn hwu64() {
     let Some(folder) = folder("hwu64") else { return };
     let valid = pair(folder.join("valid"));
-    for (shots, floor) in [("train_5", 0.0), ("train_10", 0.0), ("train", 0.0)] {
+    for (shots, floor) in [("train_5", 0.55), ("train_10", 0.65), ("train", 0.84)] {
         let few = pair(folder.join(shots));
         let evaluation = judge(&format!("hwu64 {shots}"), Language::English, &few, &valid);
         assert_at_least(shots, evaluation.accuracy(), floor);
@@ -139,7 +149,7 @@ fn hwu64() {
 #[test]
 fn xsid_in_english_and_mandarin() {
     let Some(folder) = folder("xsid") else { return };
-    let floors = [(Language::English, "en", 0.0), (Language::Mandarin, "zh", 0.0)];
+    let floors = [(Language::English, "en", 0.94), (Language::Mandarin, "zh", 0.88)];
     for (language, code, floor) in floors {
         let text = read(folder.join(format!("{code}.valid.conll")));
         let mut labelled = Labelled::new();

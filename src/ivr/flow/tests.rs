@@ -92,12 +92,6 @@ fn a_misspelled_node_is_guessed_and_reading_goes_on() {
 
 #[test]
 fn what_is_missing_wrong_or_out_of_range_is_told() {
-    let ask = |rest: &str| {
-        format!(
-            "{HEAD}[nodes.open]\nkind = \"ask\"\nsay = \"a\"\nsay_keys = \"b\"\nconfirm = \"c\"\n\
-             intents = \"hotline\"\ngive_up = \"open2\"\n{rest}\n[nodes.open2]\nkind = \"hangup\"\n"
-        )
-    };
     let table = [
         ("", "nodes: the flow has 0 nodes"),
         ("[nodes.open]\nkind = \"say\"\nnext = \"open\"\n", "nodes.open.say: is missing"),
@@ -143,6 +137,16 @@ fn what_is_missing_wrong_or_out_of_range_is_told() {
         let told = faults_of(&format!("{HEAD}{rest}")).join("\n");
         assert!(told.contains(expected), "{rest}\n{told}");
     }
+}
+
+#[test]
+fn a_question_must_be_answerable() {
+    let ask = |rest: &str| {
+        format!(
+            "{HEAD}[nodes.open]\nkind = \"ask\"\nsay = \"a\"\nsay_keys = \"b\"\nconfirm = \"c\"\n\
+             intents = \"hotline\"\ngive_up = \"open2\"\n{rest}\n[nodes.open2]\nkind = \"hangup\"\n"
+        )
+    };
     let asks = [
         (
             "on = { refnd = { key = \"1\", means = \"x\", next = \"open2\" } }",
