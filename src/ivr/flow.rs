@@ -2,7 +2,7 @@
 //! recording, queue and intent exists, and nobody is led in circles.
 //!
 //! ```text
-//! text ─► toml_edit document ─► section.rs (typed values, faults with places)
+//! text ─► toml_edit document ─► document::section (typed values, faults with places)
 //!                                   ├─► words.rs   texts, recordings, {variables}
 //!                                   ├─► read_*.rs  one node kind after the other
 //!                                   └─► check.rs   reachable? circles?
@@ -14,7 +14,6 @@ mod check;
 pub(crate) mod node;
 mod read;
 mod read_question;
-pub(crate) mod section;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod words;

@@ -1,10 +1,10 @@
 //! Reads a flow's head and those nodes that ask nothing.
 
 use super::node::{Branch, Fetch, Hangup, Node, NodeIndex, Phrases, Queue, Say, SwitchLanguage};
-use super::section::{Section, Value};
 use super::words::WordsReader;
 use super::{Flow, Known, Timing, check, read_question, unreachable_flow};
 use crate::event::QueueRefusal;
+use document::section::{Section, Value};
 use domain::fault::{Faults, did_you_mean};
 use domain::prompt::Language;
 use std::cell::RefCell;

@@ -3,7 +3,7 @@
 use super::KnownIntents;
 use super::node::{Ask, AskReply, Callback, Collect, Menu, NodeIndex};
 use super::read::{Reader, duration};
-use super::section::{Section, Value};
+use document::section::{Section, Value};
 use domain::fault::did_you_mean;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! What is said, as it stands in the file: per language a list of texts and recordings, the texts
 //! with `{variables}`.
 
-use super::section::{Section, Value};
 use crate::spoken::{self, Reading};
+use document::section::{ListElement, Section, Value};
 use domain::fault::{Faults, did_you_mean};
 use domain::prompt::{Language, Prompt};
 use std::cell::RefCell;
@@ -188,9 +188,8 @@ impl WordsReader<'_> {
         if list.len() > 5 {
             value.fault("has more than 5 phrases".to_owned(), "nobody listens to a 6th".to_owned());
         }
-        let words = |element: &super::section::ListElement<'_>| {
-            self.words_of(element.value, &element.path, element.offset)
-        };
+        let words =
+            |element: &ListElement<'_>| self.words_of(element.value, &element.path, element.offset);
         list.iter().map(words).collect()
     }
 
