@@ -10,6 +10,9 @@
 pub mod answerer;
 pub mod challenger;
 
+#[cfg(test)]
+mod tests;
+
 use md5::Md5;
 use sha2::Sha256;
 use std::fmt::Write as _;

@@ -14,7 +14,7 @@ pub(super) fn escapes_are_whole(text: &str) -> bool {
     let whole = |at: usize| {
         bytes.get(at + 1..at + 3).is_some_and(|pair| hex_pair(pair[0], pair[1]).is_some())
     };
-    bytes.iter().enumerate().all(|(at, byte)| *byte != b'%' || whole(at))
+    memchr::memchr_iter(b'%', bytes).all(whole)
 }
 
 /// Undoes `%HH`; what is no UTF-8 then becomes `U+FFFD`. A `%` without two digits stays.

@@ -106,7 +106,8 @@ impl Headers {
     pub fn cseq(&self) -> Result<(u32, Method), FieldError> {
         let text = self.single(Name::CSeq)?;
         let read = || {
-            let (digits, method) = text.split_once([' ', '\t'])?;
+            let end = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
+            let (digits, method) = text.split_at(end);
             let number: u32 = digits.parse().ok()?;
             let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && number < 1 << 31;
             Method::parse(trim(method)).filter(|_| plain).map(|method| (number, method))
@@ -120,7 +121,7 @@ impl Headers {
     /// As [`Headers::from`].
     pub fn call_id(&self) -> Result<&str, FieldError> {
         let text = self.single(Name::CallId)?;
-        let is_word = !text.is_empty() && !text.contains([' ', '\t']);
+        let is_word = !text.is_empty() && !text.bytes().any(|byte| matches!(byte, b' ' | b'\t'));
         if is_word { Ok(text) } else { Err(malformed(Name::CallId)) }
     }
 

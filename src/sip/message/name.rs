@@ -79,7 +79,12 @@ impl Name {
             [letter] => Self::of_compact(letter.to_ascii_lowercase()),
             bytes if bytes.len() <= LENGTH_MAX => {
                 let rows = usize::from(STARTS[bytes.len()])..usize::from(STARTS[bytes.len() + 1]);
-                let found = TABLE[rows].iter().find(|(_, full)| full.eq_ignore_ascii_case(text));
+                let first = bytes.first().map(|byte| byte | 0x20);
+                // Most senders spell names as we do; the first letter tells most others apart.
+                let found = TABLE[rows].iter().find(|(_, full)| {
+                    full.as_bytes().first().map(|byte| byte | 0x20) == first
+                        && (*full == text || full.eq_ignore_ascii_case(text))
+                });
                 found.map_or(Self::Other, |(name, _)| *name)
             }
             _ => Self::Other,

@@ -39,7 +39,7 @@ impl<'a> NameAddr<'a> {
         if !display.starts_with('"') && display.contains([',', ';', '"']) {
             return None;
         }
-        let close = open + text[open..].find('>')?;
+        let close = open + memchr::memchr(b'>', &text.as_bytes()[open..])?;
         let tail = trim(&text[close + 1..]);
         if !tail.is_empty() && !tail.starts_with(';') {
             return None;

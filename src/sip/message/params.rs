@@ -5,43 +5,55 @@ use std::borrow::Cow;
 
 /// Whether `text` is a token (RFC 3261 §25.1): not empty, and of these characters only.
 pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_token_byte)
+    !text.is_empty() && text.bytes().all(|byte| TOKEN[usize::from(byte)])
 }
 
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
-}
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// Linear white space: what may stand around separators once folding is undone.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    text.trim_ascii()
+}
+
+/// The texts before and after the first `separator`, which is an ASCII character.
+pub(crate) fn split_at(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(separator, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// Finds the first `separator` in `text` that is neither inside a quoted string nor, with
 /// `angles`, between `<` and `>`. An unclosed quote or bracket runs to the end.
 pub(crate) fn find_outside(text: &str, separator: u8, angles: bool) -> Option<usize> {
-    let mut bytes = text.bytes().enumerate();
-    let mut in_angles = false;
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            b'"' if !in_angles => skip_quoted(&mut bytes),
-            b'<' if angles => in_angles = true,
-            b'>' if angles => in_angles = false,
-            _ if byte == separator && !in_angles => return Some(at),
-            _ => (),
-        }
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        let found = at + memchr::memchr3(separator, b'"', b'<', &bytes[at..])?;
+        at = match bytes[found] {
+            byte if byte == separator => return Some(found),
+            b'"' => end_of_quoted(bytes, found + 1)?,
+            _ if angles => found + memchr::memchr(b'>', &bytes[found..])?,
+            _ => found + 1,
+        };
     }
-    None
 }
 
-fn skip_quoted(bytes: &mut impl Iterator<Item = (usize, u8)>) {
-    while let Some((_, byte)) = bytes.next() {
-        match byte {
-            b'"' => return,
+/// The place behind the quote that closes a string whose content begins at `at`.
+fn end_of_quoted(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let found = at + memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes[found] {
+            b'"' => return Some(found + 1),
             // A backslash takes the next character with it (RFC 3261 §25.1 `quoted-pair`).
-            b'\\' => drop(bytes.next()),
-            _ => (),
+            _ => at = found + 2,
         }
     }
 }
@@ -150,35 +162,36 @@ impl<'a> Params<'a> {
     /// Whether each parameter has a token for its name and closed quotes in its value
     /// (RFC 3261 §25.1 `generic-param`). One separator too many at the end is let pass.
     pub(crate) fn is_well_formed(self) -> bool {
-        let sound = |(name, value): (&str, Option<&str>)| {
-            is_token(name) && value.is_none_or(|value| !value.is_empty() && quotes_close(value))
-        };
-        let mut rest =
-            Some(self.text.strip_prefix(char::from(self.separator)).unwrap_or(self.text));
+        self.is_well_formed_and(|_, _| true)
+    }
+
+    /// As [`Params::is_well_formed`], and each name and value mean something to `means`.
+    pub(crate) fn is_well_formed_and(self, means: impl Fn(&str, Option<&str>) -> bool) -> bool {
+        let front = self.text.strip_prefix(char::from(self.separator));
+        let mut rest = Some(front.unwrap_or(self.text));
         while let Some(part) = take_part(&mut rest, self.separator, false) {
-            if part.is_empty() && rest.is_some() {
+            let sound = match split_at(part, b'=') {
+                Some((name, value)) => {
+                    let (name, value) = (trim(name), trim(value));
+                    is_token(name) && is_value(value) && means(name, Some(value))
+                }
+                None if part.is_empty() => rest.is_none(),
+                None => is_token(part) && means(part, None),
+            };
+            if !sound {
                 return false;
             }
         }
-        self.iter().all(sound)
+        true
     }
 }
 
-/// Whether a value is a whole quoted string or has no quotes at all.
-fn quotes_close(value: &str) -> bool {
-    match value.strip_prefix('"') {
-        None => !value.contains('"'),
-        Some(rest) => {
-            let mut bytes = rest.bytes().enumerate();
-            while let Some((at, byte)) = bytes.next() {
-                match byte {
-                    b'"' => return at + 1 == rest.len(),
-                    b'\\' => drop(bytes.next()),
-                    _ => (),
-                }
-            }
-            false
-        }
+/// Whether a value is a whole quoted string, or something without quotes.
+fn is_value(text: &str) -> bool {
+    match text.as_bytes() {
+        [] => false,
+        [b'"', ..] => end_of_quoted(text.as_bytes(), 1) == Some(text.len()),
+        bytes => memchr::memchr(b'"', bytes).is_none(),
     }
 }
 

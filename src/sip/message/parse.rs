@@ -37,20 +37,24 @@ pub(super) fn message(data: Bytes, carrier: Carrier) -> Result<Message, ParseErr
     if data.is_empty() {
         return Err(ParseError { fault: Fault::Empty, salvage: None });
     }
-    let valid = match std::str::from_utf8(&data) {
-        Ok(_) => data.len(),
-        Err(error) => error.valid_up_to(),
+    let (text, is_text) = match std::str::from_utf8(&data) {
+        Ok(text) => (text, true),
+        Err(error) => (valid_front(&data, error.valid_up_to()), false),
     };
-    let scan = Scan::run(data.slice(..valid));
-    if scan.end.is_some() || valid == data.len() {
-        return scan.finish(&data, 0, carrier);
+    let scan = Scan::run(text, &data);
+    if scan.end.is_some() || is_text {
+        return scan.finish(text, &data, 0, carrier);
     }
     // The head is no UTF-8 (RFC 3261 §7.3.1): take what breaks it for Latin-1, as old senders of
     // display names mean it, and read again.
     let end = head_end(&data, 0).unwrap_or(data.len());
-    let repaired = Bytes::from(latin_1(&data[..end]));
-    let longer = repaired.len() - end;
-    Scan::run(repaired).finish(&data, longer, carrier)
+    let text = latin_1(&data[..end]);
+    let longer = text.len() - end;
+    Scan::run(&text, &Bytes::copy_from_slice(text.as_bytes())).finish(&text, &data, longer, carrier)
+}
+
+fn valid_front(data: &[u8], length: usize) -> &str {
+    std::str::from_utf8(&data[..length]).expect("the check said so")
 }
 
 /// What an answer needs out of a head whose message cannot be cut out of its stream.
@@ -67,7 +71,10 @@ pub(super) fn salvage(head: Bytes, fault: Fault) -> ParseError {
 
 /// What the head of a message on a stream says about the length of its body.
 pub(super) fn content_length(head: &[u8]) -> Length {
-    Scan::run(Bytes::from(latin_1(head))).length
+    match std::str::from_utf8(head) {
+        Ok(text) => Scan::run(text, &Bytes::new()).length,
+        Err(_) => Scan::run(&latin_1(head), &Bytes::new()).length,
+    }
 }
 
 /// Where the body begins; `None` while the empty line has not come. What is before `from` was
@@ -97,7 +104,6 @@ fn latin_1(bytes: &[u8]) -> String {
 
 /// The head, read.
 struct Scan {
-    text: Bytes,
     start_line_end: usize,
     headers: Headers,
     length: Length,
@@ -118,11 +124,12 @@ struct Line {
 }
 
 impl Scan {
-    fn run(text: Bytes) -> Self {
-        let headers = Headers::of_received(text.clone());
+    /// Reads `text`, which is the front of `received` or the whole.
+    fn run(text: &str, received: &Bytes) -> Self {
+        let headers = Headers::of_received(received.clone());
         let length = Length::Missing;
-        let mut scan = Self { text, start_line_end: 0, headers, length, end: None, fault: None };
-        scan.read_lines();
+        let mut scan = Self { start_line_end: 0, headers, length, end: None, fault: None };
+        scan.read_lines(text);
         scan
     }
 
@@ -130,9 +137,7 @@ impl Scan {
         self.fault.get_or_insert(fault);
     }
 
-    fn read_lines(&mut self) {
-        let shared = self.text.clone();
-        let text = std::str::from_utf8(&shared).expect("only valid text is scanned");
+    fn read_lines(&mut self, text: &str) {
         let mut at = 0;
         let mut number = 0;
         loop {
@@ -148,7 +153,7 @@ impl Scan {
             } else if self.headers.len() == HEADERS_MAX {
                 // The rest is only searched for the body, which nobody will read.
                 self.fail(Fault::TooManyHeaders);
-                self.end = head_end(&shared, at);
+                self.end = head_end(text.as_bytes(), at);
                 return;
             } else if self.read_field(text, at, line).is_none() {
                 self.fail(Fault::HeaderLine { line: number });
@@ -187,19 +192,20 @@ impl Scan {
     /// Takes one field: `name: value`. `None` when it has no colon or its name is no token.
     fn read_field(&mut self, text: &str, at: usize, line: Line) -> Option<()> {
         let field = &text[at..line.end];
-        let colon = memchr::memchr(b':', field.as_bytes())?;
-        let spelling = field[..colon].trim_end_matches([' ', '\t']);
+        // Names are short: a plain loop is there before a vector search has begun.
+        let colon = field.bytes().position(|byte| byte == b':')?;
+        let spelling = field[..colon].trim_ascii_end();
         let name = Name::parse(spelling);
         if name == Name::Other && !is_token(spelling) {
             return None;
         }
         let raw = &field[colon + 1..];
-        let value = raw.trim_matches([' ', '\t', '\r', '\n']);
+        let value = raw.trim_ascii();
         if name == Name::ContentLength {
             self.read_length(value);
             return Some(());
         }
-        let start = at + colon + 1 + (raw.len() - raw.trim_start_matches(BLANK).len());
+        let start = at + colon + 1 + (raw.len() - raw.trim_ascii_start().len());
         let place = Span::received(at, at + spelling.len());
         if line.folded {
             self.headers.push_unfolded(name, place, value);
@@ -223,13 +229,12 @@ impl Scan {
     /// begins `longer` octets before where it begins in the scanned text.
     fn finish(
         mut self,
+        text: &str,
         data: &Bytes,
         longer: usize,
         carrier: Carrier,
     ) -> Result<Message, ParseError> {
-        let text = self.text.clone();
-        let start_line = std::str::from_utf8(&text[..self.start_line_end]).unwrap_or("");
-        let start = match StartLine::parse(&text, start_line) {
+        let start = match StartLine::parse(&text[..self.start_line_end]) {
             Ok(start) => start,
             Err((fault, salvaged)) => {
                 // A fault of the start line outranks those behind it: it may mean that the rest
@@ -283,8 +288,6 @@ impl Scan {
     }
 }
 
-const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
-
 /// What the start line still tells when the message is refused.
 enum Salvaged {
     /// It was a response, or no SIP: nothing is answered.
@@ -298,13 +301,13 @@ enum StartLine {
 }
 
 impl StartLine {
-    fn parse(text: &Bytes, line: &str) -> Result<Self, (Fault, Salvaged)> {
+    fn parse(line: &str) -> Result<Self, (Fault, Salvaged)> {
         if line.get(..4).is_some_and(|front| front.eq_ignore_ascii_case("SIP/")) {
             return Self::parse_response(line).map_err(|fault| (fault, Salvaged::Nothing));
         }
         let not_sip = (Fault::NotSip, Salvaged::Nothing);
         let Some((method, rest)) = line.split_once(' ') else { return Err(not_sip) };
-        let Some((uri, version)) = rest.trim_end_matches(BLANK).rsplit_once(' ') else {
+        let Some((uri, version)) = rest.trim_ascii_end().rsplit_once(' ') else {
             return Err(not_sip);
         };
         if !version.get(..4).is_some_and(|front| front.eq_ignore_ascii_case("SIP/")) {
@@ -319,11 +322,10 @@ impl StartLine {
             return Err((fault, salvaged(method)));
         }
         // RFC 3261 §7.1: one space between the parts and none at the end.
-        if rest.ends_with(BLANK) || uri.starts_with(' ') || uri.ends_with(' ') {
+        if rest.ends_with([' ', '\t']) || uri.starts_with(' ') || uri.ends_with(' ') {
             return Err((Fault::StartLine, salvaged(method)));
         }
-        let start = line.len() - rest.len();
-        match Uri::of_request(text.slice(start..start + uri.len())) {
+        match Uri::of_request(uri) {
             Ok(uri) => Ok(Self::Request(method, uri)),
             Err(error) => Err((Fault::RequestUri(error), salvaged(method))),
         }

@@ -26,6 +26,17 @@ pub enum Scheme {
     Other,
 }
 
+/// Octets that stand in no URI: controls, space, `<`, `>` and `"`.
+const FORBIDDEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte <= 0x20 || matches!(byte, 0x7f | 0x22 | 0x3c | 0x3e);
+        byte += 1;
+    }
+    table
+};
+
 /// A place within the text.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Span {
@@ -72,19 +83,9 @@ impl Uri {
         Ok(Self { text: Bytes::copy_from_slice(text.as_bytes()), parts })
     }
 
-    /// Reads a URI without copying: `text` is a slice of a received message.
-    ///
-    /// # Errors
-    /// [`UriError`] says which part breaks the grammar; text that is not UTF-8 is
-    /// [`UriError::Character`].
-    pub fn from_bytes(text: Bytes) -> Result<Self, UriError> {
-        let parts = Parts::parse(std::str::from_utf8(&text).map_err(|_| UriError::Character)?)?;
-        Ok(Self { text, parts })
-    }
-
     /// Reads a request URI, in which headers may not stand (RFC 3261 §19.1.1, table 1).
-    pub(super) fn of_request(text: Bytes) -> Result<Self, UriError> {
-        let uri = Self::from_bytes(text)?;
+    pub(super) fn of_request(text: &str) -> Result<Self, UriError> {
+        let uri = Self::parse(text)?;
         if uri.headers().next().is_some() { Err(UriError::Headers) } else { Ok(uri) }
     }
 
@@ -238,10 +239,10 @@ impl Parts {
         if text.len() > LENGTH_MAX {
             return Err(UriError::TooLong);
         }
-        if text.bytes().any(|byte| byte <= b' ' || matches!(byte, 0x7f | b'<' | b'>' | b'"')) {
+        if text.bytes().any(|byte| FORBIDDEN[usize::from(byte)]) {
             return Err(UriError::Character);
         }
-        let colon = text.find(':').ok_or(UriError::Scheme)?;
+        let colon = memchr::memchr(b':', text.as_bytes()).ok_or(UriError::Scheme)?;
         match &text[..colon] {
             sip if sip.eq_ignore_ascii_case("sip") => Self::parse_sip(text, colon, Scheme::Sip),
             sips if sips.eq_ignore_ascii_case("sips") => Self::parse_sip(text, colon, Scheme::Sips),
@@ -266,7 +267,7 @@ impl Parts {
     /// user part, whatever separators are in it: `;`, `?` and `/` need no escape there.
     fn parse_sip(text: &str, colon: usize, scheme: Scheme) -> Result<Self, UriError> {
         let start = colon + 1;
-        let (user, host_start) = match text[start..].find('@') {
+        let (user, host_start) = match memchr::memchr(b'@', &text.as_bytes()[start..]) {
             Some(length) => {
                 let at = start + length;
                 let user = &text[start..at];
@@ -281,7 +282,7 @@ impl Parts {
         let host = Span::new(host_start, host_start + host_length);
         let params_start = host_start + used;
         let tail = &text[params_start..];
-        let (params_end, headers_start) = match tail.find('?') {
+        let (params_end, headers_start) = match memchr::memchr(b'?', tail.as_bytes()) {
             Some(mark) => (params_start + mark, params_start + mark + 1),
             None => (text.len(), text.len()),
         };
@@ -321,7 +322,7 @@ pub(crate) fn parse_host_port(text: &str) -> Result<(usize, Option<u16>, usize),
         parse_ipv6(&text[1..close]).ok_or(UriError::Host)?;
         close + 1
     } else {
-        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         text.bytes().position(|byte| !is_host(byte)).unwrap_or(text.len())
     };
     if host_length == 0 {

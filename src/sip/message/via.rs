@@ -1,6 +1,6 @@
 //! One Via (RFC 3261 §20.42): who sent the message and where its response goes.
 
-use crate::message::params::{Params, find_outside, is_token, trim};
+use crate::message::params::{Params, find_outside, is_token, split_at, trim};
 use crate::message::uri::{parse_host_port, parse_ip};
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,8 +26,8 @@ impl<'a> Via<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let end = find_outside(text, b';', false).unwrap_or(text.len());
         let (head, params) = text.split_at(end);
-        let (protocol, rest) = head.split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
+        let (protocol, rest) = split_at(head, b'/')?;
+        let (version, rest) = split_at(rest, b'/')?;
         if !trim(protocol).eq_ignore_ascii_case("SIP") || !is_token(trim(version)) {
             return None;
         }
@@ -94,9 +94,8 @@ impl<'a> Via<'a> {
 
 /// `rport` and `received` must mean something when they have a value: answers are sent by them.
 fn params_are_sound(params: Params<'_>) -> bool {
-    let means_something = |(name, value): (&str, Option<&str>)| match value {
+    params.is_well_formed_and(|name, value| match value {
         Some(value) if name.eq_ignore_ascii_case("rport") => value.parse::<u16>().is_ok(),
-        _ => true,
-    };
-    params.is_well_formed() && params.iter().all(means_something)
+        Some(_) | None => true,
+    })
 }

@@ -5,9 +5,12 @@
 //! our offer ◄─ Negotiation::offer        their answer ─► Negotiation::accept ─► MediaPlan
 //! ```
 
+mod audio;
 pub mod negotiate;
 mod parse;
 mod print;
+#[cfg(test)]
+mod tests;
 
 use domain::media_plan::Direction;
 use std::net::IpAddr;

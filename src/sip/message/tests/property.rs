@@ -7,8 +7,11 @@ use crate::message::uri::Uri;
 use crate::message::via::Via;
 use crate::message::{Message, parse};
 use crate::sdp::Session;
+use crate::sdp::negotiate::Negotiation;
 use bytes::Bytes;
+use domain::media_plan::Codec;
 use proptest::prelude::*;
+use std::net::SocketAddr;
 
 /// Texts in which the characters of the grammar come thick.
 fn grammar() -> impl Strategy<Value = String> {
@@ -87,7 +90,37 @@ fn read_twice(octets: &[u8]) -> Option<Message> {
     }
 }
 
+/// A description whose lines are each sound or nearly so.
+fn description() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        "m=(audio|video) [0-9]{1,5} RTP/(AVP|SAVP) [0-9 ]{1,9}",
+        "a=(rtpmap:[0-9]{1,3} (PCMU|PCMA|telephone-event)/8000(/[0-9])?|ptime:[0-9.]{0,5}|sendonly)",
+        "c=IN IP(4|6) (0.0.0.0|192.0.2.[0-9]{1,3}|h|::1|224.0.0.1/1)",
+        "[a-z]=[ -~]{0,12}",
+    ];
+    prop::collection::vec(line, 0..12)
+        .prop_map(|lines| format!("v=0\r\no=- 1 1 IN IP4 h\r\n{}", lines.join("\r\n")))
+}
+
 proptest! {
+    #[test]
+    fn any_description_is_swallowed(text in description()) {
+        let codecs = [Codec::Pcmu, Codec::Pcma];
+        let local = SocketAddr::from(([192, 0, 2, 1], 4000));
+        if let Ok(session) = Session::parse(text.as_bytes()) {
+            let printed = session.print();
+            prop_assert_eq!(Session::parse(printed.as_bytes()), Ok(session.clone()));
+            let mut negotiation = Negotiation::new(1, &codecs);
+            if let Ok((answer, _)) = negotiation.answer(text.as_bytes(), local) {
+                let answer = Session::parse(&answer).unwrap();
+                prop_assert_eq!(answer.media.len(), session.media.len());
+            }
+        }
+        let mut offering = Negotiation::new(1, &codecs);
+        offering.offer(local);
+        let _ = offering.accept(text.as_bytes(), local.ip());
+    }
+
     #[test]
     fn any_bytes_are_swallowed(octets in prop::collection::vec(any::<u8>(), 0..400)) {
         read_twice(&octets);

@@ -9,13 +9,23 @@ fn field(name: Name, fault: FieldFault) -> Fault {
     Fault::Field(FieldError { name, fault })
 }
 
-/// Each row damages the ordinary INVITE: what is replaced by what, the fault, the answer.
+/// What is replaced by what in the ordinary INVITE, the fault, and the status of the answer.
+type Row<'a> = (&'a str, &'a str, Fault, Option<u16>);
+
+fn check(rows: &[Row<'_>]) {
+    let describe = |fault: &Fault, status| format!("{fault:?} -> {status:?}");
+    for (from, to, fault, status) in rows {
+        assert!(INVITE.contains(from), "{from}");
+        let error = read(INVITE.replacen(from, to, 1)).expect_err(to);
+        let found = error.response("t9").map(|response| response.status);
+        assert_eq!(describe(&error.fault, found), describe(fault, *status), "{to}");
+    }
+}
+
 #[test]
-fn each_fault_is_named_and_answered_as_its_rfc_asks() {
-    use FieldFault::{Malformed, Missing, Repeated};
+fn faults_of_the_start_line_are_answered_as_their_rfc_asks() {
     let long = format!("sip:{}@pbx.example", "1".repeat(1100));
-    let many = "X: y\r\n".repeat(HEADERS_MAX);
-    let rows: &[(&str, &str, Fault, Option<u16>)] = &[
+    check(&[
         // RFC 3261 §7.1 and RFC 4475 §3.1.2.7 to .11, .16, .17.
         ("SIP/2.0\r\n", "SIP/7.0\r\n", Fault::Version, Some(505)),
         ("SIP/2.0\r\n", "SIP/2.0  \r\n", Fault::StartLine, Some(400)),
@@ -48,6 +58,18 @@ fn each_fault_is_named_and_answered_as_its_rfc_asks() {
         ),
         ("sip:100@pbx.example", &long, Fault::RequestUri(UriError::TooLong), Some(414)),
         ("7 INVITE", "7 OPTIONS", Fault::MethodMismatch, Some(400)),
+        // An ACK is never answered, nor is a response.
+        ("7 INVITE", "7 ACK", Fault::MethodMismatch, None),
+        ("INVITE sip:100@pbx.example SIP/2.0", "SIP/2.0 4294967301 x", Fault::StartLine, None),
+        ("INVITE sip:100@pbx.example SIP/2.0", "SIP/2.0 2 x", Fault::StartLine, None),
+    ]);
+}
+
+#[test]
+fn faults_of_the_fields_are_answered_as_their_rfc_asks() {
+    use FieldFault::{Malformed, Missing, Repeated};
+    let many = "X: y\r\n".repeat(HEADERS_MAX);
+    check(&[
         // RFC 4475 §3.1.2.1 to .6, .14, .15, §3.3.1, §3.3.8, §3.3.9.
         (
             "192.0.2.1:5070;branch",
@@ -81,18 +103,7 @@ fn each_fault_is_named_and_answered_as_its_rfc_asks() {
         ("Max-Forwards: 70", "X: a\rb", Fault::HeaderLine { line: 3 }, Some(400)),
         ("\r\n\r\nv=0\n", "\r\n", Fault::HeaderLine { line: 12 }, Some(400)),
         ("Max-Forwards: 70\r\n", &many, Fault::TooManyHeaders, Some(513)),
-        // An ACK is never answered, nor is a response.
-        ("7 INVITE", "7 ACK", Fault::MethodMismatch, None),
-        ("INVITE sip:100@pbx.example SIP/2.0", "SIP/2.0 4294967301 x", Fault::StartLine, None),
-        ("INVITE sip:100@pbx.example SIP/2.0", "SIP/2.0 2 x", Fault::StartLine, None),
-    ];
-    let describe = |fault: &Fault, status| format!("{fault:?} -> {status:?}");
-    for (from, to, fault, status) in rows {
-        assert!(INVITE.contains(from), "{from}");
-        let error = read(INVITE.replacen(from, to, 1)).expect_err(to);
-        let found = error.response("t9").map(|response| response.status);
-        assert_eq!(describe(&error.fault, found), describe(fault, *status), "{to}");
-    }
+    ]);
 }
 
 #[test]

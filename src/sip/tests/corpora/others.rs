@@ -49,7 +49,7 @@ fn read_fields(message: &Message) {
     }
     if let Message::Request(request) = message {
         let mut response = request.response(200, Some("totag"));
-        response.headers.stamp_via("192.0.2.1:5060".parse().unwrap());
+        response.headers.stamp_via(SocketAddr::from(([192, 0, 2, 1], 5060)));
         assert!(response.headers.via().is_ok());
         assert!(parse(response.print()).is_ok());
         swallow_sdp(&request.body);
@@ -61,7 +61,7 @@ fn swallow_sdp(body: &[u8]) -> bool {
     let printed = session.print();
     assert_eq!(Session::parse(printed.as_bytes()).as_ref(), Ok(&session));
     let mut negotiation = Negotiation::new(1, &[Codec::Pcmu, Codec::Pcma]);
-    let local: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+    let local = SocketAddr::from(([192, 0, 2, 1], 4000));
     if let Ok((answer, plan)) = negotiation.answer(body, local) {
         let answer = Session::parse(&answer).expect("our answer can be read");
         // RFC 3264 §6: as many media, of the same kinds, all but one refused.
