@@ -26,8 +26,11 @@ mod worker;
 
 pub use figures::Figures;
 
-use crate::config::MediaConfig;
+use crate::config::{Config, MediaConfig};
+use crate::engines::Engines;
 use crate::net::rtp::PortRange;
+use crate::run::StartError;
+use crate::signalling::Inbox;
 use domain::id::LegId;
 use figures::Shared;
 use hdrhistogram::Histogram;
@@ -41,8 +44,10 @@ use recorder::Recorder;
 use seats::Seats;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use switchboard::event::Event;
 use system::{Poller, raise_descriptor_limit};
 use worker::{Order, Work, Worker, leg_of};
 
@@ -52,6 +57,35 @@ type OnEvent = Arc<dyn Fn(MediaEvent) + Send + Sync>;
 /// Takes pieces of utterances; `false` when there was no room. Called from the media threads: it
 /// must not wait.
 type OnUtterance = Arc<dyn Fn(UtterancePart) -> bool + Send + Sync>;
+
+/// Starts the gateway's media threads: events go to `inbox`, utterances to `engines`.
+///
+/// # Errors
+///
+/// `System` when no thread or no descriptor could be had.
+pub fn start(
+    config: &Config,
+    inbox: &Inbox,
+    engines: &Engines,
+) -> Result<MediaWorkers, StartError> {
+    let (inbox, engines) = (inbox.clone(), engines.clone());
+    let on_event = move |event| inbox.event(Event::Media(event));
+    MediaWorkers::start(&config.media, on_event, move |part| engines.take(part))
+        .map_err(|error| StartError::System { what: "the media threads", error })
+}
+
+/// Starts one media thread for a telephone, which listens to keys but to no speech.
+///
+/// # Errors
+///
+/// The system's: no thread or no descriptor could be had.
+pub fn for_telephone(
+    address: IpAddr,
+    ports: (u16, u16),
+    on_event: impl Fn(MediaEvent) + Send + Sync + 'static,
+) -> io::Result<MediaWorkers> {
+    MediaWorkers::start(&MediaConfig { address, ports, workers: 1 }, on_event, |_| false)
+}
 
 /// One media thread, seen from outside.
 struct Handle {
