@@ -19,6 +19,7 @@ mod responses;
 mod source;
 
 use crate::digest::challenger::Challenger;
+use crate::error::ParseError;
 use crate::event::{Action, Flow, LegCommand, LegEvent};
 use crate::leg::{self, Leg, Turn};
 use crate::message::{self, Message};
@@ -100,11 +101,22 @@ impl Endpoint {
         }
     }
 
-    /// Takes one datagram, or one message that was framed on a stream.
+    /// Takes one datagram, or the bytes of one message of a stream.
     pub fn receive(&mut self, flow: Flow, message: Bytes, now: Now, out: &mut Vec<Action>) {
+        self.receive_parsed(flow, message::parse(message), now, out);
+    }
+
+    /// Takes what was cut out of a stream and read there.
+    pub fn receive_parsed(
+        &mut self,
+        flow: Flow,
+        message: Result<Message, ParseError>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
         self.counters.received += 1;
         let before = out.len();
-        match message::parse(message) {
+        match message {
             Ok(Message::Request(mut request)) => {
                 // RFC 3261 §18.2.1, RFC 3581 §4: where it really came from.
                 request.headers.stamp_via(flow.remote);
@@ -154,6 +166,12 @@ impl Endpoint {
         self.registrar.connection_closed(flow, &mut events);
         out.extend(events.into_iter().map(Action::Up));
         self.transport_failed(flow, now, out);
+    }
+
+    /// The framing of a stream is lost: what can still be answered is, and the stream closed.
+    pub fn framing_lost(&mut self, flow: Flow, error: ParseError, now: Now, out: &mut Vec<Action>) {
+        self.receive_parsed(flow, Err(error), now, out);
+        out.push(Action::Close { flow });
     }
 
     /// Lets time pass: everything that is due by `now`.

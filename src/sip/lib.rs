@@ -1,4 +1,17 @@
-//! sip
+//! Signalling: bytes to legs and back, in the four layers of RFC 3261 §5.
+//!
+//! | layer | here |
+//! |---|---|
+//! | syntax | [`message`], [`sdp`], [`digest`] |
+//! | transport | the shell, which knows sockets; [`event::Flow`] is all that is seen of it here |
+//! | transaction | [`transaction`] |
+//! | transaction user | `leg`, `registrar`, put together by [`endpoint`]; [`registration`] |
+//!
+//! Pure: an [`endpoint::Endpoint`] is told the bytes, the time and the orders, and answers with
+//! [`event::Action`]s.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
 pub mod digest;
 pub mod endpoint;
 pub mod error;

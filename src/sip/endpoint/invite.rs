@@ -16,9 +16,12 @@ use crate::transaction::servers::Incoming;
 use domain::id::LegId;
 use domain::media_plan::MediaPlan;
 use rand::RngCore;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long a call may stay unanswered, whatever its Expires says: proxies on the way give up
+/// after some three minutes (RFC 3261 §16.6 step 11), so nobody is there any more.
+const UNANSWERED_MAX: Duration = Duration::from_secs(300);
 
 /// What the INVITE asks for, all of it granted.
 struct Invitation {
@@ -59,7 +62,8 @@ impl Endpoint {
         let mut trying = request.response(100, None);
         self.sign(&mut trying);
         self.servers.respond(server, 100, &trying.print(), now, out);
-        let expires = request.headers.expires().ok().flatten();
+        let expires = request.headers.expires().ok().flatten().map(u64::from);
+        let unanswered_for = expires.map_or(UNANSWERED_MAX, Duration::from_secs);
         let inbound = Inbound {
             leg: id,
             server,
@@ -70,7 +74,7 @@ impl Endpoint {
             plan: invitation.plan,
             session_timer: invitation.session_timer,
             ring_again_at: None,
-            expires_at: expires.map(|seconds| now + Duration::from_secs(seconds.into())),
+            expires_at: now + unanswered_for.min(UNANSWERED_MAX),
         };
         Self::up(inbound.incoming(invitation.source), out);
         self.insert_leg(id, Leg::Inbound(Box::new(inbound)), invitation.local_tag);
@@ -112,7 +116,7 @@ impl Endpoint {
         };
         let local_tag = self.token().into_boxed_str();
         let contact = self.contact(flow, request.uri.user_raw());
-        let keeps_flow = matches!(source, Source::Agent(_)) || is_behind_nat(request, flow);
+        let keeps_flow = matches!(source, Source::Agent(_));
         let made = Dialog::of_invite(request, &local_tag, contact, flow, keeps_flow);
         let Some(dialog) = made else {
             // §8.1.1.8: an INVITE has exactly one Contact, where the dialog's requests go.
@@ -139,23 +143,5 @@ impl Endpoint {
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
         let transport = if flow.transport.is_reliable() { ";transport=tcp" } else { "" };
         format!("<sip:{user}{address}{transport}>").into()
-    }
-}
-
-/// Whether the Contact names a private address and the message came from a public one: then only
-/// the way it came leads back.
-///
-/// Departs from RFC 3261 §12.2.1.1, which would send to the private address.
-pub(super) fn is_behind_nat(request: &Request, flow: Flow) -> bool {
-    let contact = request.headers.get(Name::Contact).unwrap_or("");
-    let contact = crate::message::name_addr::NameAddr::parse(contact);
-    let host = contact.and_then(|contact| contact.uri().ok()).and_then(|uri| uri.host_ip());
-    host.is_some_and(|ip| is_private(ip) && !is_private(flow.remote.ip()))
-}
-
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
     }
 }

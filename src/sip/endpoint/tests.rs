@@ -7,3 +7,5 @@ mod outgoing;
 mod pair;
 mod peer;
 mod refusals;
+mod routing;
+mod storm;

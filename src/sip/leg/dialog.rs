@@ -9,7 +9,7 @@ use crate::message::name::Name;
 use crate::message::name_addr::{Contacts, NameAddr};
 use crate::message::uri::{Scheme, Uri};
 use crate::message::{Headers, Request, Response};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// One dialog. All texts come from messages, so their length is bounded by those.
@@ -189,6 +189,11 @@ impl Dialog {
     pub(crate) fn destination(&self) -> Flow {
         let next = self.route_set.first().unwrap_or(&self.remote_target);
         let Some(ip) = next.host_ip().filter(|_| !self.keeps_flow) else { return self.flow };
+        // Departs from RFC 3261 §12.2.1.1: a private address named by one who speaks from a
+        // public one is behind NAT, and only the flow leads to it.
+        if is_private(ip) && !is_private(self.flow.remote.ip()) {
+            return self.flow;
+        }
         let transport = match next.param("transport") {
             Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
             Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
@@ -199,6 +204,13 @@ impl Dialog {
             return self.flow;
         }
         Flow { remote: SocketAddr::new(ip, next.port().unwrap_or(5060)), ..self.flow }
+    }
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
     }
 }
 

@@ -41,8 +41,8 @@ pub(crate) struct Inbound {
     pub(crate) session_timer: Option<SessionTimer>,
     /// 180 again, so that proxies do not give up.
     pub(crate) ring_again_at: Option<Instant>,
-    /// The INVITE's own expiry (RFC 3261 §13.3.1).
-    pub(crate) expires_at: Option<Instant>,
+    /// The INVITE's own expiry (RFC 3261 §13.3.1), or the latest we allow.
+    pub(crate) expires_at: Instant,
 }
 
 /// RFC 3261 §13.3.1.1: a provisional response at every minute keeps proxies from cancelling.
@@ -75,11 +75,11 @@ impl Inbound {
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ring_again_at.into_iter().chain(self.expires_at).min()
+        Some(self.ring_again_at.map_or(self.expires_at, |at| at.min(self.expires_at)))
     }
 
     fn handle_deadline(&mut self, turn: &mut Turn<'_>) -> Option<Leg> {
-        if self.expires_at.is_some_and(|at| at <= turn.now) {
+        if self.expires_at <= turn.now {
             // §13.3.1: the invitation expired before we answered.
             return Some(self.terminate(Cause::from_status(487), turn));
         }

@@ -98,3 +98,62 @@ fn an_unanswered_call_is_cancelled() {
     assert_eq!(ends.len(), 1);
     assert_eq!((ends[0].kind, ends[0].by), (CauseKind::Cancelled, EndedBy::Us));
 }
+
+/// Each message of a call is lost once: the call is made, and ends, all the same.
+#[test]
+fn any_one_message_may_be_lost() {
+    for lost in ["INVITE", "SIP/2.0 100", "SIP/2.0 180", "SIP/2.0 200", "ACK", "BYE"] {
+        let mut pair = Pair::new(4);
+        pair.swallow = vec![(lost, 1)];
+        pair.dial(Transport::Udp, Duration::from_secs(60));
+        pair.run_for(Duration::from_secs(1));
+        pair.handle(B, LegCommand::Ring { leg: THEIRS });
+        pair.handle(B, LegCommand::Answer { leg: THEIRS, local_media: media(B) });
+        pair.run_for(Duration::from_secs(3));
+        for side in [A, B] {
+            let established = |event: &&LegEvent| matches!(event, LegEvent::Established { .. });
+            let count = pair.sides[side].events.iter().filter(established).count();
+            assert_eq!(count, 1, "{lost}");
+        }
+        pair.handle(A, LegCommand::HangUp { leg: OURS });
+        pair.run_out();
+        assert_eq!(pair.ends(A), [Cause::normal(EndedBy::Us)], "{lost}");
+        assert_eq!(pair.ends(B), [Cause::normal(EndedBy::Peer)], "{lost}");
+        pair.assert_clean();
+    }
+}
+
+/// The other end vanishes in the middle of a call: the BYE is repeated for 64*T1, then the leg is
+/// forgotten.
+#[test]
+fn a_vanished_peer_leaves_nothing_behind() {
+    let mut pair = Pair::new(5);
+    pair.talk(Transport::Udp);
+    pair.swallow = vec![("BYE", u32::MAX)];
+    pair.handle(A, LegCommand::HangUp { leg: OURS });
+    assert_eq!(pair.ends(A), [Cause::normal(EndedBy::Us)]);
+    pair.run_out();
+    assert_eq!(pair.sides[A].endpoint.legs(), 0);
+    assert_eq!(pair.sides[B].endpoint.legs(), 1, "no session timer was asked for");
+    assert_eq!(pair.take_ladder().iter().filter(|rung| *rung == "BYE →").count(), 11);
+}
+
+/// Orders for legs that are over, or were never there, do nothing.
+#[test]
+fn orders_for_no_leg_are_ignored() {
+    let mut pair = Pair::new(6);
+    pair.talk(Transport::Udp);
+    pair.handle(B, LegCommand::HangUp { leg: THEIRS });
+    pair.run_out();
+    pair.take_ladder();
+    for side in [A, B] {
+        for leg in [OURS, THEIRS, LegId(77)] {
+            pair.handle(side, LegCommand::Ring { leg });
+            pair.handle(side, LegCommand::Answer { leg, local_media: media(side) });
+            pair.handle(side, LegCommand::Refuse { leg, status: 486, retry_after_s: None });
+            pair.handle(side, LegCommand::HangUp { leg });
+        }
+    }
+    assert_eq!(pair.take_ladder(), Vec::<String>::new());
+    assert_eq!((pair.ends(A).len(), pair.ends(B).len()), (1, 1));
+}

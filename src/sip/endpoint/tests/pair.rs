@@ -115,8 +115,17 @@ impl Pair {
     }
 
     /// A calls B as if B were a trunk.
-    pub(super) fn dial(&mut self, transport: Transport, ring_for: Duration) -> LegId {
-        let leg = LegId(2);
+    pub(super) fn dial(&mut self, transport: Transport, ring_for: Duration) {
+        self.dial_as(LegId(2), "dialling-1", transport, ring_for);
+    }
+
+    pub(super) fn dial_as(
+        &mut self,
+        leg: LegId,
+        call_id: &str,
+        transport: Transport,
+        ring_for: Duration,
+    ) {
         let target = Target::Trunk {
             trunk: trunk("carrier"),
             transport,
@@ -132,10 +141,9 @@ impl Pair {
                 from_display: None,
                 local_media: media(A),
                 ring_for,
-                call_id: Some("dialling-1".into()),
+                call_id: Some(call_id.into()),
             },
         );
-        leg
     }
 
     /// A calls B, B answers.
