@@ -20,8 +20,11 @@ pub struct Section<'a> {
 /// One value and its place.
 #[derive(Clone)]
 pub struct Value<'a> {
+    /// What stands there.
     pub item: &'a Item,
+    /// The path of its key.
     pub path: String,
+    /// Where it begins, in bytes of the file.
     pub offset: usize,
     faults: &'a RefCell<Faults>,
 }
@@ -78,8 +81,11 @@ impl<'a> Value<'a> {
 
 /// One element of a list and its place.
 pub struct ListElement<'a> {
+    /// What stands there.
     pub value: &'a toml_edit::Value,
+    /// The path of its key with its index.
     pub path: String,
+    /// Where it begins, in bytes of the file.
     pub offset: usize,
 }
 

@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(parse("+1234567890123456"), Err(PhoneNumberError::TooLong));
         assert_eq!(parse("12a4"), Err(PhoneNumberError::Character('a')));
         assert_eq!(parse("１２３"), Err(PhoneNumberError::Character('１')));
-        assert_eq!(PhoneNumber::parse("+4930123456").unwrap().masked(), "*****3456");
+        assert_eq!(PhoneNumber::parse("+4930123456").unwrap().masked(), "******3456");
     }
 }

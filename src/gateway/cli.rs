@@ -120,7 +120,7 @@ fn print_faults(faults: &[Fault]) {
 }
 
 /// Prints why something failed and gives the exit status for it.
-fn failed(what: &str, why: &dyn std::fmt::Display) -> ExitCode {
+pub(crate) fn failed(what: &str, why: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("trunkline: {what}: {why}");
     ExitCode::FAILURE
 }

@@ -5,7 +5,7 @@ use crate::config::Config;
 use domain::fault::Fault;
 use domain::id::FlowId;
 use intent::classifier::Classifier;
-use intent::set::IntentSet;
+use intent::intent_set::IntentSet;
 use ivr::flow::{Flow, Known, KnownIntents};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -79,9 +79,13 @@ impl Documents {
 
 fn known_intents(set: &IntentSet) -> KnownIntents {
     KnownIntents {
-        intents: set.intents().map(str::to_owned).collect(),
-        slots: set.slots().map(str::to_owned).collect(),
-        phrases: set.phrases_by_language(),
+        intents: set.intents().map(ToString::to_string).collect(),
+        slots: set.slots().map(ToString::to_string).collect(),
+        phrases: set
+            .languages()
+            .into_iter()
+            .map(|language| (language, set.phrases(language)))
+            .collect(),
     }
 }
 

@@ -9,8 +9,6 @@ use crate::prompts::{ClipsReady, Prompts};
 use crate::replies::Replies;
 use crate::signalling::Inbox;
 use crate::trace::{Record, Trace};
-use api::feed::EventFeed;
-use api::views::LiveViews;
 use bytes::Bytes;
 use domain::id::{AttemptId, CampaignId, LegId, OrderId, Token};
 use domain::now::Now;
@@ -23,7 +21,7 @@ use std::sync::Arc;
 use store::claim::{Claim, Return};
 use store::fact::StoreFacts;
 use store::ledger::Ledger;
-use store::permit::{Permit, Permitted};
+use store::permit::{Permit, PermitDecision};
 use switchboard::event::{Action, Event, Fact, Live};
 use switchboard::exchange::{Effect, Exchange, Input};
 use tokio::net::UdpSocket;
@@ -44,15 +42,13 @@ pub struct Performer {
     /// What is said.
     pub prompts: Prompts,
     /// What is heard.
-    pub recognizer: Recognizer,
+    pub recognizer: Arc<Recognizer>,
     /// What it means.
     pub intents: Intents,
     /// Self-service.
     pub fetcher: Fetcher,
-    /// The API's events.
-    pub feed: Arc<EventFeed>,
-    /// The API's views.
-    pub views: Arc<LiveViews>,
+    /// The API: views, events and figures.
+    pub api: api::state::Shared,
     /// For whoever watches within the program (the demo).
     pub live: broadcast::Sender<Live>,
     /// API requests waiting for a reply.
@@ -261,11 +257,8 @@ impl Performer {
         let (attempt, inbox) = (permit.attempt, self.inbox.clone());
         let submitted = self.ledger.submit(permit, move |result| {
             inbox.event(match result {
-                Ok(Permitted::Granted { call_id }) => Event::Permitted { attempt, call_id },
-                Ok(Permitted::Refused(refusal)) => {
-                    let reason = refusal.to_string().into();
-                    Event::PermitRefused { attempt, reason }
-                }
+                Ok(PermitDecision::Granted { call_id }) => Event::Permitted { attempt, call_id },
+                Ok(PermitDecision::Refused { reason }) => Event::PermitRefused { attempt, reason },
                 Err(error) => {
                     let reason = error.to_string().into();
                     Event::PermitRefused { attempt, reason }
@@ -286,12 +279,7 @@ impl Performer {
     }
 
     fn publish(&mut self, live: Live, now: Now) {
-        self.views.apply(&live, now.wall_ms);
-        if let Some(tenant) = self.views.tenant_of(&live) {
-            self.feed.publish(tenant, |sequence| {
-                api::event_json::print(sequence, now.wall_ms, &live)
-            });
-        }
+        self.api.publish(&live, now.wall_ms);
         // Nobody may be watching.
         let _ = self.live.send(live);
     }

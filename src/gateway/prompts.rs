@@ -4,6 +4,7 @@
 use crate::signalling::{Inbox, Told};
 use domain::id::{LegId, OrderId};
 use domain::prompt::Prompt;
+use media::SAMPLE_RATE;
 use media::clip::Clip;
 use parking_lot::Mutex;
 use speech::synthesizer::Synthesizer;
@@ -89,8 +90,9 @@ impl Prompts {
         self.synthesizer.request(
             prompt,
             Box::new(move |result| {
-                match result {
-                    Ok(samples) => this.keep(key, Arc::new(Clip::encode(&samples))),
+                match result.map(|samples| Clip::encode(&samples, SAMPLE_RATE)) {
+                    Ok(Ok(clip)) => this.keep(key, Arc::new(clip)),
+                    Ok(Err(error)) => tracing::error!(prompt = ?key, %error, "cannot be played"),
                     Err(error) => tracing::error!(prompt = ?key, %error, "cannot be spoken"),
                 }
                 then();

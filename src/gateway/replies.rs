@@ -40,6 +40,11 @@ impl Replies {
         waiting.slots.clear();
     }
 
+    /// Whether no more are taken.
+    pub fn is_stopping(&self) -> bool {
+        self.waiting.lock().stopping
+    }
+
     fn wait(&self) -> Result<(RequestId, oneshot::Receiver<Reply>), Busy> {
         let mut waiting = self.waiting.lock();
         // Askers that gave up leave their slots behind.

@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use switchboard::event::Event;
+use switchboard::event::{Event, Restored};
 use switchboard::exchange::{Effect, Exchange, Input};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -113,6 +113,13 @@ impl Signalling {
                 }
             }
         }
+    }
+
+    /// Takes up what the ledger handed back, before anything else.
+    pub fn restore(&mut self, restored: Restored) {
+        let (now, mut effects) = (now(), Vec::new());
+        self.exchange.restore(restored, now, &mut effects);
+        self.perform(now, &mut effects);
     }
 
     fn take_datagrams(&mut self, buffer: &mut [u8], effects: &mut Vec<Effect>) {

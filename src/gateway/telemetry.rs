@@ -16,9 +16,19 @@ pub fn start_logs() {
     };
 }
 
+/// Starts logs of warnings only, for commands whose output is for people.
+pub fn start_quiet_logs() {
+    let filter =
+        EnvFilter::try_from_env("TRUNKLINE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .compact()
+        .try_init();
+}
+
 /// Figures of the signalling loop, read by `/metrics`.
 pub fn gauges(exchange: &Exchange) {
     metrics::gauge!("gw_calls").set(exchange.switchboard().calls() as f64);
-    metrics::gauge!("gw_transactions").set(exchange.endpoint().transactions() as f64);
-    metrics::gauge!("gw_dialogs").set(exchange.endpoint().legs() as f64);
+    api::metrics::sip_held(exchange.endpoint().transactions(), exchange.endpoint().legs());
 }

@@ -12,7 +12,7 @@ pub mod letter;
 use address::{CheckedResolver, check_url};
 use destination::Destinations;
 use letter::Tried;
-use reqwest::{Client, Url};
+use reqwest::Client;
 use std::sync::Arc;
 use std::time::Duration;
 use store::error::StoreError;
@@ -42,6 +42,8 @@ pub struct WebhookSender {
     destinations: Destinations,
     on_their_way: JoinSet<(Arc<str>, Tried)>,
     settled: Vec<(u64, LetterFate)>,
+    /// The receivers after this one come first in the next claim.
+    last_served: Arc<str>,
 }
 
 impl WebhookSender {
@@ -74,6 +76,7 @@ impl WebhookSender {
             destinations: Destinations::default(),
             on_their_way: JoinSet::new(),
             settled: Vec::new(),
+            last_served: "".into(),
         })
     }
 
@@ -84,13 +87,9 @@ impl WebhookSender {
         let mut measured = Instant::now();
         loop {
             let room = IN_FLIGHT_MAX - self.on_their_way.len();
-            let mut full = false;
             if room >= CLAIM_FROM {
                 match self.claim(room).await {
-                    Ok(letters) => {
-                        full = letters.len() == room;
-                        letters.into_iter().for_each(|letter| self.dispatch(letter));
-                    }
+                    Ok(letters) => letters.into_iter().for_each(|letter| self.dispatch(letter)),
                     Err(StoreError::Stopped) => return,
                     // The ledger is out of order or busy, and has said so itself.
                     Err(fault) => tracing::debug!(%fault, "no webhooks could be claimed"),
@@ -100,9 +99,6 @@ impl WebhookSender {
             if measured.elapsed() >= MEASURE_EVERY {
                 measured = Instant::now();
                 self.measure();
-            }
-            if full && self.on_their_way.is_empty() {
-                continue; // All were put off or given up: there may be more behind them.
             }
             tokio::select! {
                 Some(done) = self.on_their_way.join_next() => self.take(done),
@@ -114,14 +110,23 @@ impl WebhookSender {
         }
     }
 
-    async fn claim(&self, room: usize) -> Result<Vec<DueLetter>, StoreError> {
-        let count = u32::try_from(room).unwrap_or(u32::MAX);
+    async fn claim(&mut self, room: usize) -> Result<Vec<DueLetter>, StoreError> {
+        let claim = ClaimLetters {
+            count: u32::try_from(room).unwrap_or(u32::MAX),
+            each: destination::IN_FLIGHT_MAX as u32,
+            skip: self.destinations.closed((self.clock)()),
+            after: Arc::clone(&self.last_served),
+        };
         let (sender, receiver) = oneshot::channel();
-        self.ledger.submit(ClaimLetters { count }, move |result| {
+        self.ledger.submit(claim, move |result| {
             // An aborted task does not wait any more; the letters come again.
             let _ = sender.send(result);
         })?;
-        receiver.await.unwrap_or(Err(StoreError::Stopped))
+        let letters = receiver.await.unwrap_or(Err(StoreError::Stopped))?;
+        if let Some(last) = letters.last() {
+            self.last_served = Arc::clone(&last.url);
+        }
+        Ok(letters)
     }
 
     /// Sends a letter, or puts it off or gives it up at once.
@@ -134,21 +139,20 @@ impl WebhookSender {
                 return self.note(letter.id, fate);
             }
         };
-        let origin = origin(&url);
-        if let Err(at_wall_ms) = self.destinations.begin(&origin, now_ms) {
+        if let Err(at_wall_ms) = self.destinations.begin(&letter.url, now_ms) {
             return self.note(letter.id, LetterFate::Deferred { at_wall_ms });
         }
         let client = self.client.clone();
         self.on_their_way.spawn(async move {
             let tried = letter::send(&client, &letter, url, now_ms).await;
-            (origin, tried)
+            (letter.url, tried)
         });
     }
 
     fn take(&mut self, done: Result<(Arc<str>, Tried), tokio::task::JoinError>) {
         match done {
-            Ok((origin, tried)) => {
-                self.destinations.ended(&origin, tried.answered, (self.clock)());
+            Ok((receiver, tried)) => {
+                self.destinations.ended(&receiver, tried.answered, (self.clock)());
                 self.note(tried.id, tried.fate);
             }
             // Its letter comes again after a minute.
@@ -200,11 +204,6 @@ impl WebhookSender {
             Err(fault) => tracing::debug!(%fault, "the outbox could not be measured"),
         });
     }
-}
-
-/// Scheme, host and port: what is in order or out of order as one.
-fn origin(url: &Url) -> Arc<str> {
-    url.origin().ascii_serialization().into()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 pub mod api_key;
 pub mod backup;
+pub mod beside;
 pub mod callback_table;
 pub mod campaign_table;
 pub mod claim;

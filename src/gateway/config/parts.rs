@@ -198,6 +198,8 @@ fn callbacks(root: &Layered<'_>) -> CallbackRules {
         tries_max: u8::try_from(callbacks.integer("tries_max", 1..=20)).unwrap_or(1),
         lifetime: SECONDS(callbacks.count("lifetime_h", 1..=720) * 3_600),
         ring_for: SECONDS(callbacks.count("ring_s", 5..=180)),
+        priority: u8::try_from(callbacks.integer("priority", 0..=255)).unwrap_or(0),
+        open_max: callbacks.count("open_max", 1..=10_000_000),
     };
     callbacks.finish();
     rules

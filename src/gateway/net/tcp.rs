@@ -6,7 +6,8 @@
 
 use bytes::{Bytes, BytesMut};
 use sip::event::{Flow, Transport};
-use sip::message::framer::{Frame, StreamFramer};
+use sip::error::ParseError;
+use sip::message::framer::{Framed, PONG, StreamFramer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -152,10 +153,10 @@ fn serve(
 ) {
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
-    let (pings, pongs) = mpsc::channel(4);
-    tokio::spawn(write(writer, receiver, pongs));
+    let (answers, to_write) = mpsc::channel(4);
+    tokio::spawn(write(writer, receiver, to_write));
     tokio::spawn(async move {
-        read(reader, flow, &events, &pings).await;
+        read(reader, flow, &events, &answers).await;
         let _ = events.send(StreamEvent::Input(Input::ConnectionClosed { flow })).await;
         let _ = events.send(StreamEvent::Gone(flow)).await;
     });
@@ -166,7 +167,7 @@ async fn read(
     mut reader: OwnedReadHalf,
     flow: Flow,
     events: &mpsc::Sender<StreamEvent>,
-    pings: &mpsc::Sender<()>,
+    answers: &mpsc::Sender<Bytes>,
 ) {
     let mut framer = StreamFramer::default();
     let mut buffer = BytesMut::with_capacity(16 * 1024);
@@ -178,17 +179,22 @@ async fn read(
         }
         framer.push(&buffer);
         loop {
-            let message = match framer.next_frame() {
-                Ok(Some(Frame::Message(message))) => message,
-                Ok(Some(Frame::Ping)) => {
-                    // RFC 5626 §3.5.1: a double CRLF is answered by a single one.
-                    let _ = pings.try_send(());
+            let message = match framer.take() {
+                Ok(Some(Framed::Message(Ok(message)))) => message.print(),
+                Ok(Some(Framed::Message(Err(error)))) => {
+                    refuse(&error, answers);
                     continue;
                 }
-                Ok(Some(Frame::Pong)) => continue,
+                Ok(Some(Framed::Ping)) => {
+                    // RFC 5626 §3.5.1: a double CRLF is answered by a single one.
+                    let _ = answers.try_send(Bytes::from_static(PONG));
+                    continue;
+                }
+                Ok(Some(Framed::Pong)) => continue,
                 Ok(None) => break,
                 Err(error) => {
                     tracing::info!(peer = %flow.remote, %error, "closing a stream");
+                    refuse(&error, answers);
                     return;
                 }
             };
@@ -200,10 +206,19 @@ async fn read(
     }
 }
 
+/// Answers what is no message, where an answer is due (RFC 3261 §21.4.1).
+fn refuse(error: &ParseError, answers: &mpsc::Sender<Bytes>) {
+    let tag = format!("{:016x}", rand::random::<u64>());
+    if let Some(response) = error.response(&tag) {
+        // A peer that does not read its answers gets none.
+        let _ = answers.try_send(response.print());
+    }
+}
+
 async fn write(
     mut writer: OwnedWriteHalf,
     mut messages: mpsc::Receiver<Bytes>,
-    mut pings: mpsc::Receiver<()>,
+    mut answers: mpsc::Receiver<Bytes>,
 ) {
     loop {
         let written = tokio::select! {
@@ -211,7 +226,7 @@ async fn write(
                 Some(message) => writer.write_all(&message).await,
                 None => break,
             },
-            Some(()) = pings.recv() => writer.write_all(b"\r\n").await,
+            Some(answer) = answers.recv() => writer.write_all(&answer).await,
         };
         if written.is_err() {
             break;

@@ -1,0 +1,391 @@
+//! Puts the gateway together, starts it, and ends it.
+
+use crate::config::{Config, TrunkConfig};
+use crate::documents::Documents;
+use crate::fetch::Fetcher;
+use crate::intents::Intents;
+use crate::net::tcp::Streams;
+use crate::net::udp;
+use crate::perform::Performer;
+use crate::prompts::Prompts;
+use crate::replies::{ExchangeDoor, Replies};
+use crate::secrets::Secrets;
+use crate::signalling::{Inbox, Signalling, Told, now};
+use crate::trace::Trace;
+use crate::media_worker::MediaWorkers;
+use crate::{engines, webhook};
+use api::state::{ApiState, Parts, Probe, Shared};
+use api::views::LiveViews;
+use domain::id::{IdSource, LegId};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use sip::digest::Algorithm;
+use sip::endpoint::Endpoint;
+use sip::endpoint::config::{
+    AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, TrunkAccess,
+};
+use sip::event::Transport;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use store::ledger::{Ledger, StoreConfig};
+use store::reader::Reader;
+use switchboard::event::{Event, Live};
+use switchboard::exchange::Exchange;
+use switchboard::rules::{FeatureCode, Rules};
+use switchboard::switchboard::Switchboard;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+/// What a gateway is made of.
+pub struct Setup {
+    /// The checked configuration.
+    pub config: Config,
+    /// The checked flows and trained classifiers.
+    pub documents: Documents,
+    /// Passwords of telephones and trunks.
+    pub secrets: Secrets,
+}
+
+/// Why the gateway cannot start. Each names the key of the configuration that would mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The ledger cannot be opened.
+    #[error("the ledger in [node] data: {0}")]
+    Store(#[from] store::error::StoreError),
+    /// A listener cannot be bound.
+    #[error("{key} = {address} cannot be listened on: {error}")]
+    Listen {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// The prompt cache cannot be made.
+    #[error("the prompt cache in [node] data: {0}")]
+    Speech(#[from] speech::error::SpeechError),
+    /// The trace folder, a thread or the HTTP client cannot be had.
+    #[error("{what}: {error}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> StartError {
+    move |error| StartError::System { what, error }
+}
+
+/// A gateway at work.
+pub struct Running {
+    /// Where SIP is listened for.
+    pub sip: SocketAddr,
+    /// Where the API is.
+    pub api: SocketAddr,
+    /// Where metrics and health are.
+    pub operations: SocketAddr,
+    /// What happens, for those who watch within the program.
+    pub live: broadcast::Sender<Live>,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// What the recognisers can do.
+    pub engines: engines::Engines,
+    inbox: Inbox,
+    replies: Replies,
+    state: Shared,
+    signalling: Option<JoinHandle<()>>,
+    helpers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts a gateway. To be called within the runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] names what is in the way.
+    pub async fn start(setup: Setup) -> Result<Self, StartError> {
+        let Setup { config, documents, secrets } = setup;
+        let (inbox, told) = Inbox::new();
+        let metrics = api::metrics::install();
+        let (ledger, restored) = open_ledger(&config, &inbox)?;
+        let reader = Reader::open(ledger.path(), 4)?;
+        let listen = config.sip.listen;
+        let bind = |error| StartError::Listen { key: "[sip] listen", address: listen, error };
+        let udp = Arc::new(udp::bind(listen, config.sip.receive_buffer).map_err(bind)?);
+        let sip = udp.local_addr().map_err(bind)?;
+        let (streams, stream_events) =
+            Streams::listen(sip, config.sip.connections_max).await.map_err(bind)?;
+        let engines = engines::Engines::start(&config, &inbox)?;
+        let prompts = Prompts::new(engines.synthesizer.clone(), inbox.clone());
+        prompts.warm([domain::prompt::Prompt::Music]);
+        let media = media(&config, &inbox, &engines).map_err(system("the media threads"))?;
+        let trace = Trace::start(&crate::cli::trace_folder(&config.data), config.trace_bytes)
+            .map_err(system("the trace in [node] data"))?;
+        let exchange = exchange(&config, &documents, &secrets, sip);
+        let intents = Intents::start(documents.classifiers, inbox.clone())
+            .map_err(system("the thread of the intents"))?;
+        let fetcher = Fetcher::new(inbox.clone())
+            .map_err(|error| system("the HTTP client")(std::io::Error::other(error)))?;
+        let (replies, live) = (Replies::default(), broadcast::channel(65_536).0);
+        let state = api_state(&config, &inbox, &replies, &ledger, reader, metrics);
+        let performer = Performer {
+            udp: udp.clone(),
+            streams,
+            media,
+            ledger: ledger.clone(),
+            trace,
+            prompts,
+            recognizer: engines.recognizer.clone(),
+            intents,
+            fetcher,
+            api: state.clone(),
+            live: live.clone(),
+            replies: replies.clone(),
+            inbox: inbox.clone(),
+            failed: VecDeque::new(),
+            received: None,
+            playing: BTreeMap::new(),
+            withheld: BTreeSet::new(),
+            done: false,
+        };
+        let mut signalling =
+            Signalling { exchange, performer, udp, local: sip, streams: stream_events, inbox: told };
+        signalling.restore(restored);
+        let signalling = Some(tokio::spawn(signalling.run()));
+        let mut helpers = vec![tokio::spawn(state.clone().housekeeping())];
+        let api = serve(&mut helpers, "[http] api", config.http.api, api::router::router(state.clone()));
+        let api = api.await?;
+        let operations = api::health::operations_router(state.clone());
+        let operations =
+            serve(&mut helpers, "[http] operations", config.http.operations, operations).await?;
+        helpers.push(webhooks(&config, &ledger)?);
+        Ok(Self {
+            sip, api, operations, live, ledger, engines, inbox, replies, state, signalling, helpers,
+        })
+    }
+
+    /// Takes no new calls; `finished` returns once the present ones have ended.
+    pub fn drain(&self) {
+        self.inbox.event(Event::Drain);
+    }
+
+    /// Ends at once.
+    pub fn stop(&self) {
+        self.inbox.tell(Told::Stop);
+    }
+
+    /// Waits for the end of the signalling loop, then closes what is open: the API, the ledger.
+    pub async fn finished(&mut self) {
+        if let Some(signalling) = &mut self.signalling {
+            // It ends by itself; a panic in it has been printed.
+            let _ = signalling.await;
+            self.signalling = None;
+        }
+        self.replies.stop();
+        self.state.close_streams();
+        for helper in self.helpers.drain(..) {
+            helper.abort();
+        }
+        let ledger = self.ledger.clone();
+        let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
+    }
+}
+
+fn open_ledger(
+    config: &Config,
+    inbox: &Inbox,
+) -> Result<(Ledger, switchboard::event::Restored), StartError> {
+    let health = inbox.clone();
+    let store = StoreConfig {
+        on_health: Box::new(move |works| health.event(Event::StoreHealth { works })),
+        ..StoreConfig::in_folder(&config.data)
+    };
+    let (ledger, restored) = Ledger::open(store)?;
+    let recovery = ledger.recovery();
+    tracing::info!(?recovery, promises = restored.promises.len(), "the ledger is open");
+    Ok((ledger, restored))
+}
+
+/// The media threads: events go to the loop, utterances straight to the recogniser.
+fn media(
+    config: &Config,
+    inbox: &Inbox,
+    engines: &engines::Engines,
+) -> std::io::Result<MediaWorkers> {
+    let (inbox, engines) = (inbox.clone(), engines.clone());
+    MediaWorkers::start(
+        &config.media,
+        move |event| inbox.event(Event::Media(event)),
+        move |part| engines.take(part),
+    )
+}
+
+fn api_state(
+    config: &Config,
+    inbox: &Inbox,
+    replies: &Replies,
+    ledger: &Ledger,
+    reader: Reader,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+) -> Shared {
+    let door = ExchangeDoor { replies: replies.clone(), inbox: inbox.clone() };
+    let per_second = config.http.requests_per_second;
+    let limits = api::state::Limits {
+        rate: api::rate_limit::Rate { per_second, burst: per_second * 4 },
+        ..api::state::Limits::default()
+    };
+    let draining = replies.clone();
+    let probe = Probe {
+        name: "exchange",
+        check: Box::new(move || match draining.is_stopping() {
+            true => Err("it is stopping".to_owned()),
+            false => Ok(()),
+        }),
+    };
+    ApiState::new(Parts {
+        exchange: Arc::new(door),
+        ledger: ledger.clone(),
+        reader,
+        views: Arc::new(LiveViews::configured(&config.queues)),
+        feed: Arc::new(api::feed::EventFeed::starting_at(now().wall_ms)),
+        trunks: config.trunks.keys().cloned().collect(),
+        probes: vec![probe],
+        limits,
+        metrics,
+    })
+}
+
+/// The task that delivers webhooks.
+fn webhooks(config: &Config, ledger: &Ledger) -> Result<JoinHandle<()>, StartError> {
+    let reader = Reader::open(ledger.path(), 1)?;
+    let clock = Arc::new(|| now().wall_ms);
+    let sender =
+        webhook::WebhookSender::new(ledger.clone(), reader, clock, config.webhooks_allow_private)
+            .map_err(|error| system("the HTTP client")(std::io::Error::other(error)))?;
+    Ok(tokio::spawn(sender.run()))
+}
+
+async fn serve(
+    helpers: &mut Vec<JoinHandle<()>>,
+    key: &'static str,
+    address: SocketAddr,
+    router: axum::Router,
+) -> Result<SocketAddr, StartError> {
+    let bind = |error| StartError::Listen { key, address, error };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(bind)?;
+    let bound = listener.local_addr().map_err(bind)?;
+    helpers.push(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, key, "the listener ended");
+        }
+    }));
+    Ok(bound)
+}
+
+/// Endpoint and switchboard by the configuration.
+fn exchange(
+    config: &Config,
+    documents: &Documents,
+    secrets: &Secrets,
+    sip: SocketAddr,
+) -> Exchange {
+    let seed = || Box::new(StdRng::from_os_rng());
+    let endpoint = Endpoint::new(endpoint_config(config, secrets, sip), seed());
+    let switchboard =
+        Switchboard::new(rules(config, documents), IdSource::starting_at(now().wall_ms));
+    Exchange::new(endpoint, switchboard)
+}
+
+fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> EndpointConfig {
+    let mut advertised = sip;
+    if let Some(address) = config.sip.advertise {
+        advertised.set_ip(address);
+    }
+    let listener = |transport| Listener { transport, local: sip, advertised };
+    let agents = config
+        .agents
+        .iter()
+        .filter_map(|agent| {
+            let name = format!("agent/{}", agent.name);
+            let Some(password) = secrets.named(&name) else {
+                tracing::warn!(%agent, "cannot register: no secret; `trunkline secret set {name}`");
+                return None;
+            };
+            let (agent, user) = (agent.clone(), agent.name.clone());
+            Some(AgentAccount { agent, user, password: password.into() })
+        })
+        .collect();
+    let first_leg = IdSource::starting_at(now().wall_ms).next_number() << 1 | 1;
+    EndpointConfig {
+        listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
+        realm: config.sip.realm.clone(),
+        // The most telephones read only the first challenge, and the older ones know MD5 alone.
+        digest_algorithms: vec![Algorithm::Md5, Algorithm::Sha256],
+        agents,
+        trunks: config
+            .trunks
+            .iter()
+            .map(|(id, trunk)| trunk_access(id, trunk, secrets))
+            .collect(),
+        codecs: config.sip.codecs.clone(),
+        user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).into(),
+        limits: Limits {
+            transactions: config.sip.transactions_max,
+            legs: config.limits.calls_max * 2,
+            contacts: 4,
+            retry_after_s: 5,
+        },
+        first_leg: LegId(first_leg),
+    }
+}
+
+fn trunk_access(
+    id: &domain::id::TrunkId,
+    trunk: &TrunkConfig,
+    secrets: &Secrets,
+) -> TrunkAccess {
+    let name = format!("trunk/{}", id.name);
+    let credentials = trunk.user.clone().and_then(|user| {
+        let Some(password) = secrets.named(&name) else {
+            tracing::warn!(trunk = %id, "cannot answer challenges: `trunkline secret set {name}`");
+            return None;
+        };
+        Some(Credentials { user, password: password.into() })
+    });
+    let networks = trunk
+        .allow
+        .iter()
+        .filter_map(|(address, length)| Network::parse(&format!("{address}/{length}")))
+        .collect();
+    TrunkAccess { trunk: id.clone(), networks, credentials }
+}
+
+fn rules(config: &Config, documents: &Documents) -> Rules {
+    Rules {
+        numbers: config.numbers.clone(),
+        flows: documents.flows.clone(),
+        variables: BTreeMap::from([(config.tenant(), config.variables.clone())]),
+        queues: config.queues.clone(),
+        queue_voices: config.queue_voices.clone(),
+        agents: config.agents.clone(),
+        trunks: config
+            .trunks
+            .iter()
+            .map(|(id, trunk)| (id.clone(), trunk.rule.clone()))
+            .collect(),
+        callbacks: config.callbacks.clone(),
+        feature_codes: config
+            .feature_codes
+            .iter()
+            .map(|(code, says, confirmation)| {
+                let (says, confirmation) = (says.clone(), confirmation.clone());
+                (code.clone(), FeatureCode { says, confirmation })
+            })
+            .collect(),
+        listening: config.listening,
+        limits: config.limits,
+    }
+}
