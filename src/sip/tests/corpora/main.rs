@@ -3,6 +3,7 @@
 //! these tests say so on one line and pass.
 
 mod others;
+mod pcaps;
 mod torture;
 
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ use sip::sdp::negotiate::Negotiation;
 use std::net::SocketAddr;
 
 /// Reads one datagram and everything in it; whether it was a message.
-fn swallow(octets: &[u8]) -> bool {
+pub fn swallow(octets: &[u8]) -> bool {
     match parse(Bytes::copy_from_slice(octets)) {
         Ok(message) => {
             read_fields(&message);
