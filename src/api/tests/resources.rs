@@ -1,0 +1,152 @@
+//! Callbacks, agents, queues, calls, suppressed numbers; health and figures.
+
+use super::kit::{Kit, fresh_key, send};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use domain::cause::{Cause, EndedBy};
+use domain::id::{AgentId, CallId, CallbackId, LegId, QueueId, TenantId};
+use queue::event::{AgentSays, AgentState};
+use serde_json::json;
+use std::sync::atomic::Ordering;
+use store::fact::StoreFacts;
+use switchboard::event::{Command, Fact, LegRecord, LegRole, Live};
+
+#[tokio::test]
+async fn a_promise_is_made_once_shown_and_withdrawn() {
+    let kit = Kit::new();
+    let form = json!({"queue": "support", "number": "+49 30 1"});
+    let made = kit.create("/v1/callbacks", "a", &form).await;
+    assert_eq!((made.status, &made.body["state"]), (StatusCode::CREATED, &json!("promised")));
+    assert_eq!(kit.create("/v1/callbacks", "a", &form).await.text, made.text);
+    let twice = kit.create("/v1/callbacks", "b", &form).await;
+    assert_eq!((twice.status.as_u16(), &twice.body["code"]), (409, &json!(4001)));
+    let id = made.body["id"].as_u64().unwrap();
+    let path = format!("/v1/callbacks/{id}");
+    assert_eq!(kit.get(&path).await.body, made.body);
+    assert_eq!(kit.get("/v1/callbacks").await.body["items"], json!([made.body]));
+    assert_eq!(kit.order(Method::DELETE, &path).await.status, StatusCode::NO_CONTENT);
+    let taken = kit.exchange.taken.lock().clone();
+    assert!(matches!(&taken[0], Command::AdoptCallback(promise) if promise.id.0 == id));
+    assert_eq!(taken[1..], [Command::CancelCallback(CallbackId(id))]);
+}
+
+#[tokio::test]
+async fn agents_and_queues_are_shown_and_told() {
+    let kit = Kit::new();
+    let anna = AgentId::new(&TenantId::default(), "anna");
+    let state = AgentState::Paused { reason: "lunch".into() };
+    let changed = Live::AgentChanged { agent: anna.clone(), state };
+    kit.state.publish(&changed, 1_800_000_000_000);
+    let expected = json!({"name": "anna", "state": "paused", "reason": "lunch",
+        "since": "2027-01-15T08:00:00.000Z", "queues": ["support"]});
+    assert_eq!(kit.get("/v1/agents/anna").await.body, expected);
+    assert_eq!(kit.get("/v1/agents").await.body, json!({"items": [expected]}));
+    let said = kit.put("/v1/agents/anna/state", json!({"state": "ready"})).await;
+    assert_eq!(said.status, StatusCode::NO_CONTENT);
+    assert_eq!(kit.put("/v1/queues/support/open", json!({"open": false})).await.status, 204);
+    let queue = QueueId::new(&TenantId::default(), "support");
+    let expected = [
+        Command::Agent { agent: anna, says: AgentSays::Ready },
+        Command::Queue { queue, open: false },
+    ];
+    assert_eq!(*kit.exchange.taken.lock(), expected);
+    let shown = kit.get("/v1/queues/support").await.body;
+    assert_eq!((&shown["set_open"], &shown["waiting_max"]), (&json!(false), &json!(10)));
+    assert_eq!(shown["agents_by_state"], json!({"paused": 1}));
+    assert_eq!(kit.get("/v1/queues").await.body["items"], json!([shown]));
+    for path in ["/v1/agents/anne/state", "/v1/queues/suport/open"] {
+        let body =
+            if path.contains("agents") { json!({"state": "ready"}) } else { json!({"open": true}) };
+        assert_eq!(kit.put(path, body).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_shown_live_and_by_its_records_and_can_be_ended() {
+    let kit = Kit::new();
+    kit.call_started("default", 7);
+    kit.call_started("default", 8);
+    kit.call_started("other", 9);
+    let queue = QueueId::new(&TenantId::default(), "support");
+    let queued = Live::Queued { call: CallId(7), queue, position: 2, estimate_s: Some(30) };
+    kit.state.publish(&queued, 1_800_000_001_000);
+    let first = kit.get("/v1/calls?limit=1").await.body;
+    let only = &first["items"][0];
+    assert_eq!((&only["stage"], &only["position"]), (&json!("waiting"), &json!(2)));
+    let second = kit.get(&format!("/v1/calls?after={}", first["next"])).await.body;
+    assert_eq!((&second["items"][0]["id"], &second["next"]), (&json!(8), &json!(null)));
+    assert_eq!(kit.order(Method::DELETE, "/v1/calls/7").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(*kit.exchange.taken.lock(), [Command::HangUp(CallId(7))]);
+
+    kit.ledger.perform(StoreFacts::new(vec![Fact::Leg(leg())])).unwrap();
+    let cause = Cause::normal(EndedBy::Peer);
+    let ended =
+        Live::CallEnded { call: CallId(7), tenant: TenantId::default(), cause, answered_ms: 5 };
+    kit.state.publish(&ended, 1_800_000_009_000);
+    let call = kit.get("/v1/calls/7").await.body;
+    assert_eq!((&call["live"], &call["legs"][0]["cause"]), (&json!(null), &json!("normal")));
+    assert_eq!(call["legs"][0]["ended_at"], "2027-01-15T08:00:09.000Z");
+    for (method, path) in [(Method::DELETE, "/v1/calls/7"), (Method::GET, "/v1/calls/10")] {
+        assert_eq!(kit.order(method, path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+fn leg() -> LegRecord {
+    LegRecord {
+        leg: LegId(1),
+        call: CallId(7),
+        tenant: TenantId::default(),
+        role: LegRole::Caller,
+        sip_call_id: "x".into(),
+        trunk: None,
+        from: "+4930123".into(),
+        to: "100".into(),
+        agent: None,
+        queue: None,
+        intent: None,
+        started_wall_ms: 1_800_000_000_000,
+        answered_wall_ms: Some(1_800_000_000_100),
+        ended_wall_ms: 1_800_000_009_000,
+        cause: Cause::normal(EndedBy::Peer),
+        quality: media::event::QualityReport::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_number_is_put_on_the_list_found_and_taken_off() {
+    let kit = Kit::new();
+    let path = "/v1/do-not-call/+49301";
+    assert_eq!(kit.get(path).await.body, json!({"number": "49301", "listed": false}));
+    assert_eq!(kit.order(Method::PUT, path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(kit.put("/v1/do-not-call/49302", json!({"source": "letter"})).await.status, 204);
+    assert_eq!(kit.get("/v1/do-not-call/49301").await.body["listed"], true);
+    let page = kit.get("/v1/do-not-call?limit=1").await.body;
+    assert_eq!((&page["items"][0]["source"], &page["next"]), (&json!("api"), &json!("49301")));
+    let rest = kit.get("/v1/do-not-call?after=49301").await.body;
+    assert_eq!(rest["items"][0]["source"], "letter");
+    assert_eq!(kit.order(Method::DELETE, path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(kit.order(Method::DELETE, path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(kit.get("/v1/do-not-call/anna").await.body["code"], 1005);
+}
+
+#[tokio::test]
+async fn health_and_figures_need_no_key() {
+    let kit = Kit::new();
+    kit.create("/v1/callbacks", &fresh_key(), &json!({})).await;
+    let get = async |path: &str| {
+        send(&kit.operations, Request::get(path).body(Body::empty()).unwrap()).await
+    };
+    assert_eq!(get("/healthz").await.status, StatusCode::OK);
+    let ready = get("/readyz").await;
+    assert_eq!((ready.status, &ready.body["ready"]), (StatusCode::OK, &json!(true)));
+    kit.trunk_up.store(false, Ordering::Relaxed);
+    let unready = get("/readyz").await;
+    assert_eq!(unready.status, StatusCode::SERVICE_UNAVAILABLE);
+    let trunk = json!({"name": "trunk", "ok": false, "reason": "no trunk is up"});
+    assert_eq!(unready.body["checks"][2], trunk);
+    let page = get("/metrics").await;
+    let line = r#"gw_http_requests_total{method="POST",route="/v1/callbacks",status="422"} "#;
+    assert!(page.text.contains(line), "{}", page.text);
+    assert!(page.text.contains("gw_ledger_up 1\n"), "{}", page.text);
+    assert_eq!(get("/v1/calls").await.body["code"], 3002);
+}
