@@ -57,13 +57,16 @@ pub fn key_of(
 
 /// Requests being worked on, by tenant and key.
 #[derive(Clone, Debug, Default)]
-pub struct InFlight(Arc<Mutex<HashSet<(TenantId, Arc<str>)>>>);
+pub struct InFlight(Arc<Mutex<HashSet<Entry>>>);
+
+/// A key is the tenant's own: two tenants may use the same.
+type Entry = (TenantId, Arc<str>);
 
 /// Holds a key until it is dropped.
 #[derive(Debug)]
 pub struct Held {
     all: InFlight,
-    entry: (TenantId, Arc<str>),
+    entry: Entry,
 }
 
 impl InFlight {
