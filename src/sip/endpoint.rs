@@ -120,9 +120,11 @@ impl Endpoint {
             Ok(Message::Request(mut request)) => {
                 // RFC 3261 §18.2.1, RFC 3581 §4: where it really came from.
                 request.headers.stamp_via(flow.remote);
+                leg::multipart::unwrap(&mut request.headers, &mut request.body);
                 self.handle_request(&request, flow, now.instant, out);
             }
-            Ok(Message::Response(response)) => {
+            Ok(Message::Response(mut response)) => {
+                leg::multipart::unwrap(&mut response.headers, &mut response.body);
                 self.handle_response(&response, now.instant, out);
             }
             Err(error) => self.refuse_unreadable(&error, flow, out),

@@ -15,6 +15,7 @@ pub(crate) mod confirmed;
 pub(crate) mod dialog;
 pub(crate) mod inbound;
 pub(crate) mod info;
+pub(crate) mod multipart;
 pub(crate) mod outbound;
 pub(crate) mod reinvite;
 pub(crate) mod session_timer;

@@ -64,18 +64,10 @@ impl Endpoint {
             None => format!("{}{}", self.token(), self.token()).into(),
         };
         let contact = self.contact(route.flow, escaped(&from_user).as_deref());
-        let mut invite = Request::new(Method::Invite, route.uri);
-        let from = from(&caller, &route.from_host, &local_tag);
-        invite.headers.push(Name::From, &from);
-        invite.headers.push(Name::To, &route.to);
-        invite.headers.push(Name::CallId, &call_id);
-        invite.headers.push(Name::CSeq, "1 INVITE");
-        invite.headers.push(Name::Contact, &contact);
-        if from_user.is_empty() {
-            // RFC 3323 §4.2: the caller wants no number shown.
-            invite.headers.push(Name::Privacy, "id");
-        }
         let mut negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
+        let mut invite = route.invite(&caller, &local_tag);
+        invite.headers.push(Name::CallId, &call_id);
+        invite.headers.push(Name::Contact, &contact);
         invite.set_body(SDP, negotiation.offer(local_media));
         let outbound = Outbound {
             leg,
@@ -134,12 +126,28 @@ impl Endpoint {
     }
 }
 
-fn from(caller: &Caller<'_>, host: &str, tag: &str) -> String {
-    let display = caller.display.map(|name| format!("{} ", quote(name))).unwrap_or_default();
-    match escaped(caller.user) {
-        Some(user) => format!("{display}<sip:{user}@{host}>;tag={tag}"),
-        // RFC 3323 §4.1.1.3.
-        None => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
+impl Route {
+    /// The first INVITE, as far as it does not depend on the leg.
+    fn invite(&self, caller: &Caller<'_>, local_tag: &str) -> Request {
+        let mut invite = Request::new(Method::Invite, self.uri.clone());
+        invite.headers.push(Name::From, &self.from(caller, local_tag));
+        invite.headers.push(Name::To, &self.to);
+        invite.headers.push(Name::CSeq, "1 INVITE");
+        if caller.user.is_empty() {
+            // RFC 3323 §4.2: the caller wants no number shown.
+            invite.headers.push(Name::Privacy, "id");
+        }
+        invite
+    }
+
+    fn from(&self, caller: &Caller<'_>, tag: &str) -> String {
+        let display = caller.display.map(|name| format!("{} ", quote(name))).unwrap_or_default();
+        let host = &self.from_host;
+        match escaped(caller.user) {
+            Some(user) => format!("{display}<sip:{user}@{host}>;tag={tag}"),
+            // RFC 3323 §4.1.1.3.
+            None => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
+        }
     }
 }
 

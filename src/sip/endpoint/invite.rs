@@ -26,7 +26,7 @@ const UNANSWERED_MAX: Duration = Duration::from_secs(300);
 /// What the INVITE asks for, all of it granted.
 struct Invitation {
     source: Source,
-    origin: Option<Box<str>>,
+    origin: Option<Arc<str>>,
     session_timer: Option<SessionTimer>,
     negotiation: Negotiation,
     plan: Option<MediaPlan>,
@@ -38,7 +38,7 @@ impl Endpoint {
     pub(super) fn handle_invite(
         &mut self,
         request: &Request,
-        key: Box<str>,
+        key: Arc<str>,
         flow: Flow,
         now: Instant,
         out: &mut Vec<Action>,

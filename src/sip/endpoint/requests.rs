@@ -16,6 +16,7 @@ use crate::transaction::servers::{Found, Incoming};
 use domain::id::LegId;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Endpoint {
@@ -95,7 +96,7 @@ impl Endpoint {
     fn handle_in_dialog(
         &mut self,
         request: &Request,
-        key: Box<str>,
+        key: Arc<str>,
         tag: &str,
         flow: Flow,
         now: Instant,
@@ -132,7 +133,7 @@ impl Endpoint {
     fn handle_out_of_dialog(
         &mut self,
         request: &Request,
-        key: Box<str>,
+        key: Arc<str>,
         flow: Flow,
         now: Instant,
         out: &mut Vec<Action>,
@@ -208,7 +209,7 @@ impl Endpoint {
     fn handle_register(
         &mut self,
         request: &Request,
-        key: Box<str>,
+        key: Arc<str>,
         flow: Flow,
         now: Instant,
         out: &mut Vec<Action>,

@@ -16,8 +16,8 @@ use crate::transaction::servers::ServerId;
 use domain::cause::Cause;
 use std::time::Duration;
 
-/// RFC 3261 §14.1: after 491 we, as the one who did not choose the Call-ID or did, wait some
-/// seconds; a refresh has time, so we take the longer bound of both.
+/// RFC 3261 §14.1 asks for up to 2 s, or 2.1 to 4 s where we chose the Call-ID, before a request
+/// that met another is tried again. A refresh has time, so it always takes the longest.
 const RETRY_REFRESH_AFTER: Duration = Duration::from_secs(4);
 
 impl Confirmed {

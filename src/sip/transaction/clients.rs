@@ -17,6 +17,7 @@ use bytes::Bytes;
 use domain::id::LegId;
 use domain::timers::TimerQueue;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Names a client transaction.
@@ -48,7 +49,7 @@ pub enum Up {
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The key its responses will have (RFC 3261 §17.1.3).
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// What is asked.
     pub method: Method,
     /// The whole message.
@@ -62,7 +63,7 @@ pub struct Outgoing {
 /// All client transactions.
 #[derive(Debug, Default)]
 pub struct Clients {
-    by_key: HashMap<Box<str>, ClientId>,
+    by_key: HashMap<Arc<str>, ClientId>,
     entries: HashMap<ClientId, Entry>,
     timers: TimerQueue<ClientId>,
     pending: BTreeSet<(Flow, ClientId)>,
@@ -72,7 +73,7 @@ pub struct Clients {
 
 #[derive(Debug)]
 struct Entry {
-    key: Box<str>,
+    key: Arc<str>,
     method: Method,
     machine: Machine,
     flow: Flow,

@@ -4,34 +4,35 @@ use crate::message::method::Method;
 use crate::message::via::MAGIC_COOKIE;
 use crate::message::{Headers, Request, Response};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// Longer keys are replaced by their hash, so that no sender chooses how much we remember.
 const LENGTH_MAX: usize = 200;
 
 /// The key of the responses to a request of ours: branch and method (RFC 3261 §17.1.3).
-pub fn of_outgoing(branch: &str, method: &Method) -> Box<str> {
+pub fn of_outgoing(branch: &str, method: &Method) -> Arc<str> {
     bounded(format!("{branch} {method}"))
 }
 
 /// The key of a response. `None` when it has no Via with a branch or no CSeq.
-pub fn of_response(response: &Response) -> Option<Box<str>> {
+pub fn of_response(response: &Response) -> Option<Arc<str>> {
     let via = response.headers.via().ok()?;
     let (_, method) = response.headers.cseq().ok()?;
     Some(of_outgoing(via.branch()?, &method))
 }
 
 /// The key of a peer's request (RFC 3261 §17.2.3); an ACK has that of its INVITE.
-pub fn of_request(request: &Request) -> Option<Box<str>> {
+pub fn of_request(request: &Request) -> Option<Arc<str>> {
     let method = if request.method == Method::Ack { &Method::Invite } else { &request.method };
     of_parts(request, method)
 }
 
 /// The key of the INVITE that a CANCEL names (RFC 3261 §9.2).
-pub fn of_cancelled(cancel: &Request) -> Option<Box<str>> {
+pub fn of_cancelled(cancel: &Request) -> Option<Arc<str>> {
     of_parts(cancel, &Method::Invite)
 }
 
-fn of_parts(request: &Request, method: &Method) -> Option<Box<str>> {
+fn of_parts(request: &Request, method: &Method) -> Option<Arc<str>> {
     let via = request.headers.via().ok()?;
     let host = via.host.to_ascii_lowercase();
     let port = via.port.unwrap_or(5060);
@@ -60,18 +61,19 @@ fn has_cookie(branch: &str) -> bool {
 
 /// What a merged request has in common with the one that came first by another way
 /// (RFC 3261 §8.2.2.2): From tag, Call-ID and CSeq.
-pub fn of_merged(headers: &Headers) -> Option<Box<str>> {
+pub fn of_merged(headers: &Headers) -> Option<Arc<str>> {
     let (cseq, method) = headers.cseq().ok()?;
     let from = headers.from().ok()?;
     let call_id = headers.call_id().ok()?;
     Some(bounded(format!("{} {call_id} {cseq} {method}", from.tag().unwrap_or(""))))
 }
 
-fn bounded(text: String) -> Box<str> {
+fn bounded(text: String) -> Arc<str> {
     if text.len() <= LENGTH_MAX {
-        return text.into_boxed_str();
+        return text.into();
     }
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 #[cfg(test)]

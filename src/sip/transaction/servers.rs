@@ -17,6 +17,7 @@ use domain::id::LegId;
 use domain::timers::TimerQueue;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Names a server transaction.
@@ -56,10 +57,10 @@ pub struct Cancelled {
 #[derive(Clone, Debug)]
 pub struct Incoming {
     /// Its key (RFC 3261 §17.2.3).
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// What it shares with copies of itself that come by other ways (RFC 3261 §8.2.2.2); `None`
     /// inside a dialog, where the CSeq tells.
-    pub origin: Option<Box<str>>,
+    pub origin: Option<Arc<str>>,
     /// Whether it is an INVITE.
     pub is_invite: bool,
     /// Where responses go.
@@ -73,8 +74,8 @@ pub struct Incoming {
 /// All server transactions.
 #[derive(Debug, Default)]
 pub struct Servers {
-    by_key: HashMap<Box<str>, ServerId>,
-    by_origin: HashMap<Box<str>, ServerId>,
+    by_key: HashMap<Arc<str>, ServerId>,
+    by_origin: HashMap<Arc<str>, ServerId>,
     entries: HashMap<ServerId, Entry>,
     timers: TimerQueue<ServerId>,
     /// Those whose response goes back over a stream, so that its closing is noticed.
@@ -85,8 +86,8 @@ pub struct Servers {
 
 #[derive(Debug)]
 struct Entry {
-    key: Box<str>,
-    origin: Option<Box<str>>,
+    key: Arc<str>,
+    origin: Option<Arc<str>>,
     machine: Machine,
     flow: Flow,
     fallback: SocketAddr,

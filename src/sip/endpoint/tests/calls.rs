@@ -50,6 +50,11 @@ fn a_call_is_answered_and_ended_over_both_transports() {
                 LegEvent::Ended { leg: THEIRS, cause: Cause::normal(EndedBy::Peer) },
             ]
         );
+        // For the trace, each message is known by its leg, on both sides.
+        assert_eq!(pair.sides[A].matched, [OURS; 4]);
+        assert_eq!(pair.sides[A].traced, [Some(OURS); 3]);
+        assert_eq!(pair.sides[B].matched, [THEIRS; 3]);
+        assert_eq!(pair.sides[B].traced, [Some(THEIRS); 4]);
         pair.assert_clean();
     }
 }
@@ -136,6 +141,8 @@ fn a_vanished_peer_leaves_nothing_behind() {
     assert_eq!(pair.sides[A].endpoint.legs(), 0);
     assert_eq!(pair.sides[B].endpoint.legs(), 1, "no session timer was asked for");
     assert_eq!(pair.take_ladder().iter().filter(|rung| *rung == "BYE →").count(), 11);
+    let counters = pair.sides[A].endpoint.counters();
+    assert_eq!((counters.sent, counters.received, counters.retransmissions), (13, 2, 10));
 }
 
 /// Orders for legs that are over, or were never there, do nothing.

@@ -133,6 +133,23 @@ fn hold_is_answered_with_its_counterpart() {
     }
 }
 
+/// An offer beside an ISUP message (RFC 5621 §3.1) is found.
+#[test]
+fn an_offer_in_a_multipart_body_is_read() {
+    let mut peer = Peer::new();
+    let body = format!(
+        "--b\r\nContent-Type: application/isup\r\n\r\n\u{1}\r\n--b\r\n\
+         Content-Type: application/sdp\r\n\r\n{}\r\n--b--\r\n",
+        sdp("8", "sendrecv")
+    );
+    peer.request(&Draft::new("INVITE", 1).body("multipart/mixed;boundary=b", &body));
+    let events = peer.take_events();
+    let [LegEvent::Incoming { plan: found, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(*found, Some(plan(Direction::SendRecv)));
+    let answer = peer.handle(LegCommand::Answer { leg: LEG, local_media: media(A) });
+    assert!(answer[0].contains("m=audio 40000 RTP/AVP 8\r\n"), "{}", answer[0]);
+}
+
 #[test]
 fn a_reinvite_without_offer_gets_ours_and_its_ack_the_answer() {
     let mut peer = Peer::new();

@@ -49,6 +49,9 @@ pub(super) struct Pair {
 pub(super) struct Side {
     pub(super) endpoint: Endpoint,
     pub(super) events: Vec<LegEvent>,
+    /// The legs of the messages received, and of those sent.
+    pub(super) matched: Vec<LegId>,
+    pub(super) traced: Vec<Option<LegId>>,
 }
 
 pub(super) fn address(side: usize) -> SocketAddr {
@@ -100,7 +103,12 @@ impl Pair {
         let mut seeds = StdRng::seed_from_u64(seed);
         let sides = configs.map(|config| {
             let rng = Box::new(StdRng::from_rng(&mut seeds));
-            Side { endpoint: Endpoint::new(config, rng), events: Vec::new() }
+            Side {
+                endpoint: Endpoint::new(config, rng),
+                events: Vec::new(),
+                matched: Vec::new(),
+                traced: Vec::new(),
+            }
         });
         Self {
             sides,
@@ -233,9 +241,13 @@ impl Pair {
     fn perform(&mut self, side: usize, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Transmit { flow, message, .. } => self.transmit(side, flow, message),
+                Action::Transmit { flow, message, leg } => {
+                    self.sides[side].traced.push(leg);
+                    self.transmit(side, flow, message);
+                }
                 Action::Up(event) => self.sides[side].events.push(event),
-                Action::Matched { .. } | Action::Close { .. } => (),
+                Action::Matched { leg } => self.sides[side].matched.push(leg),
+                Action::Close { flow } => panic!("{flow:?} is sound"),
             }
         }
     }
