@@ -1,7 +1,6 @@
 //! `/v1/callbacks`: calls that we promise to make.
 
 use crate::auth::Caller;
-use crate::body;
 use crate::campaign_form::unknown_name;
 use crate::idempotency;
 use crate::params::{Asked, At, Page, PastQuery};
@@ -180,12 +179,7 @@ pub async fn create(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    body::require_json(&parts.headers)?;
-    let text = body::read(Request::from_parts(parts.clone(), body), body::FORM_BYTES_MAX).await?;
-    let path = parts.uri.path();
-    let key = idempotency::key_of(&caller, &parts.headers, &parts.method, path, &text)?;
-    let form: NewCallback = body::json(&text)?;
+    let (key, form): (_, NewCallback) = idempotency::form(&caller, request).await?;
     let queues = state.queues_of(&caller);
     let promise = form.check(state.callback_ids.next(), &caller, &queues, time::now_ms())?;
     let (reply, made) = idempotency::once(&state, key, MakeCallback(promise), promised).await?;

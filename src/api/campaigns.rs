@@ -1,7 +1,6 @@
 //! `/v1/campaigns`: made as drafts, started, paused, resumed, cancelled, watched.
 
 use crate::auth::Caller;
-use crate::body;
 use crate::campaign_form::{KeyForm, MessageForm, Names, NewCampaign, Retry, Window};
 use crate::idempotency;
 use crate::params::{Asked, At, Page, PastQuery};
@@ -146,12 +145,7 @@ pub async fn create(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    body::require_json(&parts.headers)?;
-    let text = body::read(Request::from_parts(parts.clone(), body), body::FORM_BYTES_MAX).await?;
-    let path = parts.uri.path();
-    let key = idempotency::key_of(&caller, &parts.headers, &parts.method, path, &text)?;
-    let form: NewCampaign = body::json(&text)?;
+    let (key, form): (_, NewCampaign) = idempotency::form(&caller, request).await?;
     let (trunks, queues) = (state.trunks_of(&caller.tenant), state.queues_of(&caller));
     let names = Names { trunks: &trunks, queues: &queues };
     let definition = form.check(&caller.tenant, names)?;

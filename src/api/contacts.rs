@@ -123,10 +123,7 @@ pub async fn add(
         let detail = "as many lists are being read as may be";
         Problem::new(Kind::Busy, detail).retry_after(2)
     })?;
-    let (parts, body) = request.into_parts();
-    let text = body::read(Request::from_parts(parts.clone(), body), bytes_max).await?;
-    let path = parts.uri.path();
-    let key = idempotency::key_of(&caller, &parts.headers, &parts.method, path, &text)?;
+    let (key, text) = idempotency::body(&caller, request, bytes_max).await?;
     let held = state.in_flight.enter(&key)?;
     if let Some(reply) = earlier_reply(&state, key.clone()).await? {
         return Ok(idempotency::send(&reply, true));

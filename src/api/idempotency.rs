@@ -5,13 +5,17 @@
 //! key may be used again with a corrected body.
 
 use crate::auth::Caller;
+use crate::body;
 use crate::problem::{Kind, Problem};
 use crate::state::ApiState;
+use axum::body::Bytes;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::id::TenantId;
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,11 +27,36 @@ pub const HEADER: &str = "idempotency-key";
 /// The reply header of a reply given again.
 pub const REPLAYED: &str = "idempotency-replayed";
 
-/// Takes the key from the headers and binds it to this very request.
+/// Reads a JSON form that creates something, and the key.
 ///
 /// # Errors
-/// 400 when it is missing or unusable.
-pub fn key_of(
+/// Those of the body and of the key.
+pub async fn form<T: DeserializeOwned>(
+    caller: &Caller,
+    request: Request,
+) -> Result<(IdempotencyKey, T), Problem> {
+    body::require_json(request.headers())?;
+    let (key, text) = self::body(caller, request, body::FORM_BYTES_MAX).await?;
+    Ok((key, body::json(&text)?))
+}
+
+/// Reads a body of at most `bytes_max` bytes that creates something, and the key.
+///
+/// # Errors
+/// Those of the body and of the key.
+pub async fn body(
+    caller: &Caller,
+    request: Request,
+    bytes_max: usize,
+) -> Result<(IdempotencyKey, Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    let text = body::read(Request::from_parts(parts.clone(), body), bytes_max).await?;
+    let key = key_of(caller, &parts.headers, &parts.method, parts.uri.path(), &text)?;
+    Ok((key, text))
+}
+
+/// Takes the key from the headers and binds it to this very request.
+fn key_of(
     caller: &Caller,
     headers: &HeaderMap,
     method: &Method,
@@ -45,7 +74,7 @@ pub fn key_of(
         return Err(Problem::new(Kind::IdempotencyKeyInvalid, detail));
     }
     let mut hash = Sha256::new();
-    let media_type = crate::body::media_type(headers);
+    let media_type = body::media_type(headers);
     for part in [method.as_str().as_bytes(), path.as_bytes(), media_type.as_bytes(), body] {
         // With its length before it, no part can run into the next.
         hash.update((part.len() as u64).to_be_bytes());
