@@ -57,6 +57,11 @@ impl Journal {
         out.push(Action::Store { token: Some(token), facts, patient });
     }
 
+    /// How many wait for a receipt.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The receipt, or the refusal, came: who waited for it?
     pub(crate) fn settled(&mut self, token: Token) -> Option<Waiting> {
         self.waiting.remove(&token)

@@ -6,6 +6,7 @@ pub mod event;
 pub mod exchange;
 pub mod rules;
 pub mod switchboard;
+pub mod view;
 
 mod call;
 mod callback;

@@ -1,0 +1,348 @@
+//! A polite telephone (or a carrier with many behind it): SIP as it should be, by the same endpoint
+//! that the exchange uses, and a person's manner of taking calls.
+
+use crate::house::{GATEWAY, telephone_sip};
+use crate::network::Datagram;
+use bytes::Bytes;
+use domain::id::{LegId, TrunkId};
+use domain::now::Now;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sip::endpoint::Endpoint;
+use sip::endpoint::config::Credentials;
+use sip::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
+use sip::message::{Message, parse};
+use sip::registration::{Registration, RegistrationAction, RegistrationConfig};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a call is taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Manner {
+    /// Rings, is answered, and hung up after this long at the latest.
+    Answers {
+        /// From the INVITE to the answer.
+        after: Duration,
+        /// From the answer to the end.
+        talks: Duration,
+    },
+    /// Rings and is refused.
+    Refuses {
+        /// From the INVITE to the refusal.
+        after: Duration,
+        /// With what: 486 busy, 603 declined, 404 …
+        status: u16,
+    },
+    /// Rings until the caller gives up.
+    Ignores,
+}
+
+/// One telephone.
+pub struct Telephone {
+    name: Arc<str>,
+    address: SocketAddr,
+    endpoint: Endpoint,
+    registration: Option<Registration>,
+    registered: bool,
+    /// How calls to a number are taken: one of these, at random.
+    manners: BTreeMap<Arc<str>, Vec<Manner>>,
+    /// How all others are.
+    otherwise: Vec<Manner>,
+    /// Numbers at which nothing ever answers.
+    dead: BTreeSet<Arc<str>>,
+    luck: StdRng,
+    calls: BTreeMap<LegId, Call>,
+    due: BTreeMap<(Instant, u64), (LegId, Deed)>,
+    serial: u64,
+    actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+struct Call {
+    /// Whose telephone at this end.
+    party: Arc<str>,
+    up: bool,
+    talks: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Ring,
+    Answer,
+    Refuse(u16),
+    HangUp,
+}
+
+impl Telephone {
+    /// A telephone that declines every call until told otherwise.
+    pub fn new(name: &str, address: SocketAddr, seed: u64) -> Self {
+        let mut luck = StdRng::seed_from_u64(seed);
+        let mut config = telephone_sip(address, name);
+        for trunk in &mut config.trunks {
+            trunk.credentials = Some(Credentials { user: name.into(), password: "secret".into() });
+        }
+        let endpoint = Endpoint::new(config, Box::new(StdRng::seed_from_u64(luck.random())));
+        Self {
+            name: name.into(),
+            address,
+            endpoint,
+            registration: None,
+            registered: false,
+            manners: BTreeMap::new(),
+            otherwise: Vec::new(),
+            dead: BTreeSet::new(),
+            luck,
+            calls: BTreeMap::new(),
+            due: BTreeMap::new(),
+            serial: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes calls to `number` in one of these manners.
+    pub fn set_manners(&mut self, number: &str, manners: Vec<Manner>) {
+        self.manners.insert(number.into(), manners);
+    }
+
+    /// Takes all other calls in one of these manners.
+    pub fn set_otherwise(&mut self, manners: Vec<Manner>) {
+        self.otherwise = manners;
+    }
+
+    /// Nothing answers at `number`.
+    pub fn set_dead(&mut self, number: &str) {
+        self.dead.insert(number.into());
+    }
+
+    /// Registers at the exchange as `realm`'s user of its own name, and stays registered.
+    pub fn register(&mut self, realm: &str, now: Now, out: &mut Vec<Datagram>) {
+        let config = RegistrationConfig {
+            flow: self.flow(),
+            domain: realm.into(),
+            user: self.name.clone(),
+            password: "secret".into(),
+            contact: self.address,
+            expires_s: 3_600,
+        };
+        let random = Box::new(StdRng::seed_from_u64(self.luck.random()));
+        let mut actions = Vec::new();
+        let mut registration = Registration::new(config, random);
+        registration.start(now.instant, &mut actions);
+        self.registration = Some(registration);
+        self.registered_actions(actions, out);
+    }
+
+    /// Takes the registration back.
+    pub fn unregister(&mut self, now: Now, out: &mut Vec<Datagram>) {
+        let mut actions = Vec::new();
+        if let Some(registration) = &mut self.registration {
+            registration.stop(now.instant, &mut actions);
+        }
+        self.registered_actions(actions, out);
+    }
+
+    /// Calls `number` as `from`; gives up after `ring_for`, hangs up after `talks`.
+    pub fn dial(
+        &mut self,
+        from: &str,
+        number: &str,
+        (ring_for, talks): (Duration, Duration),
+        now: Now,
+        out: &mut Vec<Datagram>,
+    ) {
+        self.serial += 1;
+        let leg = LegId(self.serial * 2);
+        self.calls.insert(leg, Call { party: from.into(), up: false, talks });
+        let command = LegCommand::Dial {
+            leg,
+            target: Target::Trunk {
+                trunk: TrunkId::new(&Default::default(), "gateway"),
+                transport: Transport::Udp,
+                address: GATEWAY,
+                user: number.into(),
+            },
+            from_user: if from == "anonymous" { "".into() } else { from.into() },
+            from_display: None,
+            local_media: self.media(),
+            ring_for,
+            call_id: None,
+        };
+        self.endpoint.handle(command, now, &mut self.actions);
+        self.perform(now, out);
+    }
+
+    /// Puts the receiver down at the telephone of `party`.
+    pub fn hang_up(&mut self, party: &str, now: Now, out: &mut Vec<Datagram>) {
+        let legs = self.calls.iter().filter(|(_, call)| call.up && *call.party == *party);
+        for leg in legs.map(|(leg, _)| *leg).collect::<Vec<_>>() {
+            self.endpoint.handle(LegCommand::HangUp { leg }, now, &mut self.actions);
+        }
+        self.perform(now, out);
+    }
+
+    /// Takes a datagram.
+    pub fn receive(&mut self, datagram: Datagram, now: Now, out: &mut Vec<Datagram>) {
+        if self.is_for_the_dead(&datagram.message) {
+            return;
+        }
+        if let Some(registration) = &mut self.registration
+            && let Ok(Message::Response(response)) = parse(datagram.message.clone())
+            && registration.is_ours(&response)
+        {
+            let mut actions = Vec::new();
+            registration.receive(&response, now.instant, &mut actions);
+            return self.registered_actions(actions, out);
+        }
+        let flow = self.flow();
+        self.endpoint.receive(flow, datagram.message, now, &mut self.actions);
+        self.perform(now, out);
+    }
+
+    /// Does what is due.
+    pub fn handle_deadline(&mut self, now: Now, out: &mut Vec<Datagram>) {
+        let mut actions = Vec::new();
+        if let Some(registration) = &mut self.registration {
+            registration.handle_deadline(now.instant, &mut actions);
+        }
+        self.registered_actions(actions, out);
+        self.endpoint.handle_deadline(now, &mut self.actions);
+        while let Some(entry) = self.due.first_entry() {
+            if entry.key().0 > now.instant {
+                break;
+            }
+            let (leg, deed) = entry.remove();
+            let command = match deed {
+                Deed::Ring => LegCommand::Ring { leg },
+                Deed::Answer => LegCommand::Answer { leg, local_media: self.media() },
+                Deed::Refuse(status) => LegCommand::Refuse { leg, status, retry_after_s: None },
+                Deed::HangUp => LegCommand::HangUp { leg },
+            };
+            self.endpoint.handle(command, now, &mut self.actions);
+        }
+        self.perform(now, out);
+    }
+
+    /// When `handle_deadline` is wanted.
+    pub fn deadline(&self) -> Option<Instant> {
+        let registration = self.registration.as_ref().and_then(Registration::deadline);
+        let due = self.due.first_key_value().map(|((at, _), _)| *at);
+        [registration, due, self.endpoint.deadline()].into_iter().flatten().min()
+    }
+
+    /// How many calls are under way here.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether the last word about the registration was good.
+    pub fn is_registered(&self) -> bool {
+        self.registered
+    }
+
+    fn is_for_the_dead(&self, message: &Bytes) -> bool {
+        if self.dead.is_empty() {
+            return false;
+        }
+        let text = String::from_utf8_lossy(&message[..message.len().min(80)]);
+        let user = text.split_once(" sip:").and_then(|(_, rest)| rest.split('@').next());
+        !text.starts_with("SIP/") && user.is_some_and(|user| self.dead.contains(user))
+    }
+
+    fn flow(&self) -> Flow {
+        Flow { transport: Transport::Udp, local: self.address, remote: GATEWAY }
+    }
+
+    fn media(&self) -> SocketAddr {
+        SocketAddr::new(self.address.ip(), 40_000)
+    }
+
+    fn registered_actions(&mut self, actions: Vec<RegistrationAction>, out: &mut Vec<Datagram>) {
+        for action in actions {
+            match action {
+                RegistrationAction::Transmit(_, message) => self.send(message, out),
+                RegistrationAction::Registered => self.registered = true,
+                RegistrationAction::Failed(_) => self.registered = false,
+                RegistrationAction::Left => {
+                    self.registered = false;
+                    self.registration = None;
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, now: Now, out: &mut Vec<Datagram>) {
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Transmit { message, .. } => self.send(message, out),
+                Action::Up(event) => self.take(event, now),
+                Action::Matched { .. } | Action::Close { .. } => (),
+            }
+        }
+    }
+
+    /// The endpoint writes its own address into From; an agent's telephone says its realm there.
+    fn send(&self, message: Bytes, out: &mut Vec<Datagram>) {
+        let own = format!("@{}>;tag=", self.address.ip());
+        let text = String::from_utf8_lossy(&message);
+        let message = match self.address.ip() == crate::house::CARRIER.ip() || !text.contains(&own)
+        {
+            true => message,
+            false => text.replace(&own, &format!("@{}>;tag=", crate::house::REALM)).into(),
+        };
+        out.push(Datagram { from: self.address, to: GATEWAY, message });
+    }
+
+    fn take(&mut self, event: LegEvent, now: Now) {
+        match event {
+            LegEvent::Incoming { leg, dialled, .. } => self.rings(leg, dialled, now),
+            LegEvent::Established { leg, .. } => {
+                let Some(call) = self.calls.get_mut(&leg) else { return };
+                call.up = true;
+                let at = now.instant + call.talks;
+                self.later(at, leg, Deed::HangUp);
+            }
+            LegEvent::Ended { leg, .. } => {
+                self.calls.remove(&leg);
+                self.due.retain(|_, (other, _)| *other != leg);
+            }
+            LegEvent::Dialled { .. }
+            | LegEvent::Ringing { .. }
+            | LegEvent::Changed { .. }
+            | LegEvent::InfoDigit { .. }
+            | LegEvent::Registered { .. }
+            | LegEvent::Unregistered { .. } => (),
+        }
+    }
+
+    fn rings(&mut self, leg: LegId, dialled: Arc<str>, now: Now) {
+        let manners = self.manners.get(&dialled).unwrap_or(&self.otherwise);
+        let manner = match manners.len() {
+            0 => Manner::Refuses { after: Duration::ZERO, status: 603 },
+            len => manners[self.luck.random_range(0..len)],
+        };
+        let at = |after: Duration| now.instant + after;
+        let mut talks = Duration::ZERO;
+        self.later(at(Duration::from_millis(20)), leg, Deed::Ring);
+        match manner {
+            Manner::Answers { after, talks: long } => {
+                talks = long;
+                self.later(at(after), leg, Deed::Answer);
+            }
+            Manner::Refuses { after, status } => self.later(at(after), leg, Deed::Refuse(status)),
+            Manner::Ignores => (),
+        }
+        self.calls.insert(leg, Call { party: dialled, up: false, talks });
+    }
+
+    fn later(&mut self, at: Instant, leg: LegId, deed: Deed) {
+        self.serial += 1;
+        self.due.insert((at, self.serial), (leg, deed));
+    }
+}
