@@ -144,7 +144,8 @@ impl MediaWorkers {
         on_utterance: impl Fn(UtterancePart) -> bool + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let count = config.workers.max(1);
-        tracing::info!(descriptors = raise_descriptor_limit(), workers = count, "media starts");
+        let descriptors = raise_descriptor_limit();
+        tracing::info!(descriptors, workers = count, "media starts");
         let router = Arc::new(Mutex::new(Router { legs: vec![0; count], ..Router::default() }));
         let on_event = forgetting(on_event, (count > 1).then(|| router.clone()));
         let on_utterance: OnUtterance = Arc::new(on_utterance);

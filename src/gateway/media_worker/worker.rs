@@ -88,7 +88,9 @@ pub(super) struct Work {
 impl Worker {
     /// Works until it is stopped.
     pub(super) fn run(mut self) {
-        tracing::info!(priority = ?raise_priority(), "media thread started");
+        // Not within the macro, which evaluates nothing while nobody reads the log.
+        let priority = raise_priority();
+        tracing::info!(?priority, "media thread started");
         let mut ticker = Ticker::start(Instant::now());
         while !self.work.stopping {
             let now = Instant::now();
