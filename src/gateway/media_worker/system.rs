@@ -173,7 +173,7 @@ mod tests {
         poller.add(&b, 8).unwrap();
         let mut tokens = Vec::new();
         poller.ready(&mut tokens);
-        assert_eq!(tokens, []);
+        assert!(tokens.is_empty());
         b.send_to(b"x", a.local_addr().unwrap()).unwrap();
         poller.ready(&mut tokens);
         poller.ready(&mut tokens);
@@ -181,7 +181,7 @@ mod tests {
         poller.remove(&a);
         tokens.clear();
         poller.ready(&mut tokens);
-        assert_eq!(tokens, []);
+        assert!(tokens.is_empty());
     }
 
     #[test]
