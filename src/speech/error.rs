@@ -12,6 +12,12 @@ pub enum SpeechError {
         /// Which file.
         path: PathBuf,
     },
+    /// The configuration says that this engine is not to be loaded.
+    #[error("the {engine} engine is switched off in the configuration")]
+    SwitchedOff {
+        /// `grammar` or `open`.
+        engine: &'static str,
+    },
     /// An engine or its model is there and cannot be loaded.
     #[error("{} cannot be loaded: {reason}", path.display())]
     ModelBroken {

@@ -172,7 +172,7 @@ impl Recognizer {
                 move || Ok(Arc::new(Whisper::load(&open_models, parallel)?) as Arc<dyn Engine>),
             )
         } else {
-            Box::new(move || Err(SpeechError::ModelMissing { path: open_models.join("whisper") }))
+            Box::new(|| Err(SpeechError::SwitchedOff { engine: "open" }))
         };
         Self::with_engines((grammar, config.grammar_threads), (open, parallel), on_result)
     }
