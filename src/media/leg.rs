@@ -13,6 +13,8 @@
 //!
 //! Calls `rtp`, `source`, `playout`, `tone`, `bridge`, `listening`, `recording`. Called by `legs`.
 
+#[cfg(test)]
+mod captures;
 mod sending;
 #[cfg(test)]
 mod tests;
