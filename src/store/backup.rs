@@ -1,7 +1,7 @@
 //! Copies of the ledger: taken while it runs, put back while it does not.
 
 use crate::error::StoreError;
-use crate::ledger::LEDGER_FILE;
+use crate::ledger::{LEDGER_FILE, make_folder};
 use crate::sent_log::{self, FolderLock};
 use crate::{schema, sqlite};
 use rusqlite::backup::{Backup, StepResult};
@@ -33,7 +33,7 @@ pub fn back_up(ledger: &Path, target: &Path) -> Result<(), StoreError> {
 /// `Held` while a gateway runs on the folder; `Damaged` or `SchemaTooNew` when the backup is not
 /// fit (nothing is changed then); disk and file faults.
 pub fn restore(backup: &Path, folder: &Path) -> Result<Option<PathBuf>, StoreError> {
-    std::fs::create_dir_all(folder).map_err(|fault| StoreError::file(folder, &fault))?;
+    make_folder(folder)?;
     let _lock = FolderLock::take(folder)?;
     let source = sqlite::open_reader(backup, Duration::from_secs(5))?;
     let found: u32 = source.query_row("PRAGMA user_version", [], |row| row.get(0))?;

@@ -3,7 +3,7 @@
 
 use crate::error::StoreError;
 use crate::gauge::Gauge;
-use crate::ledger::StoreConfig;
+use crate::ledger::{StoreConfig, make_folder};
 use crate::operation::{Operation, Turn};
 use crate::{schema, sqlite};
 
@@ -16,8 +16,7 @@ pub fn perform<O: Operation>(
     config: &StoreConfig,
     mut operation: O,
 ) -> Result<O::Receipt, StoreError> {
-    std::fs::create_dir_all(&config.folder)
-        .map_err(|fault| StoreError::file(&config.folder, &fault))?;
+    make_folder(&config.folder)?;
     let mut connection = sqlite::open_writer(&config.ledger_path(), config.busy_timeout)?;
     schema::migrate(&mut connection)?;
     let transaction =
@@ -31,4 +30,39 @@ pub fn perform<O: Operation>(
     let receipt = operation.apply(&turn)?;
     transaction.commit()?;
     Ok(receipt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api_key::CreateApiKey;
+    use crate::error::DiskFault;
+    use crate::reader::Reader;
+    use crate::test_kit::Kit;
+    use domain::id::TenantId;
+    use std::time::Duration;
+
+    fn key() -> CreateApiKey {
+        CreateApiKey { tenant: TenantId::default(), name: "crm".into() }
+    }
+
+    #[test]
+    fn a_key_made_beside_a_running_gateway_opens_at_once_and_the_gateway_writes_on() {
+        let kit = Kit::new();
+        let made = perform(&kit.config(), key()).unwrap();
+        let reader = Reader::open(kit.ledger().path(), 1).unwrap();
+        assert!(reader.verify_api_key(&made.text).unwrap().is_some());
+        assert!(kit.ledger().perform(key()).unwrap().id > made.id);
+    }
+
+    #[test]
+    fn a_file_held_too_long_is_said_to_be_held() {
+        let kit = Kit::new();
+        let holder = rusqlite::Connection::open(kit.ledger().path()).unwrap();
+        holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut config = kit.config();
+        config.busy_timeout = Duration::from_millis(10);
+        let refused = perform(&config, key());
+        assert!(matches!(refused, Err(StoreError::Disk { fault: DiskFault::Held, .. })));
+    }
 }

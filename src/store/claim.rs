@@ -36,8 +36,9 @@ pub struct Claim {
 pub struct Claimed {
     /// The leased contacts, in the order in which to call them.
     pub contacts: Vec<LeasedContact>,
-    /// The earliest time at which another comes due; `None` when no contact is left that is not
-    /// final, leased or being called.
+    /// The earliest time at which another comes due. A leased one comes due again when its lease
+    /// ends: should its order be lost on the way, its campaign does not finish without it. `None`
+    /// when all contacts are final or being called.
     pub next_due_wall_ms: Option<u64>,
 }
 
@@ -85,12 +86,16 @@ impl Operation for Claim {
         let next_due: Option<i64> = turn
             .sql
             .prepare_cached(
-                "SELECT next_at FROM contact INDEXED BY contact_due
-                 WHERE campaign = ?1 AND state = 'ready' ORDER BY next_at LIMIT 1",
+                "SELECT min(at) FROM (
+                     SELECT * FROM (SELECT next_at AS at FROM contact INDEXED BY contact_due
+                                    WHERE campaign = ?1 AND state = 'ready'
+                                    ORDER BY next_at LIMIT 1)
+                     UNION ALL
+                     SELECT * FROM (SELECT lease_until FROM contact INDEXED BY contact_leased
+                                    WHERE campaign = ?1 AND state = 'leased'
+                                    ORDER BY lease_until LIMIT 1))",
             )?
-            .query_map([campaign], |columns| columns.get(0))?
-            .next()
-            .transpose()?;
+            .query_row([campaign], |columns| columns.get(0))?;
         Ok(Claimed {
             contacts: leased.into_iter().map(|(_, contact)| contact).collect(),
             next_due_wall_ms: next_due.map(|ms| u64::try_from(ms).unwrap_or(0)),
@@ -145,8 +150,9 @@ pub(crate) fn release(
 mod tests {
     use super::*;
     use crate::campaign_table::{AddContacts, NewContact};
-    use crate::test_kit::{Kit, contact};
-    use domain::id::TenantId;
+    use crate::permit::Permit;
+    use crate::test_kit::{Kit, START_MS, contact};
+    use domain::id::{AttemptId, TenantId};
     use std::time::Duration;
 
     fn claim(kit: &Kit, campaign: CampaignId, count: u32) -> Claimed {
@@ -170,7 +176,7 @@ mod tests {
         assert_eq!(first.next_due_wall_ms, Some(0));
         let second = claim(&kit, campaign, 2);
         assert_eq!(numbers(&second), ["+4930000002"]);
-        assert_eq!(second.next_due_wall_ms, None);
+        assert_eq!(second.next_due_wall_ms, Some(START_MS + LEASE_MS));
     }
 
     #[test]
@@ -183,6 +189,16 @@ mod tests {
         let second = claim(&kit, campaign, 1).contacts;
         assert_eq!(second[0].fence, first[0].fence + 1);
         kit.ledger().perform(give_back).unwrap();
+        assert_eq!(claim(&kit, campaign, 1).contacts, []);
+    }
+
+    #[test]
+    fn nothing_comes_due_when_all_are_final_or_being_called() {
+        let kit = Kit::new();
+        let campaign = kit.campaign(1);
+        let contact = claim(&kit, campaign, 1).contacts.remove(0);
+        let permit = Permit { campaign, attempt: AttemptId(1), contact };
+        kit.ledger().perform(permit).unwrap();
         assert_eq!(claim(&kit, campaign, 1), Claimed::default());
     }
 
@@ -192,7 +208,8 @@ mod tests {
         let campaign = kit.campaign(1);
         assert_eq!(claim(&kit, campaign, 1).contacts.len(), 1);
         kit.pass(Duration::from_millis(LEASE_MS - 1));
-        assert_eq!(claim(&kit, campaign, 1).contacts.len(), 0);
+        let early = claim(&kit, campaign, 1);
+        assert_eq!((early.contacts.len(), early.next_due_wall_ms), (0, Some(START_MS + LEASE_MS)));
         kit.pass(Duration::from_millis(1));
         assert_eq!(claim(&kit, campaign, 1).contacts.len(), 1);
     }

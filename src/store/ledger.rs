@@ -11,7 +11,9 @@ use crate::sent_log::{FolderLock, SentLog};
 use crate::writer::{Message, Writer};
 use crate::{schema, secret, sqlite};
 use domain::id::AttemptId;
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +67,12 @@ impl StoreConfig {
     }
 }
 
+/// Makes the data folder. Readable by its owner alone: it holds secrets and telephone numbers.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|fault| StoreError::file(folder, &fault))
+}
+
 fn system_clock() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -95,8 +103,7 @@ impl Ledger {
     /// `Held` when another gateway runs on the folder; `NotDurable`, `Damaged`, `SchemaTooNew`;
     /// disk and file faults.
     pub fn open(config: StoreConfig) -> Result<(Self, Restored), StoreError> {
-        std::fs::create_dir_all(&config.folder)
-            .map_err(|fault| StoreError::file(&config.folder, &fault))?;
+        make_folder(&config.folder)?;
         let lock = FolderLock::take(&config.folder)?;
         let path = config.ledger_path();
         let mut connection = sqlite::open_writer(&path, config.busy_timeout)?;
@@ -203,7 +210,7 @@ impl Ledger {
     }
 
     /// The ledger's file, for readers and backups.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.inner.path
     }
 

@@ -18,6 +18,9 @@ use std::sync::Arc;
 pub const DELIVERY_MS: u64 = 60_000;
 /// The most letters of one claim.
 pub const LETTERS_MAX: u32 = 256;
+/// The most receivers looked at in one claim; with more, those with the last names wait until
+/// some of the others have been served.
+const RECEIVERS_MAX: u32 = 2_000;
 
 /// One webhook's envelope.
 pub(crate) struct Letter<'a> {
@@ -65,11 +68,18 @@ pub(crate) fn put(
     Ok(())
 }
 
-/// Takes letters that are due, at most one of each aggregate.
-#[derive(Clone, Copy, Debug)]
+/// Takes letters that are due: at most one of each aggregate, and a fair share for each receiver, so
+/// that one with a million letters waiting does not hold up the others.
+#[derive(Clone, Debug, Default)]
 pub struct ClaimLetters {
     /// At most how many; more than [`LETTERS_MAX`] gives [`LETTERS_MAX`].
     pub count: u32,
+    /// At most how many for one receiver.
+    pub each: u32,
+    /// Receivers (URLs) that get none now, sorted.
+    pub skip: Vec<Arc<str>>,
+    /// Receivers after this URL come first: the last one served the time before.
+    pub after: Arc<str>,
 }
 
 /// A letter to be sent.
@@ -150,39 +160,72 @@ impl Operation for ClaimLetters {
     }
 
     fn apply(&mut self, turn: &Turn<'_>) -> Result<Vec<DueLetter>, StoreError> {
-        let count = self.count.min(LETTERS_MAX);
-        let mut claim = turn.sql.prepare_cached(
-            "UPDATE outbox SET next_at = ?2
-             WHERE id IN (SELECT id FROM outbox AS due INDEXED BY outbox_due
-                          WHERE state = 'pending' AND next_at <= ?1
-                              AND NOT EXISTS (SELECT 1 FROM outbox AS earlier
-                                              INDEXED BY outbox_order
-                                              WHERE earlier.aggregate = due.aggregate
-                                                  AND earlier.state = 'pending'
-                                                  AND earlier.id < due.id)
-                          ORDER BY next_at, id LIMIT ?3)
-             RETURNING id, tenant, topic, event_id, url, payload, tries, created_ms,
-                 (SELECT webhook_secret FROM tenant WHERE tenant.name = outbox.tenant) AS secret",
-        )?;
-        let until = ms(turn.now_ms.saturating_add(DELIVERY_MS));
-        let mut due = claim
-            .query_map(params![ms(turn.now_ms), until, count], |row| {
-                Ok(DueLetter {
-                    id: get_id(row, "id")?,
-                    tenant: TenantId(get_text(row, "tenant")?),
-                    topic: get_text(row, "topic")?,
-                    event_id: get_text(row, "event_id")?,
-                    url: get_text(row, "url")?,
-                    payload: get_text(row, "payload")?,
-                    tries: row.get("tries")?,
-                    created_wall_ms: get_ms(row, "created_ms")?,
-                    secret: row.get_ref("secret")?.as_blob_or_null()?.unwrap_or_default().into(),
-                })
-            })?
-            .collect::<Result<Vec<_>, _>>()?;
-        due.sort_by_key(|letter| letter.id);
+        let mut due = Vec::new();
+        let mut count = self.count.min(LETTERS_MAX);
+        for url in receivers(turn, &self.after)? {
+            if count == 0 {
+                break;
+            }
+            if self.skip.binary_search(&url).is_err() {
+                let mut letters = claim_for(turn, &url, count.min(self.each))?;
+                count = count.saturating_sub(u32::try_from(letters.len()).unwrap_or(count));
+                due.append(&mut letters);
+            }
+        }
         Ok(due)
     }
+}
+
+/// The receivers with letters waiting, from the one after `after` round to it.
+fn receivers(turn: &Turn<'_>, after: &str) -> Result<Vec<Arc<str>>, StoreError> {
+    // Each step is one look into the index, however many letters a receiver has.
+    let mut select = turn.sql.prepare_cached(
+        "WITH RECURSIVE receiver (url) AS (
+             SELECT min(url) FROM outbox INDEXED BY outbox_due WHERE state = 'pending'
+             UNION ALL
+             SELECT (SELECT min(url) FROM outbox INDEXED BY outbox_due
+                     WHERE state = 'pending' AND url > receiver.url)
+             FROM receiver WHERE url IS NOT NULL LIMIT ?1)
+         SELECT url FROM receiver WHERE url IS NOT NULL",
+    )?;
+    let urls = select.query_map([RECEIVERS_MAX], |row| row.get(0))?;
+    let mut urls = urls.collect::<Result<Vec<Arc<str>>, _>>()?;
+    let first = urls.partition_point(|url| **url <= *after);
+    urls.rotate_left(first);
+    Ok(urls)
+}
+
+fn claim_for(turn: &Turn<'_>, url: &str, count: u32) -> Result<Vec<DueLetter>, StoreError> {
+    let mut claim = turn.sql.prepare_cached(
+        "UPDATE outbox SET next_at = ?2
+         WHERE id IN (SELECT id FROM outbox AS due INDEXED BY outbox_due
+                      WHERE url = ?4 AND state = 'pending' AND next_at <= ?1
+                          AND NOT EXISTS (SELECT 1 FROM outbox AS earlier INDEXED BY outbox_order
+                                          WHERE earlier.aggregate = due.aggregate
+                                              AND earlier.state = 'pending'
+                                              AND earlier.id < due.id)
+                      ORDER BY next_at, id LIMIT ?3)
+         RETURNING id, tenant, topic, event_id, url, payload, tries, created_ms,
+             (SELECT webhook_secret FROM tenant WHERE tenant.name = outbox.tenant) AS secret",
+    )?;
+    let until = ms(turn.now_ms.saturating_add(DELIVERY_MS));
+    let letters = claim.query_map(params![ms(turn.now_ms), until, count, url], |row| {
+        Ok(DueLetter {
+            id: get_id(row, "id")?,
+            tenant: TenantId(get_text(row, "tenant")?),
+            topic: get_text(row, "topic")?,
+            event_id: get_text(row, "event_id")?,
+            url: get_text(row, "url")?,
+            payload: get_text(row, "payload")?,
+            tries: row.get("tries")?,
+            created_wall_ms: get_ms(row, "created_ms")?,
+            secret: row.get_ref("secret")?.as_blob_or_null()?.unwrap_or_default().into(),
+        })
+    })?;
+    let mut letters = letters.collect::<Result<Vec<_>, _>>()?;
+    // RETURNING gives the rows in the order of their change, which is not ours.
+    letters.sort_by_key(|letter| letter.id);
+    Ok(letters)
 }
 
 impl Operation for SettleLetters {

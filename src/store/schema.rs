@@ -193,7 +193,7 @@ CREATE TABLE outbox (
     created_ms INTEGER NOT NULL,
     settled_ms INTEGER
 ) STRICT;
-CREATE INDEX outbox_due ON outbox (next_at, id) WHERE state = 'pending';
+CREATE INDEX outbox_due ON outbox (url, next_at, id) WHERE state = 'pending';
 CREATE INDEX outbox_order ON outbox (aggregate, id) WHERE state = 'pending';
 CREATE INDEX outbox_oldest ON outbox (id) WHERE state = 'pending';
 CREATE INDEX outbox_settled ON outbox (settled_ms) WHERE state <> 'pending';

@@ -112,7 +112,7 @@ mod tests {
         destinations.ended(&broken, true, latest);
         assert_eq!(destinations.begin(&broken, latest), Ok(()));
         assert_eq!(destinations.begin(&broken, latest), Ok(()));
-        assert_eq!(destinations.closed(latest), [Arc::from(""); 0]);
+        assert!(destinations.closed(latest).is_empty());
     }
 
     #[test]

@@ -91,9 +91,10 @@ impl Drop for Kit {
     }
 }
 
-/// One request as received: its head, lower case, and its body.
+/// One request as received: its head and its body.
 async fn receive(listener: &TcpListener, answer: &str) -> (String, String) {
-    let (mut stream, _) = listener.accept().await.unwrap();
+    let accepted = tokio::time::timeout(Duration::from_secs(20), listener.accept()).await;
+    let (mut stream, _) = accepted.expect("within 20 s").unwrap();
     let mut bytes = Vec::new();
     loop {
         let mut chunk = [0; 4096];
@@ -219,12 +220,13 @@ async fn letters_to_a_broken_receiver_are_put_off_without_losing_a_try() {
     assert!(knocked.is_err());
     let waits = kit.letters(LetterState::Pending);
     assert_eq!((waits[0].tries, waits[0].next_wall_ms), (0, 1_800_000_000_000));
-    // After the pause one goes ahead, and when it is taken the others follow.
+    // After the pause one goes ahead; when it is taken the others follow a second later.
     kit.wall_ms.fetch_add(30_000, Ordering::SeqCst);
-    for _ in 1..=6 {
+    receive(&listener, OK).await;
+    kit.until(LetterState::Delivered, 2).await;
+    kit.wall_ms.fetch_add(1_000, Ordering::SeqCst);
+    for _ in 2..=6 {
         receive(&listener, OK).await;
     }
-    while kit.letters(LetterState::Delivered).len() < 6 {
-        tokio::task::yield_now().await;
-    }
+    kit.until(LetterState::Delivered, 1).await;
 }

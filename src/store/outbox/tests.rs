@@ -29,7 +29,7 @@ fn with_letters(callbacks: &[u64]) -> Kit {
 }
 
 /// Puts further letters of one aggregate in, by hand.
-struct More(&'static str, &'static str);
+struct More(&'static str, &'static str, Option<&'static str>);
 
 impl Operation for More {
     type Receipt = ();
@@ -40,14 +40,15 @@ impl Operation for More {
             aggregate: self.0.to_owned(),
             topic: "callback.kept",
             event_id: self.1.to_owned(),
-            url: None,
+            url: self.2.map(Into::into),
         };
         put(turn, &letter, |_| "{}".to_owned())
     }
 }
 
 fn claim(kit: &Kit) -> Vec<DueLetter> {
-    kit.ledger().perform(ClaimLetters { count: 10 }).unwrap()
+    let claim = ClaimLetters { count: 10, each: 10, ..ClaimLetters::default() };
+    kit.ledger().perform(claim).unwrap()
 }
 
 fn claimed(kit: &Kit) -> Vec<String> {
@@ -78,7 +79,7 @@ fn a_claimed_letter_comes_again_only_if_nobody_settles_it() {
 #[test]
 fn letters_of_one_aggregate_go_one_after_another_and_others_pass_them() {
     let kit = with_letters(&[1, 2]);
-    kit.ledger().perform(More("callback:1", "later")).unwrap();
+    kit.ledger().perform(More("callback:1", "later", None)).unwrap();
     let first = claim(&kit);
     assert_eq!(first.len(), 2);
     assert_eq!(claim(&kit), []);
@@ -118,4 +119,25 @@ fn a_claimed_letter_is_sent_again_after_a_crash() {
     kit.crash();
     kit.pass(Duration::from_millis(DELIVERY_MS));
     assert_eq!(claimed(&kit), ["callback-1-kept"]);
+}
+
+#[test]
+fn each_receiver_gets_its_share_in_turn_and_those_left_alone_get_none() {
+    let kit = with_letters(&[1, 2, 3]); // To https://example.com/a.
+    let b = Some("https://example.com/b");
+    for (aggregate, event) in [("x", "b1"), ("y", "b2"), ("z", "b3")] {
+        kit.ledger().perform(More(aggregate, event, b)).unwrap();
+    }
+    let claim = |count, each, skip: &[&str], after: &str| -> Vec<String> {
+        let skip = skip.iter().map(|url| Arc::from(*url)).collect();
+        let claim = ClaimLetters { count, each, skip, after: after.into() };
+        let due = kit.ledger().perform(claim).unwrap();
+        due.iter().map(|letter| letter.event_id.to_string()).collect()
+    };
+    let (a, b) = ("https://example.com/a", "https://example.com/b");
+    assert_eq!(claim(9, 1, &[], ""), ["callback-1-kept", "b1"]);
+    assert_eq!(claim(1, 9, &[], a), ["b2"]);
+    assert_eq!(claim(9, 9, &[a], ""), ["b3"]);
+    assert_eq!(claim(9, 9, &[a, b], b), [""; 0]);
+    assert_eq!(claim(9, 9, &[], b), ["callback-2-kept", "callback-3-kept"]);
 }
