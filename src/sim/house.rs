@@ -144,10 +144,7 @@ impl House {
             },
             feature_codes: feature_codes(),
             listening: Listening { end_silence_ms: 700, utterance_max_ms: 8_000 },
-            limits: Limits {
-                calls_max: tuning.calls_max,
-                call_length_max: tuning.call_length_max,
-            },
+            limits: Limits { calls_max: tuning.calls_max, call_length_max: tuning.call_length_max },
         }
     }
 }

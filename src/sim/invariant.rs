@@ -253,7 +253,8 @@ impl Watch {
                 Stage::Bridged { ticket } => match dispatcher.whereabouts(*ticket) {
                     Some(talking @ Whereabouts::Talking(_)) => (*ticket, talking),
                     other => {
-                        return self.broken(format!("{view:?} talks, but the queue says {other:?}"));
+                        return self
+                            .broken(format!("{view:?} talks, but the queue says {other:?}"));
                     }
                 },
             };

@@ -74,9 +74,9 @@ impl Ladder {
         let mut lanes = vec![RUDE, CARRIER, GATEWAY];
         lanes.extend((0..AGENTS.len()).map(desk));
         let takes_part = |lane: &SocketAddr| {
-            self.lines.iter().any(|(_, line)| {
-                matches!(line, Line::Message(it) if it.from == *lane || it.to == *lane)
-            })
+            self.lines.iter().any(
+                |(_, line)| matches!(line, Line::Message(it) if it.from == *lane || it.to == *lane),
+            )
         };
         lanes.retain(takes_part);
         lanes
@@ -101,8 +101,11 @@ fn rungs(lanes: &[SocketAddr], datagram: &Datagram) -> String {
     let width = column(right) - column(left) - 1;
     let label: String = label(&datagram.message).chars().take(width.saturating_sub(4)).collect();
     let line = "─".repeat(width.saturating_sub(label.chars().count() + 3));
-    let arrow =
-        if from < to { format!("─{label}{line}─►") } else { format!("◄─{label}{line}─") };
+    let arrow = if from < to {
+        format!("─{label}{line}─►")
+    } else {
+        format!("◄─{label}{line}─")
+    };
     let mut out = String::new();
     for lane in 0..lanes.len() {
         if lane == left {

@@ -173,9 +173,7 @@ fn refuse(operation: Operation, now: Now, out: &mut VecDeque<Event>) {
             contacts: Vec::new(),
             next_due_wall_ms: Some(now.wall_ms + 1_000),
         }),
-        Operation::Permit { attempt, .. } => {
-            out.push_back(Event::PermitRefused { attempt, reason });
-        }
+        Operation::Permit { attempt, .. } => out.push_back(Event::PermitFailed { attempt }),
         Operation::Return { .. } => (),
     }
 }

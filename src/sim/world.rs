@@ -256,9 +256,9 @@ impl World {
             (self.carrier.deadline(), Turn::Carrier),
             (self.rude.deadline(), Turn::Rude),
         ];
-        all.extend(self.desks.iter().enumerate().map(|(it, desk)| {
-            (desk.deadline(), Turn::Desk(it))
-        }));
+        all.extend(
+            self.desks.iter().enumerate().map(|(it, desk)| (desk.deadline(), Turn::Desk(it))),
+        );
         let due = all.into_iter().filter_map(|(at, turn)| Some((at?, turn)));
         due.min_by_key(|(at, _)| *at)
     }

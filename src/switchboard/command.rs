@@ -45,6 +45,9 @@ impl Switchboard {
                 self.inner.push_back(Inner::Campaign(campaign, CampaignEvent::ContactsAdded));
                 Some(Reply::Done)
             }
+            Command::Campaign { .. } | Command::CancelCallback(_) if !self.journal.works() => {
+                Some(Reply::StoreFailed { reason: "the disk takes no writes".into() })
+            }
             Command::Campaign { campaign, order } => self.order_campaign(request, campaign, order),
             Command::AdoptCallback(promise) => {
                 self.adopt_promise(promise, now, out);
@@ -98,8 +101,7 @@ impl Switchboard {
         }
         let machine = Campaign::new(definition.rules.clone(), definition.state, now);
         let flow = Arc::new(message_flow(&definition));
-        self.campaigns
-            .insert(id, RunningCampaign { machine, definition, flow, request: None });
+        self.campaigns.insert(id, RunningCampaign { machine, definition, flow, request: None });
         // One that was running goes on by its own deadline.
         self.inner.push_back(Inner::Campaign(id, CampaignEvent::ContactsAdded));
     }

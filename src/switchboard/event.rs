@@ -88,6 +88,11 @@ pub enum Event {
         /// Why, such as `do not call`.
         reason: Arc<str>,
     },
+    /// The store failed before it could decide: nothing is on disk, the contact is still leased.
+    PermitFailed {
+        /// Which.
+        attempt: AttemptId,
+    },
     /// The store stopped or began to take facts.
     StoreHealth {
         /// Whether it does.

@@ -1,8 +1,10 @@
 //! Facts on their way to the disk: who waits for which receipt.
 //!
 //! What has already happened (records, outcomes, states) is stored patiently: the store keeps it
-//! through a fault of the disk. What somebody waits for (a promise, an API request) fails at once
-//! instead, so that nobody is told what is not on disk.
+//! through a fault of the disk. So is what the API was asked to change, because it has changed here
+//! already and disk and exchange must not disagree; while the disk is known to fail, such requests
+//! are refused before they change anything. A new promise fails at once instead, so that nobody is
+//! told what is not on disk.
 
 use crate::event::{Action, Fact};
 use domain::id::{AttemptId, CallId, CampaignId, RequestId, Token};
@@ -52,7 +54,10 @@ impl Journal {
     pub(crate) fn store(&mut self, waiting: Waiting, facts: Vec<Fact>, out: &mut Vec<Action>) {
         self.next_token += 1;
         let token = Token(self.next_token);
-        let patient = matches!(waiting, Waiting::Attempt { .. });
+        let patient = match waiting {
+            Waiting::Attempt { .. } | Waiting::Request(_) => true,
+            Waiting::Promise { .. } => false,
+        };
         self.waiting.insert(token, waiting);
         out.push(Action::Store { token: Some(token), facts, patient });
     }

@@ -81,8 +81,7 @@ impl Switchboard {
                 out.push(Action::Permit { campaign: id, attempt, contact });
             }
             false => {
-                self.inner
-                    .push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
+                self.inner.push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
             }
         }
     }
@@ -108,18 +107,32 @@ impl Switchboard {
     pub(crate) fn permitted(&mut self, attempt: AttemptId, call_id: Arc<str>) {
         let Some((campaign, slot)) = self.permits.get_mut(&attempt) else { return };
         *slot = call_id;
-        self.inner
-            .push_back(Inner::Campaign(*campaign, CampaignEvent::Permitted { attempt }));
+        self.inner.push_back(Inner::Campaign(*campaign, CampaignEvent::Permitted { attempt }));
     }
 
     pub(crate) fn permit_refused(&mut self, attempt: AttemptId) {
-        let Some((id, _)) = self.permits.remove(&attempt) else { return };
+        if let Some(id) = self.forget_permit(attempt) {
+            self.inner.push_back(Inner::Campaign(id, CampaignEvent::Refused { attempt }));
+        }
+    }
+
+    /// The contact is still leased to us, so it is tried again; were it looked for in the store, it
+    /// would not be found there before its lease runs out.
+    pub(crate) fn permit_failed(&mut self, attempt: AttemptId) {
+        if let Some(id) = self.forget_permit(attempt) {
+            self.inner.push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
+        }
+    }
+
+    /// Gives back the channel taken for an attempt that is not to be.
+    fn forget_permit(&mut self, attempt: AttemptId) -> Option<CampaignId> {
+        let (id, _) = self.permits.remove(&attempt)?;
         if let Some(campaign) = self.campaigns.get(&id)
             && let Some(cap) = self.trunks.get_mut(&campaign.definition.rules.trunk)
         {
             cap.release();
         }
-        self.inner.push_back(Inner::Campaign(id, CampaignEvent::Refused { attempt }));
+        Some(id)
     }
 
     /// Places the call of a permitted attempt.
@@ -154,12 +167,8 @@ impl Switchboard {
             attempt: Some(attempt),
         };
         let leg_id = self.new_leg_id();
-        let purpose = Purpose::Attempt(Attempt {
-            attempt,
-            campaign: id,
-            contact,
-            joined_agent: false,
-        });
+        let purpose =
+            Purpose::Attempt(Attempt { attempt, campaign: id, contact, joined_agent: false });
         let call = self.new_call(definition.tenant.clone(), purpose, leg_id, now);
         let leg = Leg {
             id: leg_id,

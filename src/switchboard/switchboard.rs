@@ -134,8 +134,7 @@ impl Switchboard {
             }
             Event::NotHeard { leg, order } => {
                 if let Some(call) = self.legs.get(&leg).map(|leg| leg.call) {
-                    self.inner
-                        .push_back(Inner::Talk(call, ivr::event::Event::NotHeard { order }));
+                    self.inner.push_back(Inner::Talk(call, ivr::event::Event::NotHeard { order }));
                 }
             }
             Event::Understood { call, order, understanding } => {
@@ -157,6 +156,7 @@ impl Switchboard {
             }
             Event::Permitted { attempt, call_id } => self.permitted(attempt, call_id),
             Event::PermitRefused { attempt, .. } => self.permit_refused(attempt),
+            Event::PermitFailed { attempt } => self.permit_failed(attempt),
             Event::StoreHealth { works } => self.store_health(works),
             Event::Command { request, command } => self.command(request, command, now, out),
             Event::Drain => self.drain(),
@@ -226,8 +226,7 @@ impl Switchboard {
     fn drain(&mut self) {
         self.draining = true;
         for campaign in self.campaigns.keys() {
-            self.inner
-                .push_back(Inner::Campaign(*campaign, campaign::event::Event::Drain));
+            self.inner.push_back(Inner::Campaign(*campaign, campaign::event::Event::Drain));
         }
     }
 

@@ -102,9 +102,9 @@ impl Switchboard {
 
 fn stage(call: &Call) -> Stage {
     match &call.treatment {
-        Treatment::Setup { then } => Stage::Setup {
-            held: then.as_ref().map(|ring| (ring.ticket, ring.agent.clone())),
-        },
+        Treatment::Setup { then } => {
+            Stage::Setup { held: then.as_ref().map(|ring| (ring.ticket, ring.agent.clone())) }
+        }
         Treatment::Asking => Stage::Asking,
         Treatment::Waiting { ticket } => Stage::Waiting { ticket: *ticket },
         Treatment::RingingAgent { ring, .. } => {

@@ -11,16 +11,35 @@ fn main() {
     let mut failures = std::collections::BTreeMap::<String, Vec<u64>>::new();
     let started = std::time::Instant::now();
     for theme in Theme::ALL {
-        if args[1] != "all" && format!("{theme:?}") != args[1] { continue; }
+        if args[1] != "all" && format!("{theme:?}") != args[1] {
+            continue;
+        }
         let mut steps = 0;
         let mut c = sim::invariant::Counts::default();
         for seed in from..from + count {
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| build(house.clone(), theme, seed, None).run()));
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                build(house.clone(), theme, seed, None).run()
+            }));
             match result {
-                Ok(Ok(report)) => { steps += report.steps; let k = report.counts; c.calls += k.calls; c.bridged += k.bridged; c.promised += k.promised; c.kept += k.kept; c.broken += k.broken; c.dialled += k.dialled; c.rung += k.rung; c.in_doubt += k.in_doubt; c.crashes += k.crashes; }
+                Ok(Ok(report)) => {
+                    steps += report.steps;
+                    let k = report.counts;
+                    c.calls += k.calls;
+                    c.bridged += k.bridged;
+                    c.promised += k.promised;
+                    c.kept += k.kept;
+                    c.broken += k.broken;
+                    c.dialled += k.dialled;
+                    c.rung += k.rung;
+                    c.in_doubt += k.in_doubt;
+                    c.crashes += k.crashes;
+                }
                 Ok(Err(failure)) => {
-                    if count == 1 { println!("{failure}"); }
-                    let what: String = failure.what.chars().filter(|c| !c.is_ascii_digit()).take(200).collect();
+                    if count == 1 {
+                        println!("{failure}");
+                    }
+                    let what: String =
+                        failure.what.chars().filter(|c| !c.is_ascii_digit()).take(200).collect();
                     failures.entry(format!("{theme:?} {what}")).or_default().push(seed);
                 }
                 Err(_) => failures.entry(format!("{theme:?} panic")).or_default().push(seed),
@@ -28,5 +47,7 @@ fn main() {
         }
         println!("{theme:?}: {steps} steps, {:?}, {c:?}", started.elapsed());
     }
-    for (what, seeds) in failures { println!("{:5} {:?}\n      {what}", seeds.len(), &seeds[..seeds.len().min(8)]); }
+    for (what, seeds) in failures {
+        println!("{:5} {:?}\n      {what}", seeds.len(), &seeds[..seeds.len().min(8)]);
+    }
 }
