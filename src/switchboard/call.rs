@@ -18,6 +18,7 @@ use domain::id::{
 };
 use ivr::conversation::Conversation;
 use media::event::QualityReport;
+use queue::event::AgentSays;
 use sip::event::Target;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +30,12 @@ pub(crate) enum Purpose {
     /// Somebody dialled a number that leads to this flow.
     Inbound { flow: FlowId },
     /// An agent dialled a code; he hears this and the call ends.
-    FeatureCode { confirmation: Arc<str> },
+    FeatureCode {
+        confirmation: Arc<str>,
+        /// Said of the agent once his telephone is free again: ready for calls, it must not be rung
+        /// while it is busy with this one.
+        afterwards: Option<AgentSays>,
+    },
     /// We keep a promise; its agent is reserved.
     Callback { callback: CallbackId, ticket: TicketId },
     /// A campaign's attempt.

@@ -54,12 +54,7 @@ impl Switchboard {
         self.timers.update(&Timer::Callbacks, self.callbacks.deadline());
     }
 
-    fn save_promise(
-        &mut self,
-        promise: Promise,
-        waiting: Option<Waiting>,
-        out: &mut Vec<Action>,
-    ) {
+    fn save_promise(&mut self, promise: Promise, waiting: Option<Waiting>, out: &mut Vec<Action>) {
         let facts = vec![Fact::Promise(promise.clone())];
         match waiting {
             // It is told to the world once it is on disk.
@@ -255,8 +250,7 @@ impl Switchboard {
         let trunk_id = voice.callback_trunk.clone()?;
         let trunk = self.rules.trunks.get(&trunk_id)?;
         let caller_id = voice.callback_caller_id.as_ref().or(trunk.caller_id.as_ref());
-        let from_user: Arc<str> =
-            caller_id.map_or("anonymous", PhoneNumber::as_str).into();
+        let from_user: Arc<str> = caller_id.map_or("anonymous", PhoneNumber::as_str).into();
         let target = Target::Trunk {
             trunk: trunk_id.clone(),
             transport: trunk.transport,
@@ -277,9 +271,8 @@ impl Switchboard {
             call.treatment = treatment;
             return;
         };
-        let language = self.calls.get(&id).map_or(Language::English, |call| {
-            self.queue_language(call)
-        });
+        let language =
+            self.calls.get(&id).map_or(Language::English, |call| self.queue_language(call));
         let text = match language {
             Language::English => {
                 "Hello, this is the call back that you asked for. I am connecting you now."

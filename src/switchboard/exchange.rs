@@ -4,20 +4,36 @@
 //! anything. What fails at once (a dial to a telephone that is not there) is simply the next event
 //! of the same turn.
 
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, Restored};
 use crate::switchboard::Switchboard;
 use bytes::Bytes;
 use domain::id::LegId;
 use domain::now::Now;
 use sip::endpoint::Endpoint;
+use sip::error::ParseError;
 use sip::event::{Action as SipAction, Flow};
+use sip::message::Message;
 use std::collections::VecDeque;
 use std::time::Instant;
 
 /// What enters a turn.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A datagram, or a message framed from a stream.
+    /// A message cut out of a stream, or why it is none.
+    Framed {
+        /// Between which addresses.
+        flow: Flow,
+        /// The message.
+        message: Result<Message, ParseError>,
+    },
+    /// A stream's framing is lost: it is answered where possible and closed.
+    FramingLost {
+        /// Between which addresses.
+        flow: Flow,
+        /// Why.
+        error: ParseError,
+    },
+    /// A datagram.
     Message {
         /// Between which addresses.
         flow: Flow,
@@ -79,7 +95,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Joins the two. `restored` actions of the switchboard are performed by the first turn.
+    /// Joins the two.
     pub fn new(endpoint: Endpoint, switchboard: Switchboard) -> Self {
         Self {
             endpoint,
@@ -90,11 +106,23 @@ impl Exchange {
         }
     }
 
+    /// Takes up what the store handed back, before the first turn.
+    pub fn restore(&mut self, restored: Restored, now: Now, out: &mut Vec<Effect>) {
+        self.switchboard.restore(restored, now, &mut self.actions);
+        self.run(now, out);
+    }
+
     /// One turn: takes `input` and everything that follows from it at once.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Effect>) {
         match input {
             Input::Message { flow, message } => {
                 self.endpoint.receive(flow, message, now, &mut self.sip_out);
+            }
+            Input::Framed { flow, message } => {
+                self.endpoint.receive_parsed(flow, message, now, &mut self.sip_out);
+            }
+            Input::FramingLost { flow, error } => {
+                self.endpoint.framing_lost(flow, error, now, &mut self.sip_out);
             }
             Input::TransportFailed { flow } => {
                 self.endpoint.transport_failed(flow, now, &mut self.sip_out);

@@ -7,6 +7,7 @@ use crate::rules::FeatureCode;
 use crate::switchboard::{Inner, Switchboard};
 use domain::id::{AgentId, CallId, FlowId, LegId, TenantId, TrunkId};
 use domain::now::Now;
+use queue::event::AgentSays;
 use sip::event::{LegCommand, Source};
 use std::sync::Arc;
 
@@ -101,12 +102,17 @@ impl Switchboard {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        let purpose = Purpose::FeatureCode { confirmation: code.confirmation };
+        let (at_once, afterwards) = match code.says {
+            AgentSays::Ready => (None, Some(AgentSays::Ready)),
+            says => (Some(says), None),
+        };
+        let purpose = Purpose::FeatureCode { confirmation: code.confirmation, afterwards };
         let call = self.new_call(agent.tenant.clone(), purpose, leg, now);
         let mut leg = incoming_leg(leg, call.id, LegRole::Agent, offered, now);
         leg.agent = Some(agent.clone());
-        let says = code.says;
-        self.inner.push_back(Inner::Queue(queue::event::Event::AgentSays { agent, says }));
+        if let Some(says) = at_once {
+            self.inner.push_back(Inner::Queue(queue::event::Event::AgentSays { agent, says }));
+        }
         self.begin_call(call, leg, out);
     }
 

@@ -11,6 +11,7 @@ use domain::id::{CallId, LegId, OrderId};
 use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use media::event::{MediaCommand, MediaEvent, QualityReport};
+use queue::event::Event as QueueEvent;
 use sip::event::{LegCommand, LegEvent};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,12 +36,18 @@ impl Switchboard {
             }
             LegEvent::InfoDigit { leg, digit } => self.digit(leg, digit, out),
             LegEvent::Ended { leg, cause } => self.signalling_over(leg, cause, now, out),
-            LegEvent::Registered { agent } => self.inner.push_back(Inner::Queue(
-                queue::event::Event::AgentPhone { agent, reachable: true },
-            )),
-            LegEvent::Unregistered { agent } => self.inner.push_back(Inner::Queue(
-                queue::event::Event::AgentPhone { agent, reachable: false },
-            )),
+            LegEvent::Registered { agent } => {
+                self.inner.push_back(Inner::Queue(QueueEvent::AgentPhone {
+                    agent,
+                    reachable: true,
+                }))
+            }
+            LegEvent::Unregistered { agent } => {
+                self.inner.push_back(Inner::Queue(QueueEvent::AgentPhone {
+                    agent,
+                    reachable: false,
+                }))
+            }
         }
     }
 
@@ -173,7 +180,7 @@ impl Switchboard {
             .update(&Timer::CallTooLong(id), Some(now.instant + self.rules.limits.call_length_max));
         match &call.purpose {
             Purpose::Inbound { .. } | Purpose::Attempt(_) => self.begin_conversation(id, out),
-            Purpose::FeatureCode { confirmation } => {
+            Purpose::FeatureCode { confirmation, .. } => {
                 let text = confirmation.clone();
                 self.say(id, domain::prompt::Language::English, &text, out);
             }
@@ -222,8 +229,17 @@ impl Switchboard {
         self.timers.update(&Timer::Conversation(id), None);
         let treatment = std::mem::replace(&mut call.treatment, Treatment::Ending);
         self.leave_queue(id, treatment, cause, out);
-        if let Some(Call { purpose: Purpose::Callback { ticket, .. }, .. }) = self.calls.get(&id) {
-            self.callback_call_over(*ticket);
+        match self.calls.get(&id).map(|call| (&call.purpose, call.first)) {
+            Some((Purpose::Callback { ticket, .. }, _)) => self.callback_call_over(*ticket),
+            Some((Purpose::FeatureCode { afterwards: Some(says), .. }, first)) => {
+                let agent = self.legs.get(&first).and_then(|leg| leg.agent.clone());
+                if let Some(agent) = agent {
+                    let says = says.clone();
+                    self.inner.push_back(Inner::Queue(QueueEvent::AgentSays { agent, says }));
+                }
+            }
+            Some((Purpose::FeatureCode { .. } | Purpose::Inbound { .. } | Purpose::Attempt(_), _))
+            | None => (),
         }
     }
 
@@ -261,13 +277,7 @@ impl Switchboard {
         }));
     }
 
-    fn playback_ended(
-        &mut self,
-        leg: LegId,
-        order: OrderId,
-        stopped: bool,
-        out: &mut Vec<Action>,
-    ) {
+    fn playback_ended(&mut self, leg: LegId, order: OrderId, stopped: bool, out: &mut Vec<Action>) {
         let Some(id) = self.legs.get(&leg).map(|leg| leg.call) else { return };
         let Some(call) = self.calls.get(&id) else { return };
         if is_conversations(order) {

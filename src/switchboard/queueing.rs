@@ -11,7 +11,9 @@ use domain::prompt::Language;
 use ivr::event::{Event as IvrEvent, QueueRefusal};
 use media::event::MediaCommand;
 use queue::callback::Event as CallbackEvent;
-use queue::event::{Action as QueueAction, AgentState, Event as QueueEvent, Holder, Refusal, Ticket};
+use queue::event::{
+    Action as QueueAction, AgentState, Event as QueueEvent, Holder, Refusal, Ticket,
+};
 use sip::event::Target;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,8 +139,7 @@ impl Switchboard {
             // A promise's caller: this try has failed, another will follow.
             return self.end_call(id, out);
         }
-        self.inner
-            .push_back(Inner::Talk(id, IvrEvent::QueueRefused(QueueRefusal::TooLong)));
+        self.inner.push_back(Inner::Talk(id, IvrEvent::QueueRefused(QueueRefusal::TooLong)));
     }
 
     fn announce(
@@ -201,8 +202,7 @@ impl Switchboard {
             call_id: None,
             attempt: None,
         };
-        self.inner
-            .push_back(Inner::Queue(QueueEvent::AgentRinging { ticket: ring.ticket }));
+        self.inner.push_back(Inner::Queue(QueueEvent::AgentRinging { ticket: ring.ticket }));
         out.push(Action::Publish(Live::AgentRung { call: id, agent: ring.agent.clone() }));
         let agent_leg = Leg {
             id: leg,
@@ -259,8 +259,7 @@ impl Switchboard {
     /// A caller is being served: a promise he still holds of the same queue is done with.
     fn served(&mut self, id: CallId) {
         let Some(call) = self.calls.get(&id) else { return };
-        let number =
-            self.legs.get(&call.first).and_then(|leg| PhoneNumber::parse(&leg.from).ok());
+        let number = self.legs.get(&call.first).and_then(|leg| PhoneNumber::parse(&leg.from).ok());
         if let (Some(queue), Some(number)) = (call.queue.clone(), number) {
             self.cancel_promise_of(&queue, &number);
         }
@@ -337,10 +336,15 @@ impl Switchboard {
     }
 
     fn agent_changed(&mut self, agent: AgentId, state: AgentState, out: &mut Vec<Action>) {
-        out.push(Action::Publish(Live::AgentChanged { agent: agent.clone(), state: state.clone() }));
+        out.push(Action::Publish(Live::AgentChanged {
+            agent: agent.clone(),
+            state: state.clone(),
+        }));
         // What is kept for the next start is what the agent said, not what he is busy with.
         let keep = match &state {
-            AgentState::LoggedOut | AgentState::Available { .. } | AgentState::Paused { .. } => true,
+            AgentState::LoggedOut | AgentState::Available { .. } | AgentState::Paused { .. } => {
+                true
+            }
             AgentState::Reserved { .. }
             | AgentState::Ringing { .. }
             | AgentState::Talking { .. }

@@ -7,7 +7,12 @@ use domain::cause::Cause;
 use media::event::QualityReport;
 
 /// The record of `leg`, which ended by `cause` with its sound as in `quality`.
-pub(crate) fn leg_record(leg: &Leg, call: &Call, cause: Cause, quality: QualityReport) -> LegRecord {
+pub(crate) fn leg_record(
+    leg: &Leg,
+    call: &Call,
+    cause: Cause,
+    quality: QualityReport,
+) -> LegRecord {
     LegRecord {
         leg: leg.id,
         call: call.id,

@@ -151,7 +151,10 @@ impl Switchboard {
         if understanding.intent.is_some() {
             call.intent.clone_from(&understanding.intent);
         }
-        out.push(Action::Publish(Live::Understood { call: id, understanding: understanding.clone() }));
+        out.push(Action::Publish(Live::Understood {
+            call: id,
+            understanding: understanding.clone(),
+        }));
         self.inner.push_back(Inner::Talk(id, IvrEvent::Understood { order, understanding }));
     }
 
@@ -164,7 +167,13 @@ impl Switchboard {
     }
 
     /// Says a text of the exchange's own.
-    pub(crate) fn say(&mut self, id: CallId, language: Language, text: &str, out: &mut Vec<Action>) {
+    pub(crate) fn say(
+        &mut self,
+        id: CallId,
+        language: Language,
+        text: &str,
+        out: &mut Vec<Action>,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let prompts = vec![Prompt::text(language, text)];
         publish_said(id, &prompts, out);
