@@ -260,14 +260,14 @@ impl Performer {
                 Ok(PermitDecision::Granted { call_id }) => Event::Permitted { attempt, call_id },
                 Ok(PermitDecision::Refused { reason }) => Event::PermitRefused { attempt, reason },
                 Err(error) => {
-                    let reason = error.to_string().into();
-                    Event::PermitRefused { attempt, reason }
+                    tracing::error!(%attempt, %error, "a permit could not be decided");
+                    Event::PermitFailed { attempt }
                 }
             });
         });
         if let Err(error) = submitted {
-            let reason = error.to_string().into();
-            self.failed.push_back(Input::Event(Event::PermitRefused { attempt, reason }));
+            tracing::error!(%attempt, %error, "a permit was not taken by the ledger");
+            self.inbox.event(Event::PermitFailed { attempt });
         }
     }
 

@@ -171,7 +171,12 @@ impl Signalling {
         let now = now();
         let received = match &input {
             Input::Message { flow, message } => Some((*flow, message.clone())),
-            Input::TransportFailed { .. } | Input::ConnectionClosed { .. } | Input::Event(_) => None,
+            Input::Framed { flow, message: Ok(message) } => Some((*flow, message.print())),
+            Input::Framed { message: Err(_), .. }
+            | Input::FramingLost { .. }
+            | Input::TransportFailed { .. }
+            | Input::ConnectionClosed { .. }
+            | Input::Event(_) => None,
         };
         self.exchange.handle(input, now, effects);
         self.performer.received = received;

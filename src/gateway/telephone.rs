@@ -213,7 +213,8 @@ struct Talk {
     /// What is done once the port is there.
     then: Then,
     connected: bool,
-    over: bool,
+    /// Why it is over; told once its port is closed, so that the next call finds the line free.
+    over: Option<Cause>,
 }
 
 enum Then {
@@ -381,13 +382,12 @@ impl Line {
             LegEvent::Ended { leg, cause } => {
                 self.answer_at = None;
                 if let Some(talk) = self.leg.as_mut().filter(|talk| talk.leg == leg) {
-                    talk.over = true;
-                    self.workers.send(MediaCommand::Close { leg });
+                    talk.over = Some(cause);
                     let never_opened = talk.local.is_none() && matches!(talk.then, Then::Nothing);
+                    self.workers.send(MediaCommand::Close { leg });
                     if never_opened {
-                        self.leg = None;
+                        self.free();
                     }
-                    let _ = self.tell.send(Happening::Ended(cause));
                 }
             }
             LegEvent::Dialled { .. }
@@ -402,7 +402,7 @@ impl Line {
             return self.endpoint.handle(refusal, now, &mut self.sip_out);
         }
         let _ = self.tell.send(Happening::Rung(from));
-        let talk = Talk { leg, local: None, then: Then::Nothing, connected: false, over: false };
+        let talk = Talk { leg, local: None, then: Then::Nothing, connected: false, over: None };
         self.leg = Some(talk);
         let command = match self.when_rung {
             WhenRung::Refuse(status) => LegCommand::Refuse { leg, status, retry_after_s: None },
@@ -432,7 +432,7 @@ impl Line {
                     let leg = LegId(self.next_leg);
                     let then = Then::Nothing;
                     self.leg =
-                        Some(Talk { leg, local: None, then, connected: false, over: false });
+                        Some(Talk { leg, local: None, then, connected: false, over: None });
                     self.open(Then::Dial { address, user, from });
                 }
             }
@@ -505,19 +505,26 @@ impl Line {
             }
             MediaEvent::Silent { .. } => (),
             MediaEvent::Closed { .. } => {
-                if self.leg.as_ref().is_some_and(|talk| talk.over) {
-                    self.leg = None;
+                if self.leg.as_ref().is_some_and(|talk| talk.over.is_some()) {
+                    self.free();
                 }
             }
         }
         self.perform(now);
     }
 
+    /// The line is free again.
+    fn free(&mut self) {
+        if let Some(cause) = self.leg.take().and_then(|talk| talk.over) {
+            let _ = self.tell.send(Happening::Ended(cause));
+        }
+    }
+
     fn opened(&mut self, local: SocketAddr, now: Now) {
         let Some(talk) = &mut self.leg else { return };
         let leg = talk.leg;
         talk.local = Some(local);
-        if talk.over {
+        if talk.over.is_some() {
             return self.workers.send(MediaCommand::Close { leg });
         }
         let command = match std::mem::replace(&mut talk.then, Then::Nothing) {

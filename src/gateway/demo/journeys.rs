@@ -221,7 +221,7 @@ impl Scene {
         if !self.said("in a few words", wait_s(20)).await {
             return Ok(Err("the hotline did not ask".into()));
         }
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        self.stage.pause(1.2).await;
         self.stage.phone("caller", "interrupts: “… could you please tell me where my parcel is?”");
         phone.order(Order::Play(question));
         let Some(intent) = self.understood(wait_s(15)).await else {
@@ -230,16 +230,16 @@ impl Scene {
         if !self.said("order number", wait_s(10)).await {
             return Ok(Err(format!("{intent}, but no order number was asked for")));
         }
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        self.stage.pause(1.5).await;
         self.stage.phone("caller", "presses 4711#");
         phone.order(Order::Keys("4711#".into()));
         if !self.said("Is that right", wait_s(10)).await {
             return Ok(Err("the order number was not read back".into()));
         }
-        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        self.stage.pause(2.5).await;
         phone.order(Order::Keys("1".into()));
         let answered = self.said("on its way", wait_s(10)).await;
-        tokio::time::sleep(wait_s(2)).await;
+        self.stage.pause(2.0).await;
         phone.order(Order::HangUp);
         self.call_over(wait_s(10)).await;
         phone.order(Order::Leave);
@@ -254,9 +254,10 @@ impl Scene {
         let (address, user) = (self.gateway.sip, code.into());
         let from = self.anna_account.user.clone();
         self.stage.phone("anna", &format!("dials {code}"));
+        while self.anna.1.try_recv().is_ok() {}
         self.anna.0.order(Order::Dial { address, user, from });
         let over = |it: &Happening| matches!(it, Happening::Ended(_));
-        until(&mut self.anna.1, wait_s(15), over).await
+        self.stage.meanwhile(until(&mut self.anna.1, wait_s(15), over)).await
     }
 
     async fn agent(&mut self) -> Result<Outcome, Failure> {
@@ -270,7 +271,7 @@ impl Scene {
         if !self.said("in a few words", wait_s(20)).await {
             return Ok(Err("the hotline did not ask".into()));
         }
-        tokio::time::sleep(wait_s(4)).await;
+        self.stage.pause(4.0).await;
         self.stage.phone("caller", "“Your driver was very rude and I want to make a complaint.”");
         phone.order(Order::Play(complaint));
         let Some(intent) = self.understood(wait_s(15)).await else {
@@ -279,16 +280,20 @@ impl Scene {
         if !self.bridged(wait_s(40)).await {
             return Ok(Err(format!("{intent}, but no agent was joined")));
         }
+        // Silence first, so that what is heard next is the other side and not the music before.
+        self.stage.pause(2.0).await;
         while happenings.try_recv().is_ok() {}
         while self.anna.1.try_recv().is_ok() {}
         self.stage.phone("anna", "“Hello, this is Anna speaking …”");
         self.anna.0.order(Order::Play(greeting));
+        let speaking = |it: &Happening| *it == Happening::Speaking;
         let caller_heard =
-            until(&mut happenings, wait_s(8), |it| *it == Happening::Speaking).await;
-        tokio::time::sleep(wait_s(3)).await;
+            self.stage.meanwhile(until(&mut happenings, wait_s(8), speaking)).await;
+        self.stage.pause(3.0).await;
         phone.order(Order::Play(thanks));
-        let agent_heard = until(&mut self.anna.1, wait_s(8), |it| *it == Happening::Speaking).await;
-        tokio::time::sleep(wait_s(4)).await;
+        let agent_heard =
+            self.stage.meanwhile(until(&mut self.anna.1, wait_s(8), speaking)).await;
+        self.stage.pause(4.0).await;
         phone.order(Order::HangUp);
         self.call_over(wait_s(10)).await;
         phone.order(Order::Leave);
@@ -320,7 +325,7 @@ impl Scene {
         if !self.said("call you back", wait_s(20)).await {
             return Ok(Err("no callback was offered".into()));
         }
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        self.stage.pause(1.5).await;
         self.stage.phone("caller", "presses 1: yes");
         second.order(Order::Keys("1".into()));
         let promised = |live: &Live| match live {
@@ -330,13 +335,14 @@ impl Scene {
         let Some(number) = self.stage.wait(wait_s(20), promised).await else {
             return Ok(Err("nothing was promised".into()));
         };
-        until(&mut happenings, wait_s(20), |it| matches!(it, Happening::Ended(_))).await;
+        let over = |it: &Happening| matches!(it, Happening::Ended(_));
+        self.stage.meanwhile(until(&mut happenings, wait_s(20), over)).await;
         second.order(Order::Leave);
         self.stage.phone("caller", "has hung up and waits; anna comes back");
         if !self.anna_dials("*63").await || !self.bridged(wait_s(30)).await {
             return Ok(Err("the first caller was not joined".into()));
         }
-        tokio::time::sleep(wait_s(2)).await;
+        self.stage.pause(2.0).await;
         first.order(Order::HangUp);
         let kept = |live: &Live| match live {
             Live::CallbackChanged(promise) if promise.state.is_final() => {

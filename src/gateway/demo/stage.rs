@@ -134,6 +134,28 @@ fn shortened(text: &str) -> String {
     }
 }
 
+impl Stage {
+    /// Shows what happens while something else is waited for.
+    pub async fn meanwhile<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                done = &mut other => return done,
+                live = self.live.recv() => match live {
+                    Ok(live) => self.show(&live),
+                    Err(broadcast::error::RecvError::Lagged(_)) => (),
+                    Err(broadcast::error::RecvError::Closed) => return other.await,
+                },
+            }
+        }
+    }
+
+    /// Shows what happens for so long.
+    pub async fn pause(&mut self, seconds: f64) {
+        self.meanwhile(tokio::time::sleep(Duration::from_secs_f64(seconds))).await;
+    }
+}
+
 /// Waits until a telephone tells of something wanted; `false` when it does not in time.
 pub async fn until(
     happenings: &mut mpsc::UnboundedReceiver<Happening>,

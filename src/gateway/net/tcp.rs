@@ -6,7 +6,6 @@
 
 use bytes::{Bytes, BytesMut};
 use sip::event::{Flow, Transport};
-use sip::error::ParseError;
 use sip::message::framer::{Framed, PONG, StreamFramer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -153,10 +152,10 @@ fn serve(
 ) {
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
-    let (answers, to_write) = mpsc::channel(4);
+    let (pongs, to_write) = mpsc::channel(4);
     tokio::spawn(write(writer, receiver, to_write));
     tokio::spawn(async move {
-        read(reader, flow, &events, &answers).await;
+        read(reader, flow, &events, &pongs).await;
         let _ = events.send(StreamEvent::Input(Input::ConnectionClosed { flow })).await;
         let _ = events.send(StreamEvent::Gone(flow)).await;
     });
@@ -167,7 +166,7 @@ async fn read(
     mut reader: OwnedReadHalf,
     flow: Flow,
     events: &mpsc::Sender<StreamEvent>,
-    answers: &mpsc::Sender<Bytes>,
+    pongs: &mpsc::Sender<()>,
 ) {
     let mut framer = StreamFramer::default();
     let mut buffer = BytesMut::with_capacity(16 * 1024);
@@ -179,46 +178,33 @@ async fn read(
         }
         framer.push(&buffer);
         loop {
-            let message = match framer.take() {
-                Ok(Some(Framed::Message(Ok(message)))) => message.print(),
-                Ok(Some(Framed::Message(Err(error)))) => {
-                    refuse(&error, answers);
-                    continue;
-                }
+            let input = match framer.take() {
+                Ok(Some(Framed::Message(message))) => Input::Framed { flow, message },
                 Ok(Some(Framed::Ping)) => {
                     // RFC 5626 §3.5.1: a double CRLF is answered by a single one.
-                    let _ = answers.try_send(Bytes::from_static(PONG));
+                    let _ = pongs.try_send(());
                     continue;
                 }
                 Ok(Some(Framed::Pong)) => continue,
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::info!(peer = %flow.remote, %error, "closing a stream");
-                    refuse(&error, answers);
+                    let lost = Input::FramingLost { flow, error };
+                    // The loop is gone when this fails, and so is everything else.
+                    let _ = events.send(StreamEvent::Input(lost)).await;
                     return;
                 }
             };
-            let input = StreamEvent::Input(Input::Message { flow, message });
-            if events.send(input).await.is_err() {
+            if events.send(StreamEvent::Input(input)).await.is_err() {
                 return;
             }
         }
     }
 }
 
-/// Answers what is no message, where an answer is due (RFC 3261 §21.4.1).
-fn refuse(error: &ParseError, answers: &mpsc::Sender<Bytes>) {
-    let tag = format!("{:016x}", rand::random::<u64>());
-    if let Some(response) = error.response(&tag) {
-        // A peer that does not read its answers gets none.
-        let _ = answers.try_send(response.print());
-    }
-}
-
 async fn write(
     mut writer: OwnedWriteHalf,
     mut messages: mpsc::Receiver<Bytes>,
-    mut answers: mpsc::Receiver<Bytes>,
+    mut pongs: mpsc::Receiver<()>,
 ) {
     loop {
         let written = tokio::select! {
@@ -226,7 +212,7 @@ async fn write(
                 Some(message) => writer.write_all(&message).await,
                 None => break,
             },
-            Some(answer) = answers.recv() => writer.write_all(&answer).await,
+            Some(()) = pongs.recv() => writer.write_all(PONG).await,
         };
         if written.is_err() {
             break;
