@@ -2,7 +2,9 @@
 //! sound to a receiver on loopback, while busy threads of low priority take all cores; the gaps
 //! between the packets of each stream are measured by the kernel's receive timestamps.
 //!
-//! `cargo bench --bench tick -- [--legs 100] [--seconds 10] [--burners 4] [--talk] [--bridge]`
+//! ```text
+//! cargo bench --profile dev --bench tick -- [--legs N] [--seconds N] [--burners N] [--talk] [--bridge]
+//! ```
 //!
 //! `--talk`: the other end speaks too, so that the legs receive. `--bridge`: legs are bridged in
 //! pairs, and what is measured was relayed. The bare sender, a loop that does nothing but send the
