@@ -3,7 +3,7 @@
 use crate::ledger::{AttemptState, ContactState, Disk};
 use bytes::Bytes;
 use campaign::event::CampaignState;
-use domain::id::{AgentId, CallId, ContactId, LegId, RequestId, TicketId};
+use domain::id::{AgentId, AttemptId, CallId, ContactId, LegId, RequestId, TicketId};
 use domain::now::Now;
 use queue::dispatcher::Whereabouts;
 use queue::event::{AgentState, CallbackState};
@@ -35,6 +35,8 @@ pub struct Counts {
     pub in_doubt: u64,
     /// Crashes.
     pub crashes: u64,
+    /// Orderly ends.
+    pub drained: u64,
 }
 
 /// Looks on.
@@ -55,6 +57,8 @@ pub struct Watch {
     /// CSeq and branch of the INVITEs of a Call-ID.
     branches: BTreeMap<(Arc<str>, u32), String>,
     stalled: Option<(Instant, u32)>,
+    /// Attempts noted in the side log.
+    marked: BTreeSet<AttemptId>,
 }
 
 impl Watch {
@@ -93,6 +97,17 @@ impl Watch {
         self.stalled = None;
     }
 
+    /// The process ends as it was told: with empty hands.
+    pub(crate) fn drained(&mut self, census: Option<Census>) {
+        self.counts.drained += 1;
+        let left = census.filter(|it| it.calls + it.legs + it.tickets + it.permits > 0);
+        if left.is_some() || !self.calls.is_empty() || !self.open_legs.is_empty() {
+            self.broken(format!("drained with something in hand: {left:?}"));
+        }
+        self.requests.clear();
+        self.stalled = None;
+    }
+
     /// An effect is about to be performed.
     pub(crate) fn sees(&mut self, effect: &Effect, disk: &Disk, now: Now) {
         match effect {
@@ -112,6 +127,9 @@ impl Watch {
                 }
             }
             Effect::Do(Action::Store { facts, .. }) => self.sees_facts(facts, now),
+            Effect::Do(Action::MarkSent { attempt, .. }) => {
+                self.marked.insert(*attempt);
+            }
             Effect::Do(_) | Effect::Received { .. } | Effect::Close { .. } => (),
         }
     }
@@ -175,9 +193,17 @@ impl Watch {
     /// An INVITE of a campaign leaves: its attempt must be on disk as dialling.
     fn sees_message(&mut self, message: &Bytes, disk: &Disk) {
         let Some(invite) = Invite::read(message).filter(Invite::is_attempt) else { return };
-        let on_disk = disk.attempts.values().find(|row| *row.call_id == *invite.call_id);
-        if on_disk.is_none_or(|row| row.state != AttemptState::Dialling) {
-            self.broken(format!("{} left without being on disk as dialling", invite.call_id));
+        let on_disk = disk.attempts.iter().find(|(_, row)| *row.call_id == *invite.call_id);
+        let Some((id, row)) = on_disk.filter(|(_, row)| row.state == AttemptState::Dialling) else {
+            let what = format!("{} left without being on disk as dialling", invite.call_id);
+            return self.broken(what);
+        };
+        if !self.marked.contains(id) {
+            self.broken(format!("{} left before it was noted in the side log", invite.call_id));
+        }
+        let number = disk.contacts.get(&row.contact).map(|contact| &contact.number);
+        if number.is_none_or(|number| disk.do_not_call.contains(number)) || row.number > 3 {
+            self.broken(format!("{row:?} must not be called"));
         }
     }
 
@@ -210,7 +236,7 @@ impl Watch {
 
     pub(crate) fn after_step(&mut self, exchange: &Exchange, now: Now) {
         self.checks_deadline(exchange, now);
-        self.checks_calls(exchange);
+        self.checks_calls(exchange, now);
         self.checks_agents(exchange);
         let census = exchange.switchboard().census();
         if census.legs > 3 * census.calls.max(1) || census.calls > 100 || census.receipts > 200 {
@@ -238,7 +264,7 @@ impl Watch {
     }
 
     /// A ticket is in one place, and the queue and the call say the same place.
-    fn checks_calls(&mut self, exchange: &Exchange) {
+    fn checks_calls(&mut self, exchange: &Exchange, now: Now) {
         let switchboard = exchange.switchboard();
         let dispatcher = switchboard.dispatcher();
         let mut tickets: BTreeSet<TicketId> = BTreeSet::new();
@@ -267,7 +293,11 @@ impl Watch {
             }
         }
         for rules in dispatcher.rules() {
+            let idle = dispatcher.queue(&rules.id, now).is_some_and(|queue| queue.idle > 0);
             for ticket in dispatcher.waiting(&rules.id) {
+                if idle && dispatcher.whereabouts(ticket.id) == Some(Whereabouts::Waiting) {
+                    self.broken(format!("{ticket:?} waits beside a free agent"));
+                }
                 let promised = switchboard.callbacks().of_ticket(ticket.id).is_some();
                 if !promised && !tickets.contains(&ticket.id) {
                     self.broken(format!("nobody holds {ticket:?}"));
@@ -330,6 +360,9 @@ impl Watch {
         for promise in disk.promises.values() {
             let letter = format!("callback-{}-{:?}", promise.id, promise.state);
             let told = disk.letters.contains(&letter);
+            if promise.tries > 3 {
+                self.broken(format!("a promise was tried too often: {promise:?}"));
+            }
             if !promise.state.is_final() || !(told || promise.state == CallbackState::Cancelled) {
                 self.broken(format!("a promise is lost: {promise:?}"));
             }

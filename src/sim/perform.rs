@@ -14,6 +14,12 @@ use switchboard::exchange::{Effect, Input};
 impl World {
     pub(crate) fn perform(&mut self, effects: &mut Vec<Effect>) {
         for effect in effects.drain(..) {
+            if let Some(doom) = &mut self.doom {
+                if doom.effects == 0 {
+                    return;
+                }
+                doom.effects -= 1;
+            }
             self.watch.sees(&effect, &self.ledger.disk, self.now);
             match effect {
                 Effect::Transmit { flow, message, .. } => {
@@ -56,7 +62,8 @@ impl World {
                 self.ledger.submit(Operation::Return { campaign, contacts }, now);
             }
             Action::MarkSent { attempt, .. } => self.ledger.mark_sent(attempt),
-            Action::TraceLeg { .. } | Action::Drained => (),
+            Action::TraceLeg { .. } => (),
+            Action::Drained => self.ends = true,
             Action::Note { what, why, .. } => self.note(format!("{what} ({why})")),
             Action::Publish(live) => self.publish(&live),
             Action::Reply { request, reply } => self.watch.replied(request, &reply),

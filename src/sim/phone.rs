@@ -187,6 +187,14 @@ impl Telephone {
         self.perform(now, out);
     }
 
+    /// The far end of all present calls is gone without a word; in a while that is noticed.
+    pub fn line_dies(&mut self, now: Now) {
+        const PATIENCE: Duration = Duration::from_secs(35);
+        for leg in self.calls.keys().copied().collect::<Vec<_>>() {
+            self.later(now.instant + PATIENCE, leg, Deed::HangUp);
+        }
+    }
+
     /// Takes a datagram.
     pub fn receive(&mut self, datagram: Datagram, now: Now, out: &mut Vec<Datagram>) {
         if self.is_for_the_dead(&datagram.message) {

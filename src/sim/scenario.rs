@@ -1,6 +1,6 @@
 //! Runs made from a seed: who calls when, who answers how, what breaks.
 
-use crate::house::{AGENTS, House, Tuning, agent, campaign};
+use crate::house::{AGENTS, House, Tuning, agent, campaign, desk};
 use crate::ledger::{Contact, ContactState};
 use crate::network::Weather;
 use crate::person::{Person, Reply};
@@ -70,7 +70,10 @@ pub fn build(house: Arc<House>, theme: Theme, seed: u64, sabotage: Option<Sabota
         channels_max: luck.random_range(4..30),
         calls_max: luck.random_range(6..30),
         lifetime: seconds(luck.random_range(300..5_000)),
-        call_length_max: seconds(luck.random_range(200..3_000)),
+        call_length_max: match luck.random_bool(0.5) {
+            true => seconds(luck.random_range(200..3_000)),
+            false => seconds(72_000),
+        },
     };
     let setting = Setting {
         seed,
@@ -153,6 +156,8 @@ fn agents_manners(luck: &mut StdRng) -> Vec<Manner> {
         // As the ring limit of 15 s strikes.
         Manner::Answers { after: Duration::from_millis(14_990), talks: seconds(20) },
         answers(1, 0),
+        // Who does not hang up by himself.
+        answers(3, 360_000),
         refuses(1, 486),
         refuses(4, 603),
         Manner::Ignores,
@@ -200,7 +205,9 @@ fn plan_callers(world: &mut World, theme: Theme, luck: &mut StdRng) {
         // All within minutes, so that they meet.
         for _ in 0..luck.random_range(1..3) {
             let at = seconds(luck.random_range(10..400));
-            let stays = seconds(luck.random_range(5..400));
+            // Some never hang up: the exchange must end it.
+            let patient = luck.random_bool(0.3);
+            let stays = seconds(if patient { 360_000 } else { luck.random_range(5..400) });
             world.plan(at, Order::CallIn(from.clone(), stays));
         }
     }
@@ -265,6 +272,11 @@ fn plan_mischief(world: &mut World, luck: &mut StdRng) {
     for _ in 0..luck.random_range(0..4) {
         world.plan(seconds(luck.random_range(20..900)), Order::Meddle);
     }
+    for _ in 0..luck.random_range(0..3) {
+        let hosts = [crate::house::CARRIER, desk(0), desk(1)];
+        let host = hosts[luck.random_range(0..hosts.len())];
+        world.plan(seconds(luck.random_range(10..500)), Order::Unreachable(host));
+    }
     if luck.random_bool(0.2) {
         let queue = QueueId::new(&Default::default(), "support");
         let order = |open| Order::Ask(Command::Queue { queue: queue.clone(), open });
@@ -283,6 +295,9 @@ fn plan_disasters(world: &mut World, luck: &mut StdRng) {
         let at = luck.random_range(10..500);
         world.plan(seconds(at), Order::DiskFault(true));
         world.plan(seconds(at + luck.random_range(1..60)), Order::DiskFault(false));
+    }
+    if luck.random_bool(0.3) {
+        world.plan(seconds(luck.random_range(10..900)), Order::Drain);
     }
     for index in 0..AGENTS.len() {
         // After a restart an agent's telephone registers again sooner or later.

@@ -80,6 +80,17 @@ pub enum Order {
     },
     /// The process starts again.
     Start,
+    /// It is told to end once the present calls have (SIGTERM), and starts again.
+    Drain,
+    /// The network says that a host cannot be reached.
+    Unreachable(std::net::SocketAddr),
+}
+
+/// The process dies after so many effects.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doom {
+    pub(crate) effects: u32,
+    power_cut: bool,
 }
 
 /// Who acts next.
@@ -123,6 +134,9 @@ pub struct World {
     outbox: Vec<Datagram>,
     pub(crate) watch: Watch,
     pub(crate) ladder: Ladder,
+    pub(crate) doom: Option<Doom>,
+    /// The process is to end, as it was told to.
+    pub(crate) ends: bool,
     requests: u64,
     steps: u64,
     closing: bool,
@@ -193,6 +207,8 @@ impl World {
             outbox: Vec::new(),
             watch: Watch::default(),
             ladder: Ladder::default(),
+            doom: None,
+            ends: false,
             requests: 0,
             steps: 0,
             closing: false,
@@ -272,7 +288,16 @@ impl World {
         self.steps += 1;
         if self.steps > STEPS_MAX || since > LENGTH_MAX {
             let held = self.exchange.as_ref().map(|it| it.switchboard().census());
-            self.watch.broken(format!("the run does not come to rest; held: {held:?}"));
+            let desks: usize = self.desks.iter().map(Telephone::calls).sum();
+            let campaigns = self.ledger.disk.campaigns.values().map(|it| it.state);
+            self.watch.broken(format!(
+                "the run does not come to rest; planned: {}, held: {held:?}, in the ledger: {}, \
+                 telephones: {} and {desks}, campaigns: {:?}",
+                self.agenda.len(),
+                self.ledger.waiting(),
+                self.carrier.calls(),
+                campaigns.collect::<Vec<_>>()
+            ));
         }
     }
 
@@ -308,6 +333,13 @@ impl World {
             Turn::Rude => self.rude.handle_deadline(now.instant, &mut self.outbox),
         }
         self.take_inputs();
+        if let Some(Doom { effects: 0, power_cut }) = self.doom {
+            self.doom = None;
+            self.crash(power_cut);
+        }
+        if std::mem::take(&mut self.ends) && self.exchange.is_some() {
+            self.drained();
+        }
         self.post();
         if let Some(exchange) = &self.exchange {
             self.watch.after_step(exchange, now);
@@ -399,7 +431,17 @@ impl World {
                 self.ledger.set_faulty(faulty, now, &mut events);
                 self.inputs.extend(events.into_iter().map(Input::Event));
             }
-            Order::Crash { power_cut } => self.crash(power_cut),
+            // Somewhere in what is done next, perhaps in the middle of a turn.
+            Order::Crash { power_cut } => {
+                let effects = self.luck.random_range(0..30);
+                self.doom = Some(Doom { effects, power_cut });
+            }
+            Order::Drain => self.inputs.push_back(Input::Event(Event::Drain)),
+            Order::Unreachable(remote) => {
+                let (transport, local) = (Transport::Udp, crate::house::GATEWAY);
+                let flow = Flow { transport, local, remote };
+                self.inputs.push_back(Input::TransportFailed { flow });
+            }
             Order::Start => self.start(),
         }
     }
@@ -460,6 +502,27 @@ impl World {
         self.engines.crash();
         self.inputs.clear();
         self.watch.crash();
+        self.carrier.line_dies(self.now);
+        self.desks.iter_mut().for_each(|desk| desk.line_dies(self.now));
+        self.start_later();
+    }
+
+    /// The last call has ended: the process stores what is left and goes, as it was told.
+    pub(crate) fn drained(&mut self) {
+        let mut events = VecDeque::new();
+        self.ledger.set_faulty(false, self.now, &mut events);
+        self.ledger.handle_deadline(self.now, &mut events);
+        self.watch.drained(self.exchange.as_ref().map(|it| it.switchboard().census()));
+        self.note("the exchange ends".to_owned());
+        self.inputs.clear();
+        self.exchange = None;
+        self.crashed = Some(self.ledger.crash(false));
+        self.sound.crash();
+        self.engines.crash();
+        self.start_later();
+    }
+
+    fn start_later(&mut self) {
         let down = Duration::from_millis(self.luck.random_range(300..20_000));
         self.plan(self.now.instant - self.began.instant + down, Order::Start);
     }

@@ -33,6 +33,7 @@ fn main() {
                     c.rung += k.rung;
                     c.in_doubt += k.in_doubt;
                     c.crashes += k.crashes;
+                    c.drained += k.drained;
                 }
                 Ok(Err(failure)) => {
                     if count == 1 {
