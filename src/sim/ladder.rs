@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// As many lines as are kept: the last ones.
-const LINES_MAX: usize = 700;
+const LINES_MAX: usize = 7000;
 const LANE: usize = 18;
 
 enum Line {

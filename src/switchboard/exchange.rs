@@ -92,6 +92,8 @@ pub struct Exchange {
     work: VecDeque<Work>,
     sip_out: Vec<SipAction>,
     actions: Vec<Action>,
+    /// The last call has ended; its BYE may still have to be repeated.
+    drained: bool,
 }
 
 impl Exchange {
@@ -103,6 +105,7 @@ impl Exchange {
             work: VecDeque::new(),
             sip_out: Vec::new(),
             actions: Vec::new(),
+            drained: false,
         }
     }
 
@@ -166,9 +169,15 @@ impl Exchange {
                 Work::Down(Action::Leg(command)) => {
                     self.endpoint.handle(command, now, &mut self.sip_out);
                 }
+                Work::Down(Action::Drained) => self.drained = true,
                 Work::Down(action) => out.push(Effect::Do(action)),
             }
             self.collect(out);
+        }
+        // Whoever stops here before a lost BYE was repeated leaves a telephone in a dead call.
+        if self.drained && self.endpoint.legs() == 0 {
+            self.drained = false;
+            out.push(Effect::Do(Action::Drained));
         }
     }
 
