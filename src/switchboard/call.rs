@@ -13,14 +13,13 @@ use crate::event::LegRole;
 use campaign::event::LeasedContact;
 use domain::cause::Cause;
 use domain::id::{
-    AgentId, AttemptId, CallId, CallbackId, CampaignId, FlowId, LegId, OrderId, QueueId, TenantId,
-    TicketId, TrunkId,
+    AgentId, AttemptId, CallId, CampaignId, FlowId, LegId, OrderId, QueueId, TenantId, TicketId,
+    TrunkId,
 };
 use ivr::conversation::Conversation;
 use media::event::QualityReport;
 use queue::event::AgentSays;
 use sip::event::Target;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub(crate) enum Purpose {
         afterwards: Option<AgentSays>,
     },
     /// We keep a promise; its agent is reserved.
-    Callback { callback: CallbackId, ticket: TicketId },
+    Callback { ticket: TicketId },
     /// A campaign's attempt.
     Attempt(Attempt),
 }
@@ -136,17 +135,6 @@ impl Call {
         order.0 == OWN_ORDER | self.own_orders
     }
 
-    /// The agent's leg, rung or bridged.
-    pub(crate) fn agent_leg(&self) -> Option<LegId> {
-        match &self.treatment {
-            Treatment::RingingAgent { leg, .. } | Treatment::Bridged { leg, .. } => Some(*leg),
-            Treatment::Setup { .. }
-            | Treatment::Asking
-            | Treatment::Waiting { .. }
-            | Treatment::Ending => None,
-        }
-    }
-
     /// The role of its first leg.
     pub(crate) fn first_role(&self) -> LegRole {
         match &self.purpose {
@@ -197,7 +185,7 @@ pub(crate) enum Sound {
     /// Waiting for a port.
     Opening,
     /// The port is bound.
-    Open(SocketAddr),
+    Open,
     /// Told to close.
     Closing,
     /// Closed, or never opened.

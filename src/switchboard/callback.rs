@@ -210,7 +210,7 @@ impl Switchboard {
         self.inner.push_back(Inner::Callback(CallbackEvent::Dialling(ticket)));
         let id = self.new_leg_id();
         let tenant = ring.agent.tenant.clone();
-        let mut call = self.new_call(tenant, Purpose::Callback { callback, ticket }, id, now);
+        let mut call = self.new_call(tenant, Purpose::Callback { ticket }, id, now);
         call.queue = queue;
         out.push(Action::Note {
             call: call.id,

@@ -15,6 +15,9 @@ use queue::event::{AgentSays, AgentState, Promise};
 use sip::event::{LegCommand, LegEvent};
 use std::sync::Arc;
 
+/// Texts by name: the values taken from an HTTP answer.
+pub type NamedTexts = Vec<(Arc<str>, Arc<str>)>;
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -54,7 +57,7 @@ pub enum Event {
         /// Of which `Fetch`.
         order: OrderId,
         /// The values taken, or the reason.
-        result: Result<Vec<(Arc<str>, Arc<str>)>, Arc<str>>,
+        result: Result<NamedTexts, Arc<str>>,
     },
     /// The facts stored under this token are on disk.
     Stored(Token),

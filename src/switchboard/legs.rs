@@ -36,18 +36,12 @@ impl Switchboard {
             }
             LegEvent::InfoDigit { leg, digit } => self.digit(leg, digit, out),
             LegEvent::Ended { leg, cause } => self.signalling_over(leg, cause, now, out),
-            LegEvent::Registered { agent } => {
-                self.inner.push_back(Inner::Queue(QueueEvent::AgentPhone {
-                    agent,
-                    reachable: true,
-                }))
-            }
-            LegEvent::Unregistered { agent } => {
-                self.inner.push_back(Inner::Queue(QueueEvent::AgentPhone {
-                    agent,
-                    reachable: false,
-                }))
-            }
+            LegEvent::Registered { agent } => self
+                .inner
+                .push_back(Inner::Queue(QueueEvent::AgentPhone { agent, reachable: true })),
+            LegEvent::Unregistered { agent } => self
+                .inner
+                .push_back(Inner::Queue(QueueEvent::AgentPhone { agent, reachable: false })),
         }
     }
 
@@ -116,7 +110,7 @@ impl Switchboard {
             out.push(Action::Media(MediaCommand::Close { leg: id }));
             return;
         };
-        leg.sound = Sound::Open(local);
+        leg.sound = Sound::Open;
         match std::mem::replace(&mut leg.signalling, Signalling::Begun) {
             Signalling::Offered => {
                 out.push(Action::Leg(LegCommand::Answer { leg: id, local_media: local }));
@@ -202,7 +196,7 @@ impl Switchboard {
         }
         leg.signalling = Signalling::Over(cause);
         leg.ended_wall_ms = now.wall_ms;
-        if let Sound::Open(_) = leg.sound {
+        if let Sound::Open = leg.sound {
             leg.sound = Sound::Closing;
             out.push(Action::Media(MediaCommand::Close { leg: id }));
         }
@@ -238,7 +232,10 @@ impl Switchboard {
                     self.inner.push_back(Inner::Queue(QueueEvent::AgentSays { agent, says }));
                 }
             }
-            Some((Purpose::FeatureCode { .. } | Purpose::Inbound { .. } | Purpose::Attempt(_), _))
+            Some((
+                Purpose::FeatureCode { .. } | Purpose::Inbound { .. } | Purpose::Attempt(_),
+                _,
+            ))
             | None => (),
         }
     }

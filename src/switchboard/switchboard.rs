@@ -15,8 +15,7 @@ use crate::rules::Rules;
 use campaign::campaign::Campaign;
 use domain::cause::Cause;
 use domain::id::{
-    AttemptId, CallId, CallbackId, CampaignId, IdSource, LegId, RequestId, TenantId, TicketId,
-    TrunkId,
+    AttemptId, CallId, CallbackId, CampaignId, IdSource, LegId, RequestId, TicketId, TrunkId,
 };
 use domain::now::Now;
 use domain::timers::TimerQueue;
@@ -231,10 +230,9 @@ impl Switchboard {
     }
 
     fn command(&mut self, request: RequestId, command: Command, now: Now, out: &mut Vec<Action>) {
-        match self.obey(request, command, now, out) {
-            Some(reply) => out.push(Action::Reply { request, reply }),
-            // The reply follows once the disk has what was asked.
-            None => (),
+        // Without one, the reply follows once the disk has what was asked.
+        if let Some(reply) = self.obey(request, command, now, out) {
+            out.push(Action::Reply { request, reply });
         }
     }
 
@@ -283,9 +281,5 @@ impl Switchboard {
             from: leg.from.clone(),
             to: leg.to.clone(),
         }));
-    }
-
-    pub(crate) fn tenant_of_call(&self, call: CallId) -> Option<&TenantId> {
-        self.calls.get(&call).map(|call| &call.tenant)
     }
 }

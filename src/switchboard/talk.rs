@@ -1,7 +1,7 @@
 //! The conversation of a call: what it says, hears and decides, carried to and fro.
 
 use crate::call::{Purpose, Treatment};
-use crate::event::{Action, Live};
+use crate::event::{Action, Live, NamedTexts};
 use crate::switchboard::{Inner, Switchboard, Timer};
 use domain::id::{CallId, LegId, OrderId};
 use domain::now::Now;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Values taken from an HTTP answer, or why there are none.
-pub(crate) type FetchResult = Result<Vec<(Arc<str>, Arc<str>)>, Arc<str>>;
+pub(crate) type FetchResult = Result<NamedTexts, Arc<str>>;
 
 impl Switchboard {
     /// The first leg is up: its flow begins.

@@ -287,12 +287,10 @@ impl Scene {
         self.stage.phone("anna", "“Hello, this is Anna speaking …”");
         self.anna.0.order(Order::Play(greeting));
         let speaking = |it: &Happening| *it == Happening::Speaking;
-        let caller_heard =
-            self.stage.meanwhile(until(&mut happenings, wait_s(8), speaking)).await;
+        let caller_heard = self.stage.meanwhile(until(&mut happenings, wait_s(8), speaking)).await;
         self.stage.pause(3.0).await;
         phone.order(Order::Play(thanks));
-        let agent_heard =
-            self.stage.meanwhile(until(&mut self.anna.1, wait_s(8), speaking)).await;
+        let agent_heard = self.stage.meanwhile(until(&mut self.anna.1, wait_s(8), speaking)).await;
         self.stage.pause(4.0).await;
         phone.order(Order::HangUp);
         self.call_over(wait_s(10)).await;
@@ -413,9 +411,8 @@ fn config(data: PathBuf, carrier: SocketAddr, service: SocketAddr) -> Result<Con
         service = "http://{service}"
         "#
     );
-    let mut config = Config::parse("demo", &text, None).map_err(|faults| {
-        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })?;
+    let mut config = Config::parse("demo", &text, None)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     config.data = data;
     Ok(config)
 }

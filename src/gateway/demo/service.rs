@@ -53,7 +53,9 @@ async fn order(Path(number): Path<String>) -> Result<Json<Value>, StatusCode> {
 async fn webhook(State(webhooks): State<Arc<AtomicU64>>, headers: HeaderMap) -> StatusCode {
     let signed = headers.contains_key("webhook-id")
         && headers.contains_key("webhook-timestamp")
-        && headers.get("webhook-signature").is_some_and(|value| value.as_bytes().starts_with(b"v1,"));
+        && headers
+            .get("webhook-signature")
+            .is_some_and(|value| value.as_bytes().starts_with(b"v1,"));
     if signed {
         webhooks.fetch_add(1, Ordering::Relaxed);
         return StatusCode::NO_CONTENT;

@@ -81,7 +81,8 @@ impl Stage {
             return;
         }
         let count = self.names.len();
-        let mut name = |call: &CallId| format!("[call {}]", self.names.entry(*call).or_insert(count + 1));
+        let mut name =
+            |call: &CallId| format!("[call {}]", self.names.entry(*call).or_insert(count + 1));
         let (who, text) = match live {
             Live::CallStarted { call, from, to, .. } => {
                 let from = if from.is_empty() { "a hidden number" } else { from };
@@ -97,7 +98,10 @@ impl Stage {
             Live::Key { call, digit } => (name(call), format!("pressed {digit}")),
             Live::Understood { call, understanding } => {
                 let intent = understanding.intent.as_deref().unwrap_or("nothing that fits");
-                (name(call), format!("intent {intent} (confidence {:.2})", understanding.confidence))
+                (
+                    name(call),
+                    format!("intent {intent} (confidence {:.2})", understanding.confidence),
+                )
             }
             Live::Said { call, text } => (name(call), format!("says “{}”", shortened(text))),
             Live::Queued { call, queue, position, .. } => {
