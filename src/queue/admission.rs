@@ -16,6 +16,8 @@ pub struct Facts {
     pub callers: u32,
     /// Agents logged in, paused or not.
     pub logged_in: u32,
+    /// An agent is free: nobody is before the newcomer, and he does not wait at all.
+    pub agent_free: bool,
     /// The estimated wait, if there is an honest one.
     pub estimate: Option<Duration>,
 }
@@ -36,7 +38,8 @@ pub fn admit(holder: Holder, rules: &QueueRules, facts: &Facts) -> Result<(), Re
     if facts.logged_in == 0 && !rules.wait_without_agents {
         return Err(Refusal::NobodyThere);
     }
-    if facts.callers >= rules.length_max {
+    // Those whose agent is being rung count as callers: a full line beside a free agent is no line.
+    if facts.callers >= rules.length_max && !facts.agent_free {
         return Err(Refusal::Full);
     }
     if facts.estimate.is_some_and(|estimate| estimate > rules.estimate_max) {
@@ -78,6 +81,7 @@ mod tests {
             wall_ms: 1_800_000_000_000,
             callers: 0,
             logged_in: 1,
+            agent_free: false,
             estimate: Some(Duration::from_secs(10)),
         }
     }
@@ -94,6 +98,7 @@ mod tests {
             (Facts { logged_in: 0, ..facts() }, Err(Refusal::NobodyThere)),
             (Facts { callers: 1, ..facts() }, Ok(())),
             (Facts { callers: 2, ..facts() }, Err(Refusal::Full)),
+            (Facts { callers: 2, agent_free: true, ..facts() }, Ok(())),
             (Facts { estimate: Some(Duration::from_secs(60)), ..facts() }, Ok(())),
             (Facts { estimate: Some(Duration::from_secs(61)), ..facts() }, Err(Refusal::TooLong)),
             (Facts { estimate: None, ..facts() }, Ok(())),

@@ -209,6 +209,7 @@ impl Dispatcher {
             wall_ms: now.wall_ms,
             callers: queue.callers,
             logged_in: self.roster.logged_in(desk),
+            agent_free: self.roster.idle(desk) > 0,
             estimate,
         };
         if let Err(reason) = admission::admit(ticket.holder, &queue.rules, &facts) {

@@ -39,6 +39,22 @@ pub struct Counts {
     pub drained: u64,
 }
 
+impl Counts {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.bridged += other.bridged;
+        self.promised += other.promised;
+        self.kept += other.kept;
+        self.broken += other.broken;
+        self.dialled += other.dialled;
+        self.rung += other.rung;
+        self.in_doubt += other.in_doubt;
+        self.crashes += other.crashes;
+        self.drained += other.drained;
+    }
+}
+
 /// Looks on.
 #[derive(Default)]
 pub struct Watch {

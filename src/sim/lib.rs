@@ -13,6 +13,7 @@
 
 pub mod house;
 pub mod invariant;
+pub mod journeys;
 pub mod ladder;
 pub mod ledger;
 pub mod network;

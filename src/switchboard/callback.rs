@@ -15,6 +15,9 @@ use sip::event::Target;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Whoever is promised a call is still on the line: called at once, he would be busy with us.
+const HANGS_UP_WITHIN_MS: u64 = 20_000;
+
 impl Switchboard {
     pub(crate) fn callback(&mut self, event: CallbackEvent, now: Now, out: &mut Vec<Action>) {
         let mut actions = Vec::new();
@@ -96,7 +99,7 @@ impl Switchboard {
             queue,
             number,
             arrived_wall_ms,
-            not_before_wall_ms: now.wall_ms,
+            not_before_wall_ms: now.wall_ms + HANGS_UP_WITHIN_MS,
             expires_wall_ms: 0,
             tries: 0,
             state: CallbackState::Promised,
