@@ -62,6 +62,13 @@ enum Command {
         #[command(subcommand)]
         action: admin::SecretAction,
     },
+    /// Set where webhooks go that have no address of their own (callbacks); empty: nowhere.
+    Webhook {
+        #[command(flatten)]
+        place: Where,
+        /// The address.
+        url: String,
+    },
     /// Copy the ledger to a file while the gateway runs.
     Backup {
         #[command(flatten)]
@@ -82,7 +89,7 @@ enum Command {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Where {
     /// The configuration file.
-    #[arg(long, short, default_value = "config/gateway.toml")]
+    #[arg(long, short, global = true, default_value = "config/gateway.toml")]
     config: PathBuf,
 }
 
@@ -106,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Trace { place, call, full, json } => trace::run(&place, call, full, json),
         Command::Key { place, action } => admin::key(&place, action),
         Command::Secret { place, action } => admin::secret(&place, action),
+        Command::Webhook { place, url } => admin::webhook(&place, &url),
         Command::Backup { place, to } => admin::backup(&place, &to),
         Command::Restore { place, from } => admin::restore(&place, &from),
     }

@@ -9,7 +9,10 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use store::api_key::{CreateApiKey, RevokeApiKey};
+use store::error::StoreError;
 use store::ledger::StoreConfig;
+use store::reader::Reader;
+use store::tenant_table::{EnsureTenant, RenewWebhookSecret, SetWebhook};
 
 /// What is done with API keys.
 #[derive(Debug, Subcommand)]
@@ -39,11 +42,26 @@ pub(crate) enum SecretAction {
     },
 }
 
+pub(super) fn webhook(place: &Where, url: &str) -> ExitCode {
+    let config = match place.read() {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let tenant = TenantId::default();
+    let to = Some(url).filter(|url| !url.is_empty()).map(std::sync::Arc::from);
+    let done = perform(&config, EnsureTenant { tenant: tenant.clone() })
+        .and_then(|()| perform(&config, SetWebhook { tenant, url: to }));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("nothing was set", &error),
+    }
+}
+
 /// Does an operation on the ledger of an installation, whether its gateway runs or not.
 fn perform<O: store::operation::Operation>(
     config: &Config,
     operation: O,
-) -> Result<O::Receipt, store::error::StoreError> {
+) -> Result<O::Receipt, StoreError> {
     store::beside::perform(&StoreConfig::in_folder(&config.data), operation)
 }
 
@@ -82,7 +100,7 @@ pub(super) fn key(place: &Where, action: KeyAction) -> ExitCode {
 fn list_keys(config: &Config, tenant: &TenantId) -> ExitCode {
     let path = StoreConfig::in_folder(&config.data).ledger_path();
     let keys =
-        store::reader::Reader::open(&path, 1).and_then(|reader| reader.api_keys(tenant, 1_000));
+        Reader::open(&path, 1).and_then(|reader| reader.api_keys(tenant, 1_000));
     match keys {
         Ok(keys) => {
             let mut table = comfy_table::Table::new();
