@@ -62,12 +62,12 @@ enum Command {
         #[command(subcommand)]
         action: admin::SecretAction,
     },
-    /// Set where webhooks go that have no address of their own (callbacks); empty: nowhere.
+    /// The secret that webhooks are signed with, and where callbacks' webhooks go.
     Webhook {
         #[command(flatten)]
         place: Where,
-        /// The address.
-        url: String,
+        #[command(subcommand)]
+        action: admin::WebhookAction,
     },
     /// Copy the ledger to a file while the gateway runs.
     Backup {
@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
         Command::Trace { place, call, full, json } => trace::run(&place, call, full, json),
         Command::Key { place, action } => admin::key(&place, action),
         Command::Secret { place, action } => admin::secret(&place, action),
-        Command::Webhook { place, url } => admin::webhook(&place, &url),
+        Command::Webhook { place, action } => admin::webhook(&place, action),
         Command::Backup { place, to } => admin::backup(&place, &to),
         Command::Restore { place, from } => admin::restore(&place, &from),
     }

@@ -42,19 +42,49 @@ pub(crate) enum SecretAction {
     },
 }
 
-pub(super) fn webhook(place: &Where, url: &str) -> ExitCode {
+/// What is done with webhooks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookAction {
+    /// Print the secret that receivers check signatures with.
+    Secret,
+    /// Replace the secret by a new one and print it.
+    Renew,
+    /// Set where webhooks go that have no address of their own (callbacks); empty: nowhere.
+    Url {
+        /// The address.
+        url: String,
+    },
+}
+
+pub(super) fn webhook(place: &Where, action: WebhookAction) -> ExitCode {
     let config = match place.read() {
         Ok(config) => config,
         Err(code) => return code,
     };
     let tenant = TenantId::default();
-    let to = Some(url).filter(|url| !url.is_empty()).map(std::sync::Arc::from);
-    let done = perform(&config, EnsureTenant { tenant: tenant.clone() })
-        .and_then(|()| perform(&config, SetWebhook { tenant, url: to }));
+    let done = match action {
+        WebhookAction::Secret => webhook_secret(&config, &tenant),
+        WebhookAction::Renew => perform(&config, RenewWebhookSecret { tenant }),
+        WebhookAction::Url { url } => {
+            let to = Some(url.as_str()).filter(|url| !url.is_empty()).map(std::sync::Arc::from);
+            perform(&config, SetWebhook { tenant, url: to }).map(|()| url)
+        }
+    };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("nothing was set", &error),
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed("the ledger cannot be asked", &error),
     }
+}
+
+fn webhook_secret(config: &Config, tenant: &TenantId) -> Result<String, StoreError> {
+    perform(config, EnsureTenant { tenant: tenant.clone() })?;
+    let path = StoreConfig::in_folder(&config.data).ledger_path();
+    let tenants = Reader::open(&path, 1)?.tenants()?;
+    let found = tenants.into_iter().find(|view| view.tenant == *tenant);
+    Ok(found.map(|view| view.webhook_secret).unwrap_or_default())
 }
 
 /// Does an operation on the ledger of an installation, whether its gateway runs or not.
