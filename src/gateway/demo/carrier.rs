@@ -5,11 +5,10 @@ use crate::config::MediaConfig;
 use crate::media_worker::MediaWorkers;
 use crate::signalling::now;
 use bytes::Bytes;
-use domain::id::{LegId, OrderId, TenantId, TrunkId};
+use domain::id::{LegId, TenantId, TrunkId};
 use domain::media_plan::Codec;
 use domain::now::Now;
 use domain::timers::TimerQueue;
-use media::clip::Clip;
 use media::event::{MediaCommand, MediaEvent};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -45,8 +44,6 @@ pub enum Subscriber {
 pub enum Deed {
     /// Presses keys.
     Keys(Arc<str>),
-    /// Says something.
-    Says(Arc<Clip>),
     /// Hangs up.
     HangsUp,
 }
@@ -69,7 +66,6 @@ struct Carrier {
     lines: BTreeMap<LegId, Line>,
     timers: TimerQueue<LegId>,
     sip_out: Vec<Action>,
-    orders: u64,
 }
 
 /// Starts a carrier on a free port and gives its address. To be called within the runtime.
@@ -107,7 +103,6 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
         lines: BTreeMap::new(),
         timers: TimerQueue::default(),
         sip_out: Vec::new(),
-        orders: 0,
     };
     tokio::spawn(carrier.run(events));
     Ok(address)
@@ -233,12 +228,6 @@ impl Carrier {
         line.done += 1;
         match deed {
             Some(Deed::Keys(digits)) => self.workers.send(MediaCommand::SendDigits { leg, digits }),
-            Some(Deed::Says(clip)) => {
-                self.orders += 1;
-                let order = OrderId(self.orders);
-                let clips = vec![clip];
-                self.workers.send(MediaCommand::Play { leg, order, clips, repeat: false });
-            }
             Some(Deed::HangsUp) => {
                 self.endpoint.handle(LegCommand::HangUp { leg }, now(), &mut self.sip_out);
             }
