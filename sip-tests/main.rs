@@ -1,4 +1,5 @@
 //! The one integration-test binary: the real gateway on loopback against programs nobody here
 //! wrote, the simulator with many seeds, and the order of the house.
 
+mod simulation;
 mod tidy;
