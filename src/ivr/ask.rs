@@ -176,7 +176,8 @@ impl Asking {
         among: Option<(usize, usize)>,
         turn: &mut Turn<'_>,
     ) -> Step {
-        turn.note("heard", format!("\"{}\" ({:.2})", heard.text, heard.confidence));
+        let ground = format!("{} recogniser, confidence {:.2}", heard.engine, heard.confidence);
+        turn.note(format!("heard “{}”", heard.text), ground);
         if heard.text.trim().is_empty() {
             return self.again_after_miss(ask, turn);
         }

@@ -127,15 +127,6 @@ impl Switchboard {
         out: &mut Vec<Action>,
     ) {
         let Some(call) = self.legs.get(&leg).map(|leg| leg.call) else { return };
-        out.push(Action::Note {
-            call,
-            what: format!("heard “{}”", transcript.text).into(),
-            why: format!(
-                "{} recogniser, confidence {:.2}",
-                transcript.engine, transcript.confidence
-            )
-            .into(),
-        });
         out.push(Action::Publish(Live::Heard { call, transcript: transcript.clone() }));
         self.inner.push_back(Inner::Talk(call, IvrEvent::Heard { order, transcript }));
     }
