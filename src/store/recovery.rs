@@ -85,7 +85,6 @@ pub(crate) fn recover(
     )?;
     let restored = restore(&transaction)?;
     transaction.commit()?;
-    tracing::info!(?recovery, "the ledger is open");
     Ok(Start { recovery, restored, call_key })
 }
 
