@@ -270,7 +270,7 @@ impl Disk {
         }
         let open = |row: &&mut Attempt| row.state == AttemptState::Dialling;
         let mut letters = Vec::new();
-        for (id, attempt) in self.attempts.iter_mut().filter(|(_, row)| open(&row)) {
+        for (id, attempt) in self.attempts.iter_mut().filter(|(_, row)| open(row)) {
             let Some(contact) = self.contacts.get_mut(&attempt.contact) else { continue };
             let Some(campaign) = self.campaigns.get(&attempt.campaign) else { continue };
             contact.fence += 1;

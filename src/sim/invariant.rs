@@ -180,11 +180,18 @@ impl Watch {
                 }
             }
             Live::CallEnded { call, .. } => {
-                if self.calls.remove(call).is_none() {
+                let known = self.calls.remove(call).is_some();
+                if !known {
                     self.broken(format!("call {call} ended twice, or never started"));
                 }
             }
             Live::Said { text, .. } => self.hears_promise(text, disk),
+            Live::AttemptClosed { attempt, .. } => {
+                let row = disk.attempts.get(attempt);
+                if !row.is_some_and(|row| matches!(row.state, AttemptState::Closed(_))) {
+                    self.broken(format!("attempt {attempt} is told as closed and is {row:?}"));
+                }
+            }
             Live::Bridged { .. } => self.counts.bridged += 1,
             Live::AgentRung { .. } => self.counts.rung += 1,
             Live::CallbackChanged(promise) => match promise.state {

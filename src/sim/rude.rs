@@ -236,7 +236,8 @@ impl Rude {
             Method::Invite if !self.callees.contains_key(&id) => self.invited(id, request, now),
             Method::Cancel => self.cancelled(&id, &request, now),
             Method::Bye => {
-                if self.callees.get(&id).is_some_and(|callee| callee.kind != 4) {
+                let answers = self.callees.get(&id).is_some_and(|callee| callee.kind != 4);
+                if answers {
                     self.later(now, CARRIER, request.response(200, Some("a")).print());
                 }
             }

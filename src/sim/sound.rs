@@ -72,11 +72,6 @@ impl Sound {
         self.legs.len()
     }
 
-    /// Which legs have a port bound.
-    pub(crate) fn legs(&self) -> impl Iterator<Item = LegId> {
-        self.legs.keys().copied()
-    }
-
     pub(crate) fn command(&mut self, command: &MediaCommand, now: Instant) {
         match command {
             MediaCommand::Open { leg } => self.bind(*leg, now),

@@ -6,19 +6,19 @@
 //! are refused before they change anything. A new promise fails at once instead, so that nobody is
 //! told what is not on disk.
 
-use crate::event::{Action, Fact};
+use crate::event::{Action, Fact, Live};
 use domain::id::{AttemptId, CallId, CampaignId, RequestId, Token};
 use std::collections::BTreeMap;
 
 /// Who waits for a receipt, and so what may happen only after it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Waiting {
     /// A caller may be told that he will be called back.
     Promise { call: CallId, promise: Box<queue::event::Promise> },
     /// An API request may be answered.
     Request(RequestId),
-    /// A campaign may count its attempt as closed.
-    Attempt { campaign: CampaignId, attempt: AttemptId },
+    /// A campaign may count its attempt as closed, and the world may hear of it.
+    Attempt { campaign: CampaignId, attempt: AttemptId, closed: Box<Live> },
 }
 
 /// Facts on their way. Its list is bounded by the calls, requests and attempts at once.

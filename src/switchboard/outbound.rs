@@ -236,14 +236,10 @@ impl Switchboard {
             what: format!("attempt closed as {disposition:?}").into(),
             why: outcome.cause.to_string().into(),
         });
-        out.push(Action::Publish(Live::AttemptClosed {
-            tenant: call.tenant.clone(),
-            attempt: closed.attempt,
-            campaign,
-            number,
-            disposition,
-        }));
-        let waiting = Waiting::Attempt { campaign, attempt: closed.attempt };
+        let attempt = closed.attempt;
+        let tenant = call.tenant.clone();
+        let live = Live::AttemptClosed { tenant, attempt, campaign, number, disposition };
+        let waiting = Waiting::Attempt { campaign, attempt, closed: Box::new(live) };
         self.journal.store(waiting, vec![record, Fact::AttemptClosed(closed)], out);
     }
 

@@ -240,7 +240,8 @@ impl Switchboard {
         match waiting {
             Waiting::Promise { call, promise } => self.promise_stored(call, *promise, out),
             Waiting::Request(request) => out.push(Action::Reply { request, reply: Reply::Done }),
-            Waiting::Attempt { campaign, attempt } => {
+            Waiting::Attempt { campaign, attempt, closed } => {
+                out.push(Action::Publish(*closed));
                 self.inner.push_back(Inner::Campaign(
                     campaign,
                     campaign::event::Event::Closed { attempt },
