@@ -9,7 +9,7 @@ use rusqlite::params;
 use std::sync::Arc;
 
 /// What every key begins with, so that leaked ones can be searched for.
-pub const KEY_PREFIX: &str = "tlk_";
+pub const KEY_PREFIX: &str = "tk_";
 
 /// Makes a key for a tenant.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct CreateApiKey {
 pub struct NewApiKey {
     /// Its number, to revoke it by.
     pub id: u64,
-    /// The key itself: `tlk_` and 64 hexadecimal digits.
+    /// The key itself: `tk_` and 64 hexadecimal digits.
     pub text: String,
 }
 

@@ -147,10 +147,10 @@ fn a_key_opens_until_it_is_revoked_and_its_text_is_nowhere_in_the_file() {
     let tenant = TenantId::default();
     let create = CreateApiKey { tenant: tenant.clone(), name: "crm".into() };
     let key = kit.ledger().perform(create).unwrap();
-    assert!(key.text.starts_with("tlk_") && key.text.len() == 68);
+    assert!(key.text.starts_with("tk_") && key.text.len() == 67);
     let reader = reader(&kit);
     assert_eq!(reader.verify_api_key(&key.text).unwrap().unwrap().tenant, tenant);
-    assert_eq!(reader.verify_api_key("tlk_0"), Ok(None));
+    assert_eq!(reader.verify_api_key("tk_0"), Ok(None));
     let revoke = |tenant: TenantId| kit.ledger().perform(RevokeApiKey { tenant, id: key.id });
     assert_eq!(revoke(other()), Err(StoreError::NotFound { what: "api key" }));
     assert_eq!(revoke(tenant.clone()), Ok(()));
