@@ -98,7 +98,7 @@ pub enum AttemptState {
 
 impl Disk {
     /// Puts a fact on disk; once more does no harm.
-    pub(crate) fn put(&mut self, fact: Fact) {
+    pub fn put(&mut self, fact: Fact) {
         match fact {
             Fact::Promise(promise) => self.put_promise(promise),
             Fact::CampaignState { campaign, state } => {
@@ -147,7 +147,7 @@ impl Disk {
     }
 
     /// Leases up to `count` due contacts, and says when the next comes due.
-    pub(crate) fn claim(
+    pub fn claim(
         &mut self,
         campaign: CampaignId,
         count: u32,
@@ -174,12 +174,18 @@ impl Disk {
                 fence: row.fence,
             });
         }
-        let left = self.contacts.values().filter(|row| ready(row));
-        (leased, left.map(|row| row.next_wall_ms).min())
+        // A lease that is lost on the way back comes due again when it runs out.
+        let due_at = |row: &Contact| match row.state {
+            ContactState::Ready => Some(row.next_wall_ms),
+            ContactState::Leased(until) => Some(until),
+            ContactState::Dialling | ContactState::Final => None,
+        };
+        let left = self.contacts.values().filter(|row| row.campaign == campaign);
+        (leased, left.filter_map(due_at).min())
     }
 
     /// Gives leased contacts back.
-    pub(crate) fn give_back(&mut self, campaign: CampaignId, contacts: &[LeasedContact]) {
+    pub fn give_back(&mut self, campaign: CampaignId, contacts: &[LeasedContact]) {
         for leased in contacts {
             if let Some(row) = self.contacts.get_mut(&leased.contact)
                 && row.campaign == campaign
@@ -193,7 +199,7 @@ impl Disk {
 
     /// Decides whether a contact may be dialled, and stores what was decided: its Call-ID, or why
     /// not.
-    pub(crate) fn permit(
+    pub fn permit(
         &mut self,
         campaign: CampaignId,
         attempt: AttemptId,
@@ -261,7 +267,7 @@ impl Disk {
 
     /// What a start settles after the process has died; `sent` is what the side log proves, `None`
     /// when it proves nothing.
-    pub(crate) fn recover(&mut self, sent: Option<&BTreeSet<AttemptId>>, now_ms: u64) -> Restored {
+    pub fn recover(&mut self, sent: Option<&BTreeSet<AttemptId>>, now_ms: u64) -> Restored {
         for row in self.contacts.values_mut() {
             if matches!(row.state, ContactState::Leased(_)) {
                 row.state = ContactState::Ready;

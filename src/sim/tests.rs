@@ -78,7 +78,7 @@ fn a_crash_rearms_what_never_left_and_doubts_the_rest() {
     ] {
         let mut disk = disk_with_one_contact();
         let (leased, next) = disk.claim(CampaignId(1), 5, 1_000);
-        assert_eq!((leased.len(), next), (1, None));
+        assert_eq!((leased.len(), next), (1, Some(61_000)));
         let granted = disk.permit(CampaignId(1), AttemptId(7), &leased[0], 1_000);
         assert_eq!(granted.as_deref(), Ok("attempt-7@trunkline"));
         let again = disk.permit(CampaignId(1), AttemptId(8), &leased[0], 1_000);
