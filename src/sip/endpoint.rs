@@ -260,6 +260,9 @@ impl Endpoint {
             && let Some(entry) = self.legs.remove(&id)
         {
             self.legs_by_tag.remove(&entry.local_tag);
+            if let Some(invite) = entry.invite {
+                self.clients.orphan(invite, now);
+            }
         }
     }
 

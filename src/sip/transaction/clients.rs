@@ -214,6 +214,16 @@ impl Clients {
         self.settle(id);
     }
 
+    /// The leg of an INVITE is over: if it still waits for its final response, it does so for
+    /// 64*T1 at most.
+    pub fn orphan(&mut self, id: ClientId, now: Instant) {
+        if let Some(Entry { machine: Machine::Invite(machine, _), .. }) = self.entries.get_mut(&id)
+        {
+            machine.handle(invite_client::Event::Orphaned, now, &mut Vec::new());
+        }
+        self.settle(id);
+    }
+
     /// What was sent over `flow` and waits for an answer will have none.
     pub fn transport_failed(&mut self, flow: Flow, now: Instant, ups: &mut Vec<Up>) {
         let all = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));

@@ -26,6 +26,8 @@ pub enum Event {
     TransportFailed,
     /// No longer wanted: cancelled, and no final response came (RFC 3261 §9.1).
     Abandoned,
+    /// The leg is over, and with it what would have bounded the wait for a final response.
+    Orphaned,
 }
 
 /// What the transaction wants done.
@@ -58,6 +60,8 @@ pub enum Outcome {
 pub struct InviteClient {
     state: State,
     transport: Transport,
+    /// Orphaned: how long a final response may still come, to be acknowledged.
+    orphan_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,7 +72,7 @@ enum State {
         retransmit_at: Option<Instant>,
         give_up_at: Instant,
     },
-    /// No timer of its own: how long it may ring is for the leg to say.
+    /// No timer of its own: how long it may ring is for the leg to say, as long as it lives.
     Proceeding,
     /// M: more 2xx may come, repeated or from other forks, until `until`.
     Accepted {
@@ -94,7 +98,7 @@ impl InviteClient {
             retransmit_at: (!transport.is_reliable()).then_some(now + T1),
             give_up_at: now + GIVE_UP_AFTER,
         };
-        Self { state, transport }
+        Self { state, transport, orphan_until: None }
     }
 
     /// Takes one event.
@@ -121,6 +125,10 @@ impl InviteClient {
             (Calling { .. } | Proceeding, Event::Abandoned) => {
                 self.terminate(Outcome::NoResponse, out);
             }
+            // In Calling Timer B bounds it, unless a provisional response stops that.
+            (Calling { .. } | Proceeding, Event::Orphaned) => {
+                self.orphan_until = Some(now + GIVE_UP_AFTER);
+            }
             // The refusal went up already; without a transport nothing can be repeated.
             (Completed { .. }, Event::TransportFailed) => self.state = Terminated,
             // Late, repeated or out of place: dropped on purpose.
@@ -142,6 +150,9 @@ impl InviteClient {
                 let retransmit_at = Some(at.max(now) + retransmit_after);
                 self.state = State::Calling { retransmit_after, retransmit_at, give_up_at };
             }
+            State::Proceeding if self.orphan_until.is_some_and(|until| until <= now) => {
+                self.terminate(Outcome::NoResponse, out);
+            }
             State::Accepted { until } | State::Completed { until } if until <= now => {
                 self.state = State::Terminated;
             }
@@ -160,7 +171,8 @@ impl InviteClient {
                 Some(retransmit_at.map_or(give_up_at, |at| at.min(give_up_at)))
             }
             State::Accepted { until } | State::Completed { until } => Some(until),
-            State::Proceeding | State::Terminated => None,
+            State::Proceeding => self.orphan_until,
+            State::Terminated => None,
         }
     }
 
@@ -300,6 +312,24 @@ mod tests {
             machine.handle(event, start, &mut out);
             machine.handle(event, start, &mut out);
             assert_eq!(out, [Action::SendInvite, Action::Ended(outcome)]);
+            assert!(machine.is_terminated());
+        }
+    }
+
+    /// Whichever comes first, the provisional response or the end of the leg: it does not last.
+    #[test]
+    fn an_orphan_waits_for_64_t1() {
+        for order in [[true, false], [false, true]] {
+            let (mut machine, start, mut out) = started(Transport::Udp);
+            for is_response in order {
+                let response = Event::Response { status: 100 };
+                let event = if is_response { response } else { Event::Orphaned };
+                machine.handle(event, start, &mut out);
+            }
+            assert_eq!(machine.deadline(), Some(start + GIVE_UP_AFTER));
+            out.clear();
+            machine.handle_deadline(start + GIVE_UP_AFTER, &mut out);
+            assert_eq!(out, [Action::Ended(Outcome::NoResponse)]);
             assert!(machine.is_terminated());
         }
     }
