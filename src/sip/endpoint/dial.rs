@@ -120,7 +120,8 @@ impl Endpoint {
                 let realm = &self.config.realm;
                 let to = format!("<sip:{user}@{realm}>");
                 let from_host = realm.to_string();
-                Ok(Route { flow, uri: uri.clone(), to, from_host, login: None, keeps_flow: true })
+                let uri = uri.clone().without_headers();
+                Ok(Route { flow, uri, to, from_host, login: None, keeps_flow: true })
             }
         }
     }

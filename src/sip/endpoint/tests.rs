@@ -3,6 +3,7 @@
 mod agents;
 mod calls;
 mod incoming;
+mod odd_peers;
 mod outgoing;
 mod pair;
 mod peer;

@@ -14,7 +14,7 @@ use crate::event::{Flow, LegEvent};
 use crate::leg::answering::{Answering, Due};
 use crate::leg::dialog::Dialog;
 use crate::leg::inbound::Inbound;
-use crate::leg::session_timer::{Refresher, SessionTimer};
+use crate::leg::session_timer::{self, SessionTimer};
 use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{self, Event, Leg, Turn, with_reason};
 use crate::message::method::Method;
@@ -208,6 +208,10 @@ impl Confirmed {
     pub(super) fn tell(&mut self, is_first: bool, turn: &mut Turn<'_>) {
         let Some(plan) = self.negotiation.plan().cloned() else { return };
         let leg = self.leg;
+        if !is_first && self.told.is_none() {
+            // Changed before the ACK: it is told when the call is established.
+            return;
+        }
         if is_first {
             turn.up(LegEvent::Established { leg, plan: plan.clone() });
         } else if self.told.as_ref() != Some(&plan) {
@@ -243,7 +247,8 @@ impl Confirmed {
 
     /// The last request once more, with credentials and the next CSeq (RFC 3261 §22.2).
     fn answer_challenge(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Request> {
-        let mut request = self.last_request.take()?;
+        let is_challenged = |last: &mut Request| last.headers.cseq() == response.headers.cseq();
+        let mut request = self.last_request.take_if(is_challenged)?;
         let (name, value) = self.login.as_mut()?.answer(response, &request, turn.rng)?;
         self.dialog.renumber(&mut request);
         request.headers.set(name, &value);
@@ -252,7 +257,7 @@ impl Confirmed {
 
     fn handle_failed(&mut self, method: &Method, turn: &mut Turn<'_>) -> Option<Leg> {
         match method {
-            Method::Bye => Some(Leg::Over),
+            Method::Bye if self.state == State::Closing => Some(Leg::Over),
             // RFC 4028 §10: nobody answers the refresh; RFC 3261 §12.2.1.2 ends the dialog.
             Method::Invite | Method::Update => {
                 self.end(Cause::silent(), turn);
@@ -275,15 +280,14 @@ impl Confirmed {
                 }
             }
         }
-        let due = self.session_timer.as_ref().and_then(SessionTimer::deadline);
-        if self.state != State::Talking || due.is_none_or(|at| at > turn.now) {
+        if self.state != State::Talking {
             return;
         }
-        match self.session_timer.as_ref().map(|timer| timer.refresher) {
-            Some(Refresher::Us) => self.refresh(turn),
-            // RFC 4028 §10: the refresh did not come.
-            Some(Refresher::Peer) => self.end(Cause::silent(), turn),
-            None => (),
+        match self.session_timer.as_ref().map(|timer| timer.due(turn.now)) {
+            Some(session_timer::Due::Refresh) => self.refresh(turn),
+            // RFC 4028 §10: no refresh came, or ours was not taken.
+            Some(session_timer::Due::End) => self.end(Cause::silent(), turn),
+            Some(session_timer::Due::Nothing) | None => (),
         }
     }
 

@@ -166,10 +166,14 @@ impl Dialog {
     }
 
     /// Takes the Contact of a re-INVITE, an UPDATE or of the 2xx to ours (RFC 3261 §12.2).
-    pub(crate) fn refresh_target(&mut self, headers: &Headers, flow: Flow) {
+    pub(crate) fn refresh_target(&mut self, headers: &Headers) {
         if let Some(target) = target(headers) {
             self.remote_target = target;
         }
+    }
+
+    /// A request of theirs that may move the target came over `flow`.
+    pub(crate) fn refresh_flow(&mut self, flow: Flow) {
         if self.keeps_flow {
             // The peer speaks from there now: a NAT binding moved, or a connection was reopened.
             self.flow = flow;
@@ -217,14 +221,15 @@ fn is_private(ip: IpAddr) -> bool {
 /// Record-Route, in order. `None` when it cannot be read: without it no request would arrive.
 fn routes(headers: &Headers) -> Option<Vec<Uri>> {
     let routes = headers.record_routes().ok()?;
-    routes.iter().take(ROUTES_MAX).map(|route| route.uri().ok()).collect()
+    let uri = |route: &NameAddr<'_>| Some(route.uri().ok()?.without_headers());
+    routes.iter().take(ROUTES_MAX).map(uri).collect()
 }
 
 /// The first Contact that is a SIP address.
 fn target(headers: &Headers) -> Option<Uri> {
     let Contacts::List(list) = headers.contacts().ok()? else { return None };
     let uri = list.first().map(NameAddr::uri)?.ok()?;
-    matches!(uri.scheme(), Scheme::Sip).then_some(uri)
+    matches!(uri.scheme(), Scheme::Sip).then_some(uri.without_headers())
 }
 
 #[cfg(test)]

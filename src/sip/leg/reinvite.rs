@@ -107,13 +107,13 @@ impl Confirmed {
                 }
             }
         }
-        self.dialog.refresh_target(&request.headers, flow);
+        self.dialog.refresh_target(&request.headers);
+        self.dialog.refresh_flow(flow);
         response.headers.push(Name::Contact, &self.dialog.contact);
         leg::add_capabilities(&mut response.headers);
-        self.session_timer = timer;
-        if let Some(timer) = &mut self.session_timer {
+        self.set_session_timer(timer, turn);
+        if let Some(timer) = &self.session_timer {
             timer.write(&mut response.headers);
-            timer.restart(turn.now);
         }
         Some(response)
     }
@@ -125,7 +125,7 @@ impl Confirmed {
         timer.pause();
         let timer = *timer;
         if self.unacknowledged.is_some() {
-            self.retry_refresh(turn);
+            self.retry_refresh(RETRY_REFRESH_AFTER, turn);
             return;
         }
         let method = if self.peer_takes_update { Method::Update } else { Method::Invite };
@@ -133,7 +133,7 @@ impl Confirmed {
         let mut request = self.dialog.request(method);
         timer.write_request(&mut request.headers);
         if is_invite {
-            request.set_body(SDP, self.negotiation.offer(self.local_media));
+            request.set_body(SDP, self.negotiation.offer_again(self.local_media));
         }
         self.refreshing = Some(self.dialog.local_cseq());
         self.send(request, turn);
@@ -150,6 +150,8 @@ impl Confirmed {
         let is_invite = *method == Method::Invite;
         match response.status {
             200..=299 => {
+                // RFC 3261 §12.2.1.2: before the ACK, which goes there already.
+                self.dialog.refresh_target(&response.headers);
                 if is_invite {
                     self.acknowledge(cseq, turn);
                 }
@@ -163,18 +165,37 @@ impl Confirmed {
                     self.negotiation.withdraw_offer();
                     self.tell(false, turn);
                 }
-                self.session_timer = SessionTimer::of_response(&response.headers);
-                if let Some(timer) = &mut self.session_timer {
-                    timer.restart(turn.now);
-                }
+                self.set_session_timer(SessionTimer::of_response(&response.headers), turn);
             }
+            _ if self.state != State::Talking => (),
             // RFC 3261 §12.2.1.2: the dialog is gone at the other end.
             408 | 481 => self.end(Cause::from_status(response.status), turn),
-            _ => {
+            422 if self.session_timer.as_mut().is_some_and(|t| t.raise(&response.headers)) => {
                 self.negotiation.withdraw_offer();
-                self.retry_refresh(turn);
+                self.refresh(turn);
+            }
+            status => {
+                self.negotiation.withdraw_offer();
+                if matches!(status, 405 | 501) {
+                    // Their Allow said otherwise; a re-INVITE everybody takes.
+                    self.peer_takes_update = false;
+                }
+                let is_glare = status == 491;
+                let pause = if is_glare { RETRY_REFRESH_AFTER } else { self.pause_after_refusal() };
+                self.retry_refresh(pause, turn);
             }
         }
+    }
+
+    /// Puts another session timer in force; what was learnt of the path stays known.
+    fn set_session_timer(&mut self, timer: Option<SessionTimer>, turn: &Turn<'_>) {
+        let old = self.session_timer.take();
+        self.session_timer = timer.map(|timer| timer.started_after(old.as_ref(), turn.now));
+    }
+
+    /// RFC 4028 §10: not over and over; a few times until the session runs out.
+    fn pause_after_refusal(&self) -> Duration {
+        self.session_timer.as_ref().map_or(RETRY_REFRESH_AFTER, SessionTimer::retry_pause)
     }
 
     /// Acknowledges a 2xx to a re-INVITE of ours.
@@ -185,9 +206,9 @@ impl Confirmed {
         turn.out.push(Action::Acknowledge { to_tag, ack, flow });
     }
 
-    fn retry_refresh(&mut self, turn: &mut Turn<'_>) {
+    fn retry_refresh(&mut self, pause: Duration, turn: &mut Turn<'_>) {
         if let Some(timer) = &mut self.session_timer {
-            timer.retry_after(RETRY_REFRESH_AFTER, turn.now);
+            timer.retry_after(pause, turn.now);
         }
     }
 }

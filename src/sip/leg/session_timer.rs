@@ -17,6 +17,17 @@ pub(crate) enum Refresher {
     Peer,
 }
 
+/// What a session timer asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Due {
+    /// Nothing yet.
+    Nothing,
+    /// Send a refresh.
+    Refresh,
+    /// The session has run out.
+    End,
+}
+
 /// The timer of one session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct SessionTimer {
@@ -24,7 +35,11 @@ pub(crate) struct SessionTimer {
     pub(crate) refresher: Refresher,
     /// Whether the peer understands `timer`.
     peer_supports: bool,
-    due: Option<Instant>,
+    /// The shortest interval that the path takes, where it said so (RFC 4028 §7.4).
+    least_s: Option<u32>,
+    /// `None` where the peer refreshes, or while a refresh of ours waits for its answer.
+    refresh_at: Option<Instant>,
+    ends_at: Option<Instant>,
 }
 
 /// The interval asked for is below [`INTERVAL_MIN_S`]; answer 422 with `Min-SE`.
@@ -41,10 +56,12 @@ impl SessionTimer {
     /// [`TooSmall`] when the interval is below 90 s.
     pub(crate) fn of_request(headers: &Headers) -> Result<Option<Self>, TooSmall> {
         let Some((seconds, refresher)) = read(headers) else { return Ok(None) };
-        if seconds < INTERVAL_MIN_S {
-            return Err(TooSmall);
-        }
         let peer_supports = headers.supports("timer");
+        if seconds < INTERVAL_MIN_S {
+            // RFC 4028 §9: a 422 is for those who understand it. For the others such an interval
+            // is no valid one, and we need not refresh by it.
+            return if peer_supports { Err(TooSmall) } else { Ok(None) };
+        }
         // RFC 4028 table 2: the caller refreshes if it can and does not ask otherwise; a
         // Session-Expires that a proxy put in is ours to keep.
         let refresher = match refresher {
@@ -53,7 +70,8 @@ impl SessionTimer {
             _ if peer_supports => Refresher::Peer,
             _ => Refresher::Us,
         };
-        Ok(Some(Self::new(seconds, refresher, peer_supports)))
+        let least_s = least(headers);
+        Ok(Some(Self { least_s, ..Self::new(seconds, refresher, peer_supports) }))
     }
 
     /// What a 2xx to our INVITE or UPDATE tells us; `None` when there is no timer.
@@ -66,7 +84,26 @@ impl SessionTimer {
 
     fn new(seconds: u32, refresher: Refresher, peer_supports: bool) -> Self {
         let interval = Duration::from_secs(seconds.into());
-        Self { interval, refresher, peer_supports, due: None }
+        Self { interval, refresher, peer_supports, least_s: None, refresh_at: None, ends_at: None }
+    }
+
+    /// The same, counted from now on, and with what `old` knew of the path.
+    pub(crate) fn started_after(mut self, old: Option<&Self>, now: Instant) -> Self {
+        self.least_s = self.least_s.max(old.and_then(|old| old.least_s));
+        self.restart(now);
+        self
+    }
+
+    /// Takes the Min-SE of a 422; whether it is news, so that the refresh is worth another try.
+    pub(crate) fn raise(&mut self, headers: &Headers) -> bool {
+        let told = least(headers);
+        let is_news = told > self.least_s;
+        if let Some(seconds) = told.filter(|_| is_news) {
+            self.least_s = told;
+            // RFC 4028 §10: the session itself lasts no longer for that.
+            self.interval = self.interval.max(Duration::from_secs(seconds.into()));
+        }
+        is_news
     }
 
     /// Writes it into our 2xx (RFC 4028 §9).
@@ -86,34 +123,61 @@ impl SessionTimer {
     pub(crate) fn write_request(&self, headers: &mut Headers) {
         let seconds = self.interval.as_secs();
         headers.push(Name::SessionExpires, &format!("{seconds};refresher=uac"));
+        if let Some(least) = self.least_s {
+            headers.push(Name::MinSe, &least.to_string());
+        }
     }
 
     /// A refresh, or the first 2xx, has just passed.
     pub(crate) fn restart(&mut self, now: Instant) {
-        self.due = Some(match self.refresher {
+        (self.refresh_at, self.ends_at) = match self.refresher {
             // RFC 4028 §7.2: refresh at half the interval.
-            Refresher::Us => now + self.interval / 2,
+            Refresher::Us => (Some(now + self.interval / 2), Some(now + self.interval)),
             // RFC 4028 §10: end it this much before the expiry.
             Refresher::Peer => {
-                now + self.interval - (self.interval / 3).min(Duration::from_secs(32))
+                let early = (self.interval / 3).min(Duration::from_secs(32));
+                (None, Some(now + self.interval - early))
             }
-        });
+        };
     }
 
-    /// A refresh has been sent, and its answer will restart the timer: nothing is due before.
+    /// A refresh has been sent, and its answer will restart the timer: before, only the end of
+    /// the session is due.
     pub(crate) fn pause(&mut self) {
-        self.due = None;
+        self.refresh_at = None;
+    }
+
+    /// How long to wait after a refusal: an eighth of the interval makes four tries in all.
+    pub(crate) fn retry_pause(&self) -> Duration {
+        self.interval / 8
     }
 
     /// Try again in a moment: the refresh met another negotiation.
     pub(crate) fn retry_after(&mut self, pause: Duration, now: Instant) {
-        self.due = Some(now + pause);
+        self.refresh_at = Some(now + pause);
     }
 
     /// When the refresh is to be sent, or the call to be ended.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.due
+        self.refresh_at.into_iter().chain(self.ends_at).min()
     }
+
+    /// What is to be done by now.
+    pub(crate) fn due(&self, now: Instant) -> Due {
+        let is_past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        match (is_past(self.ends_at), is_past(self.refresh_at)) {
+            (true, _) => Due::End,
+            (false, true) => Due::Refresh,
+            (false, false) => Due::Nothing,
+        }
+    }
+}
+
+/// The seconds of `Min-SE`, which are never fewer than 90 (RFC 4028 §5).
+fn least(headers: &Headers) -> Option<u32> {
+    let text = headers.single(Name::MinSe).ok()?;
+    let seconds: u32 = text.split(';').next().unwrap_or(text).trim().parse().ok()?;
+    Some(seconds.max(INTERVAL_MIN_S))
 }
 
 /// The seconds of `Session-Expires` and its refresher. An unreadable one counts as none.
@@ -152,6 +216,7 @@ mod tests {
             assert_eq!(answer.has(Name::Require), required);
         }
         assert_eq!(SessionTimer::of_request(&headers("89", "timer")), Err(TooSmall));
+        assert_eq!(SessionTimer::of_request(&headers("89", "100rel")), Ok(None), "§9");
         assert_eq!(SessionTimer::of_request(&headers("soon", "timer")), Ok(None));
         assert_eq!(SessionTimer::of_request(&Headers::new()), Ok(None));
     }

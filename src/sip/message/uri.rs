@@ -125,6 +125,17 @@ impl Uri {
         Self::parse(&(text + back))
     }
 
+    /// The same URI without headers: they have no place in a request URI (RFC 3261 §19.1.1,
+    /// table 1).
+    pub fn without_headers(mut self) -> Self {
+        if matches!(self.scheme(), Scheme::Sip | Scheme::Sips) {
+            let end = self.parts.params.end;
+            self.text.truncate(usize::from(end));
+            self.parts.headers = Span { start: end, end };
+        }
+        self
+    }
+
     /// The whole text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).expect("checked when it was read")

@@ -202,6 +202,16 @@ impl Negotiation {
         self.version_of(text, local.ip())
     }
 
+    /// Offers once more what was described last, under the same version: the session is to stay as
+    /// it is (RFC 4028 §7.4).
+    pub fn offer_again(&mut self, local: SocketAddr) -> Bytes {
+        if self.sent.is_empty() {
+            return self.offer(local);
+        }
+        self.offered = true;
+        self.version_of(self.sent.clone(), local.ip())
+    }
+
     /// Forgets our open offer: it was refused, and what was agreed on before still holds
     /// (RFC 3261 §14.1).
     pub fn withdraw_offer(&mut self) {

@@ -195,3 +195,25 @@ fn a_closed_stream_unregisters() {
     assert_eq!(peer.endpoint.registered_agents(), 0);
     peer.assert_clean();
 }
+
+/// RFC 3261 §19.1.1, table 1: the headers of a URI have no place in a request URI. With them in
+/// it we could not read our own INVITE, and would neither acknowledge nor cancel it.
+#[test]
+fn a_telephone_is_called_without_the_headers_of_its_contact() {
+    let mut peer = Peer::new();
+    telephone(&mut peer, Transport::Udp);
+    let register = draft("REGISTER", 1, "ann").set("Contact", "<sip:ann@10.0.0.9:5062?X=y>");
+    signed(&mut peer, &register, "ann", "secret");
+    let invite = peer.handle(LegCommand::Dial {
+        leg: LegId(2),
+        target: Target::Agent(agent("ann")),
+        from_user: "1".into(),
+        from_display: None,
+        local_media: media(A),
+        ring_for: Duration::from_secs(9),
+        call_id: None,
+    });
+    assert!(invite[0].starts_with("INVITE sip:ann@10.0.0.9:5062 SIP/2.0\r\n"), "{}", invite[0]);
+    let sent = peer.send(&response(&invite[0], "486 Busy", "a", "", ""));
+    assert_eq!(word(&sent[0]), "ACK");
+}

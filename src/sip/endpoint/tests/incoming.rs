@@ -171,7 +171,7 @@ fn what_cannot_be_changed_stays() {
     assert_eq!(words(&peer.request(&foreign)), ["488"]);
     let isup = Draft::invite(3).body("application/isup", "x").to(&to);
     assert_eq!(words(&peer.request(&isup)), ["415"]);
-    let brief = Draft::invite(4).set("Session-Expires", "20").to(&to);
+    let brief = Draft::invite(4).set("Supported", "timer").set("Session-Expires", "20").to(&to);
     assert_eq!(words(&peer.request(&brief)), ["422"]);
     let extension = Draft::invite(5).set("Require", "precondition").to(&to);
     assert_eq!(words(&peer.request(&extension)), ["420"]);

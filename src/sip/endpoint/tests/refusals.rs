@@ -71,7 +71,7 @@ fn refusals_say_what_would_do() {
     assert_eq!(word(&codec), "488");
     assert!(header(&codec, "Warning").starts_with("399 "));
 
-    let timer = refused(&Draft::invite(1).set("Session-Expires", "60"));
+    let timer = refused(&Draft::invite(1).set("Supported", "timer").set("Session-Expires", "60"));
     assert_eq!((word(&timer), header(&timer, "Min-SE")), ("422", "90"));
 
     let mut stranger = Peer::new();
