@@ -20,7 +20,9 @@ pub struct Api {
 impl Api {
     /// The API there.
     pub fn at(address: SocketAddr) -> Self {
-        Self { http: reqwest::Client::new(), address, key: String::new() }
+        // No connection is kept: the gateway at its other end may be killed.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build();
+        Self { http: http.unwrap_or_default(), address, key: String::new() }
     }
 
     /// The key used from now on.

@@ -55,8 +55,7 @@ impl Installation {
             fs::create_dir_all(path.parent().unwrap_or(&folder))?;
             fs::write(path, contents)?;
         }
-        let mut installation =
-            Self { sip, api: Api::at(api), operations, folder, child: None };
+        let mut installation = Self { sip, api: Api::at(api), operations, folder, child: None };
         let key = installation.command(&["key", "create", "--name", "bench"], "")?;
         installation.api.set_key(key.trim());
         Ok(installation)

@@ -76,6 +76,8 @@ pub struct ResultView {
     q850: u8,
     /// The call, if one was made; see `/v1/calls/{id}`.
     call: Option<u64>,
+    /// SIP's Call-ID of its INVITE: the word for it that the carrier has, too.
+    sip_call_id: String,
 }
 
 /// Shows the attempts that are over, in the order of their beginning. A page ends before the first
@@ -159,12 +161,13 @@ fn view(row: &AttemptView) -> ResultView {
         sip_status: row.cause.map_or(0, |cause| cause.status),
         q850: row.cause.map_or(0, |cause| cause.q850),
         call: row.call.map(|call| call.0),
+        sip_call_id: row.sip_call_id.to_string(),
     }
 }
 
 /// Prints a page as CSV (RFC 4180), with the names of the JSON fields in the first line.
 fn print_csv(items: &[ResultView]) -> String {
-    const COLUMNS: [&str; 16] = [
+    const COLUMNS: [&str; 17] = [
         "attempt",
         "contact",
         "key",
@@ -181,6 +184,7 @@ fn print_csv(items: &[ResultView]) -> String {
         "sip_status",
         "q850",
         "call",
+        "sip_call_id",
     ];
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
@@ -244,9 +248,10 @@ mod tests {
     fn csv_has_a_first_line_and_quotes_what_needs_it() {
         let text = print_csv(&[view(&row(7, AttemptState::Closed))]);
         let expected = "attempt,contact,key,number,attempt_number,disposition,key_pressed,\
-            message_heard,started_at,answered_at,ended_at,retry_at,cause,sip_status,q850,call\r\n\
+            message_heard,started_at,answered_at,ended_at,retry_at,cause,sip_status,q850,call,\
+            sip_call_id\r\n\
             7,1,\"a,b\",+4930123,1,busy,,false,2027-01-15T08:00:00.000Z,,\
-            2027-01-15T08:00:01.000Z,,busy,486,17,\r\n";
+            2027-01-15T08:00:01.000Z,,busy,486,17,,x\r\n";
         assert_eq!(text, expected);
     }
 }
