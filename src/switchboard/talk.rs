@@ -73,6 +73,12 @@ impl Switchboard {
     }
 
     fn carry_out(&mut self, id: CallId, actions: Vec<Ivr>, now: Now, out: &mut Vec<Action>) {
+        // An intent chosen by key was never classified, yet it is what the call is about.
+        if let Some(call) = self.calls.get_mut(&id)
+            && let Some(chosen) = call.conversation.as_ref().and_then(Conversation::intent)
+        {
+            call.intent = Some(chosen.clone());
+        }
         for action in actions {
             self.carry_out_one(id, action, now, out);
         }
