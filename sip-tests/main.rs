@@ -4,3 +4,4 @@
 mod ledger_twin;
 mod simulation;
 mod tidy;
+mod wire;

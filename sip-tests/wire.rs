@@ -1,0 +1,20 @@
+//! The program on the wire: `trunkline` as a process of its own, on loopback, against programs
+//! nobody here wrote (SIPp, baresip, flite) and against bare sockets.
+//!
+//! Nothing here waits for a time to pass in order to meet a deadline: every wait is for something
+//! told (a line, an event, an exit), bounded by [`PATIENCE`], which is long because machines are
+//! slow and short enough to end.
+
+mod events;
+mod http;
+mod installation;
+mod keys;
+mod ports;
+mod process;
+mod receiver;
+mod sipp;
+
+use std::time::Duration;
+
+/// How long anything is waited for. A second on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(60);

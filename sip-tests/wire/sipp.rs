@@ -1,0 +1,54 @@
+//! SIPp: its scenarios stand in `sip-tests/scenarios`.
+
+use super::installation::root;
+use super::ports;
+use super::process::{Folder, Process};
+use std::net::SocketAddr;
+use std::process::Command;
+
+/// What a SIPp is to do.
+#[derive(Clone, Debug)]
+pub struct Scenario<'a> {
+    /// The file's name without `.xml`.
+    pub name: &'a str,
+    /// Whom it calls; `None`: it is called.
+    pub calls: Option<(SocketAddr, &'a str)>,
+    /// `u1` for UDP, `t1` for TCP.
+    pub transport: &'a str,
+    /// Its port; 0: any free one.
+    pub port: u16,
+    /// How many calls; then it ends.
+    pub count: usize,
+    /// Milliseconds of its pauses.
+    pub pause_ms: u32,
+    /// `[name]` in the scenario → value.
+    pub keys: &'a [(&'a str, &'a str)],
+}
+
+impl Default for Scenario<'_> {
+    fn default() -> Self {
+        Self { name: "", calls: None, transport: "u1", port: 0, count: 1, pause_ms: 4_000, keys: &[] }
+    }
+}
+
+/// Starts a SIPp; its end without fault means that the scenario was kept to.
+pub fn start(folder: &Folder, scenario: &Scenario<'_>) -> Process {
+    let file = root().join("sip-tests/scenarios").join(format!("{}.xml", scenario.name));
+    let port = if scenario.port == 0 { ports::free() } else { scenario.port };
+    let (media, _) = ports::rtp_block();
+    let mut command = Command::new("sipp");
+    command.arg("-sf").arg(file);
+    command.args(["-i", "127.0.0.1", "-bind_local", "-nostdin", "-trace_err"]);
+    command.args(["-p", &port.to_string(), "-mp", &media.to_string()]);
+    command.args(["-m", &scenario.count.to_string(), "-t", scenario.transport]);
+    command.args(["-d", &scenario.pause_ms.to_string()]);
+    command.args(["-cp", &ports::free().to_string(), "-timeout", "120s", "-timeout_error"]);
+    for (name, value) in scenario.keys {
+        command.args(["-key", name, value]);
+    }
+    if let Some((address, number)) = scenario.calls {
+        command.args(["-s", number, &address.to_string()]);
+    }
+    command.current_dir(&folder.0).env("TERM", "dumb");
+    Process::start(&format!("sipp-{}", scenario.name), &folder.0, &mut command)
+}
