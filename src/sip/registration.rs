@@ -15,6 +15,7 @@ use crate::digest::answerer::Answerer;
 use crate::event::Flow;
 use crate::message::method::Method;
 use crate::message::name::Name;
+use crate::message::name_addr::{Contacts, NameAddr};
 use crate::message::uri::Uri;
 use crate::message::{Request, Response};
 use bytes::Bytes;
@@ -29,6 +30,11 @@ const T2: Duration = Duration::from_secs(4);
 /// First and longest gap after a failure; doubled in between.
 const GAP: Duration = Duration::from_secs(2);
 const GAP_MAX: Duration = Duration::from_secs(300);
+/// What `Retry-After` may ask for at most.
+const RETRY_AFTER_MAX_S: u32 = 3_600;
+/// How often it asks again at once: a challenge, a stale nonce and a 423 may come one after the
+/// other. A registrar that wants more than that is left alone for the gap.
+const TRIES_MAX: u8 = 4;
 
 /// What is registered, and where.
 #[derive(Clone, Debug)]
@@ -90,9 +96,12 @@ pub struct Registration {
     from_tag: String,
     cseq: u32,
     sent: Bytes,
+    /// Where the credentials go: `Authorization`, or a proxy's field.
+    credentials: Name,
     authorised: bool,
     repeat_after: Duration,
     gap: Duration,
+    tries_left: u8,
 }
 
 impl Registration {
@@ -111,21 +120,25 @@ impl Registration {
             from_tag,
             cseq: 0,
             sent: Bytes::new(),
+            credentials: Name::Authorization,
             authorised: false,
             repeat_after: T1,
             gap: GAP,
+            tries_left: TRIES_MAX,
         }
     }
 
     /// Registers, and stays registered.
     pub fn start(&mut self, now: Instant, out: &mut Vec<RegistrationAction>) {
         self.state = State::Asking;
+        self.tries_left = TRIES_MAX;
         self.send(now, out);
     }
 
     /// Takes the registration back.
     pub fn stop(&mut self, now: Instant, out: &mut Vec<RegistrationAction>) {
         self.state = State::Leaving;
+        self.tries_left = TRIES_MAX;
         self.send(now, out);
     }
 
@@ -156,7 +169,7 @@ impl Registration {
             (200..=299, _) => {
                 self.state = State::Registered;
                 self.gap = GAP;
-                let granted = granted_s(response).unwrap_or(self.config.expires_s).max(2);
+                let granted = self.granted_s(response).unwrap_or(self.config.expires_s).max(2);
                 // Refreshed well before it runs out, so that one lost request does not matter.
                 let refresh = Duration::from_secs(u64::from(granted)) * 8 / 10;
                 self.timers.set(Timer::Ask, now + refresh);
@@ -165,10 +178,19 @@ impl Registration {
             (423, State::Asking) => {
                 // RFC 3261 §10.2.8: ask for as long as the registrar wants.
                 let least = response.headers.min_expires().ok().flatten();
-                self.config.expires_s = least.unwrap_or(3_600).max(self.config.expires_s + 1);
-                self.send(now, out);
+                match least.filter(|least| *least > self.config.expires_s) {
+                    Some(least) => {
+                        self.config.expires_s = least;
+                        self.send_again(423, now, out);
+                    }
+                    None => self.fail(423, now, out),
+                }
             }
-            (status, _) => self.fail(status, now, out),
+            (status, _) => {
+                let wanted_s = response.headers.retry_after().unwrap_or(0).min(RETRY_AFTER_MAX_S);
+                self.gap = self.gap.max(Duration::from_secs(wanted_s.into()));
+                self.fail(status, now, out);
+            }
         }
     }
 
@@ -187,6 +209,7 @@ impl Registration {
                 }
                 Timer::Ask => {
                     self.state = State::Asking;
+                    self.tries_left = TRIES_MAX;
                     self.send(now, out);
                 }
             }
@@ -209,13 +232,17 @@ impl Registration {
         now: Instant,
         out: &mut Vec<RegistrationAction>,
     ) {
-        let name = match response.status {
-            401 => Name::WwwAuthenticate,
-            _ => Name::ProxyAuthenticate,
+        let (name, credentials) = match response.status {
+            401 => (Name::WwwAuthenticate, Name::Authorization),
+            _ => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
         };
         let challenges = response.headers.authorisations(name);
-        match self.answerer.take_challenge(challenges, self.authorised) {
-            Ok(()) => self.send(now, out),
+        let answered = self.authorised && self.credentials == credentials;
+        match self.answerer.take_challenge(challenges, answered) {
+            Ok(()) => {
+                self.credentials = credentials;
+                self.send_again(response.status, now, out);
+            }
             Err(_) => self.fail(response.status, now, out),
         }
     }
@@ -232,7 +259,20 @@ impl Registration {
         out.push(RegistrationAction::Failed(status));
     }
 
+    /// Asks again at once because of a refusal with this status, unless that was done too often.
+    fn send_again(&mut self, status: u16, now: Instant, out: &mut Vec<RegistrationAction>) {
+        match self.tries_left.checked_sub(1) {
+            Some(left) => {
+                self.tries_left = left;
+                self.send(now, out);
+            }
+            None => self.fail(status, now, out),
+        }
+    }
+
     fn send(&mut self, now: Instant, out: &mut Vec<RegistrationAction>) {
+        // What was due before this request is due no more: a refresh must not undo a leaving.
+        self.timers.clear();
         self.cseq += 1;
         let Some(request) = self.request() else { return };
         self.sent = request.print();
@@ -270,99 +310,29 @@ impl Registration {
         let credentials = self.answerer.authorise("REGISTER", &uri, &mut *self.random);
         self.authorised = credentials.is_some();
         if let Some(credentials) = credentials {
-            request.headers.push(Name::Authorization, &credentials);
+            request.headers.push(self.credentials, &credentials);
         }
         Some(request)
     }
-}
 
-/// How long the registrar granted: the contact's own, or the message's (RFC 3261 §10.2.4).
-fn granted_s(response: &Response) -> Option<u32> {
-    use crate::message::name_addr::Contacts;
-    let own = match response.headers.contacts() {
-        Ok(Contacts::List(contacts)) => contacts.iter().find_map(|contact| contact.expires_s()),
-        Ok(_) | Err(_) => None,
-    };
-    own.or_else(|| response.headers.expires().ok().flatten())
+    /// How long the registrar granted (RFC 3261 §10.2.4): to our contact among those it lists, or
+    /// to the only one where a proxy has rewritten it; else what the message says.
+    fn granted_s(&self, response: &Response) -> Option<u32> {
+        let contacts = match response.headers.contacts() {
+            Ok(Contacts::List(contacts)) => contacts,
+            Ok(Contacts::Star) | Err(_) => Vec::new(),
+        };
+        let ours = Uri::of_address(&self.config.user, self.config.contact).ok();
+        let is_ours = |contact: &&NameAddr<'_>| {
+            let uri = contact.uri().ok();
+            uri.zip(ours.as_ref()).is_some_and(|(uri, ours)| uri.is_equivalent(ours))
+        };
+        let only = contacts.first().filter(|_| contacts.len() == 1);
+        let found = contacts.iter().find(is_ours).or(only);
+        let own = found.and_then(NameAddr::expires_s);
+        own.or_else(|| response.headers.expires().ok().flatten())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Transport;
-    use crate::message::{Message, parse};
-    use domain::now::epoch;
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
-
-    fn registration() -> Registration {
-        let local: SocketAddr = "192.0.2.2:5060".parse().unwrap();
-        let remote: SocketAddr = "192.0.2.1:5060".parse().unwrap();
-        let config = RegistrationConfig {
-            flow: Flow { transport: Transport::Udp, local, remote },
-            domain: "trunkline".into(),
-            user: "anna".into(),
-            password: "secret".into(),
-            contact: local,
-            expires_s: 60,
-        };
-        Registration::new(config, Box::new(StdRng::seed_from_u64(1)))
-    }
-
-    fn sent(out: &mut Vec<RegistrationAction>) -> Request {
-        match out.remove(0) {
-            RegistrationAction::Transmit(_, message) => match parse(message) {
-                Ok(Message::Request(request)) => request,
-                other => panic!("no request: {other:?}"),
-            },
-            other => panic!("nothing sent: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_challenge_is_answered_and_the_registration_refreshed() {
-        let start = epoch().instant;
-        let (mut machine, mut out) = (registration(), Vec::new());
-        machine.start(start, &mut out);
-        let first = sent(&mut out);
-        let mut challenge = first.response(401, Some("t"));
-        challenge
-            .headers
-            .push(Name::WwwAuthenticate, "Digest realm=\"trunkline\",nonce=\"n\",qop=\"auth\"");
-        machine.receive(&challenge, start, &mut out);
-        let second = sent(&mut out);
-        assert!(second.headers.has(Name::Authorization));
-        // The same answer refused is no reason to ask at once again.
-        let mut ok = second.response(200, Some("t"));
-        ok.headers.push(Name::Contact, "<sip:anna@192.0.2.2:5060>;expires=50");
-        machine.receive(&ok, start, &mut out);
-        assert_eq!(out, [RegistrationAction::Registered]);
-        out.clear();
-        assert_eq!(machine.deadline(), Some(start + Duration::from_secs(40)));
-        machine.handle_deadline(start + Duration::from_secs(40), &mut out);
-        assert!(sent(&mut out).headers.has(Name::Authorization));
-    }
-
-    #[test]
-    fn silence_is_repeated_and_then_tried_again_later() {
-        let start = epoch().instant;
-        let (mut machine, mut out) = (registration(), Vec::new());
-        machine.start(start, &mut out);
-        let mut at_ms = Vec::new();
-        while let Some(at) = machine.deadline().filter(|_| !out.contains(&failed())) {
-            let before = out.len();
-            machine.handle_deadline(at, &mut out);
-            at_ms.extend((before..out.len()).map(|_| (at - start).as_millis()));
-        }
-        // Timer E: 0.5 s doubled up to 4 s; timer F at 32 s (RFC 3261 §17.1.2.2).
-        assert_eq!(
-            at_ms,
-            [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500, 32_000]
-        );
-        assert_eq!(machine.deadline(), Some(start + Duration::from_secs(34)));
-    }
-
-    fn failed() -> RegistrationAction {
-        RegistrationAction::Failed(408)
-    }
-}
+mod tests;

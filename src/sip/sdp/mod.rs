@@ -22,6 +22,10 @@ pub const MEDIA_MAX: usize = 32;
 /// some 200, and none of ours stands that far behind.
 pub const ATTRIBUTES_MAX: usize = 1024;
 
+/// The most formats kept of one medium: there are no more payload types (RFC 3551 §3). The rest
+/// are left out.
+pub const FORMATS_MAX: usize = 128;
+
 /// Where a description could not be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("malformed session description at line {line}")]

@@ -1,6 +1,8 @@
 //! Session descriptions out of their text (RFC 8866 §5, §9).
 
-use crate::sdp::{ATTRIBUTES_MAX, Attribute, Connection, MEDIA_MAX, Media, SdpError, Session};
+use crate::sdp::{
+    ATTRIBUTES_MAX, Attribute, Connection, FORMATS_MAX, MEDIA_MAX, Media, SdpError, Session,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) fn session(body: &[u8]) -> Result<Session<'_>, SdpError> {
@@ -86,7 +88,7 @@ fn connection(text: &str) -> Option<Connection<'_>> {
 fn media(text: &str) -> Option<Media<'_>> {
     let mut parts = text.split_ascii_whitespace();
     let (kind, port, protocol) = (parts.next()?, parts.next()?, parts.next()?);
-    let formats: Vec<_> = parts.collect();
+    let formats: Vec<_> = parts.take(FORMATS_MAX).collect();
     let port = port.split('/').next()?.parse().ok()?;
     // RFC 8866 §9 asks for one format at least.
     (!formats.is_empty()).then_some(Media { kind, port, protocol, formats, ..Media::default() })

@@ -1,7 +1,7 @@
 //! Descriptions read and printed; offers answered, answers taken.
 
 use super::negotiate::{AnswerError, Negotiation, OfferError};
-use super::{ATTRIBUTES_MAX, Connection, MEDIA_MAX, SdpError, Session};
+use super::{ATTRIBUTES_MAX, Connection, FORMATS_MAX, MEDIA_MAX, SdpError, Session};
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use std::net::SocketAddr;
 
@@ -238,4 +238,15 @@ fn an_offer_of_ours_is_answered() {
     // A 183 and then a 200: the last answer counts.
     let again = negotiation.accept_again(&offer(&["m=audio 9 RTP/AVP 0"]), near).unwrap();
     assert_eq!((again.remote.port(), again.event_payload_type), (9, None));
+}
+
+/// There are 128 payload types: a line of more is cut there, so that looking each up among a
+/// thousand attributes stays bearable, and so that a refusal that lists them stays short.
+#[test]
+fn a_line_of_endless_formats_is_cut() {
+    let formats = format!("m=audio 5 RTP/AVP{}", " 3".repeat(20_000));
+    let maps = vec!["a=rtpmap:1 x/1"; ATTRIBUTES_MAX];
+    let lines: Vec<_> = [&*formats].into_iter().chain(maps).collect();
+    let error = OfferError::NoCommonCodec { offered: vec![3; FORMATS_MAX] };
+    assert_eq!(plan_of(&lines), Err(error));
 }
