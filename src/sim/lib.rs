@@ -7,7 +7,8 @@
 //!             sound · ledger · engine ◄───────┘
 //!                  └── results, later ──────────► exchange
 //! ```
-//! Calls the exchange. Called by tests only.
+//! What must hold stands in `invariant`; runs are made from a seed in `scenario`, by hand in
+//! `journeys`; `sip-tests/simulation.rs` runs them. Calls the exchange. Called by tests only.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

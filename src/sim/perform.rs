@@ -8,8 +8,8 @@ use crate::world::{Sabotage, World};
 use campaign::event::CampaignState;
 use domain::id::LegId;
 use media::event::MediaCommand;
-use switchboard::event::{Action, CampaignOrder, Command, Event, Fact, Live};
-use switchboard::exchange::{Effect, Input};
+use switchboard::event::{Action, CampaignOrder, Command, Fact, Live};
+use switchboard::exchange::Effect;
 
 impl World {
     pub(crate) fn perform(&mut self, effects: &mut Vec<Effect>) {
@@ -128,10 +128,5 @@ impl World {
                 self.ask(Command::Campaign { campaign, order: CampaignOrder::Start });
             }
         }
-    }
-
-    /// Gives the exchange an event out of the blue.
-    pub fn inject(&mut self, event: Event) {
-        self.inputs.push_back(Input::Event(event));
     }
 }

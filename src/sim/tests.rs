@@ -2,12 +2,15 @@
 
 use crate::disk::{AttemptState, Contact, ContactState, Disk};
 use crate::house::{CARRIER, GATEWAY, House, campaign};
+use crate::journeys;
 use crate::network::{Datagram, Network, Weather};
 use crate::scenario::{Theme, build};
+use crate::world::{Order, World};
 use campaign::event::{CampaignState, Disposition};
 use domain::id::{AttemptId, CampaignId, ContactId};
 use domain::now::epoch;
 use domain::phone_number::PhoneNumber;
+use queue::event::CallbackState;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,4 +106,34 @@ fn a_lease_ends_by_itself_and_turns_the_fence() {
     assert_eq!(second[0].fence, first[0].fence + 1);
     let late = disk.permit(CampaignId(1), AttemptId(1), &first[0], 60_000);
     assert_eq!(late.unwrap_err().as_ref(), "lease_lost");
+}
+
+fn disk_fails(world: &mut World, from_ms: u64, to_ms: u64) {
+    world.plan(Duration::from_millis(from_ms), Order::DiskFault(true));
+    world.plan(Duration::from_millis(to_ms), Order::DiskFault(false));
+}
+
+/// The second contact's permit, at 15.0 s, meets a disk that takes no writes.
+#[test]
+fn a_permit_that_cannot_be_decided_keeps_its_contact() {
+    let mut world = journeys::outbound(Arc::new(House::build()));
+    disk_fails(&mut world, 14_900, 16_000);
+    let report = world.run().unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(report.counts.dialled, 5, "{}", world.ladder());
+    let disk = &world.ledger().disk;
+    assert_eq!(disk.campaigns[&CampaignId(1)].state, CampaignState::Finished);
+    assert!(disk.contacts.values().all(|row| row.state == ContactState::Final));
+}
+
+/// The promise of 39 s is withdrawn at 50 s, while nothing can be written: disk and exchange agree
+/// in the end.
+#[test]
+fn a_promise_withdrawn_while_the_disk_fails_stays_withdrawn() {
+    let mut world = journeys::callback(Arc::new(House::build()));
+    disk_fails(&mut world, 47_000, 58_000);
+    world.plan(Duration::from_secs(50), Order::Meddle);
+    let report = world.run().unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!((report.counts.promised, report.counts.kept), (1, 0), "{}", world.ladder());
+    let states: Vec<_> = world.ledger().disk.promises.values().map(|it| it.state).collect();
+    assert_eq!(states, [CallbackState::Cancelled]);
 }

@@ -33,7 +33,7 @@ pub enum Sabotage {
     LiesAboutPromises,
     /// Records of legs are not written.
     LosesRecords,
-    /// A leg's end is told twice and its channel so given back twice: `Opened` never answered.
+    /// Ports asked for are never answered.
     SwallowsPorts,
 }
 
