@@ -14,6 +14,7 @@ use domain::id::{AgentId, FlowId, QueueId, TenantId, TrunkId};
 use domain::media_plan::Codec;
 use layered::Layered;
 use queue::event::{AgentSays, QueueRules};
+use sip::digest::Algorithm;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,9 @@ use toml_edit::ImDocument;
 
 /// The embedded file: every key with its unit, default and reason.
 pub const DEFAULT: &str = include_str!("../../config/gateway.toml");
+
+/// What the embedded file is called where it does not fit what is laid over it.
+const EMBEDDED: &str = "gateway.toml (embedded; lay a section of your own over this one)";
 
 /// Everything the gateway is told by its file.
 #[derive(Clone, Debug)]
@@ -80,6 +84,8 @@ pub struct SipConfig {
     pub advertise: Option<IpAddr>,
     /// The digest realm.
     pub realm: Arc<str>,
+    /// Hashes of the challenges to telephones, in the order they are offered.
+    pub digest: Vec<Algorithm>,
     /// In the order we like them.
     pub codecs: Vec<Codec>,
     /// Bytes.
@@ -139,8 +145,7 @@ pub struct TrunkConfig {
 impl Config {
     /// The embedded default.
     pub fn embedded() -> Self {
-        Self::parse("gateway.toml", "", None)
-            .expect("a test reads the embedded configuration")
+        Self::parse("gateway.toml", "", None).expect("a test reads the embedded configuration")
     }
 
     /// Reads a file.
@@ -171,9 +176,8 @@ impl Config {
     /// Every fault, in the order of the file.
     pub fn parse(file: &str, text: &str, folder: Option<&Path>) -> Result<Self, Vec<Fault>> {
         let default = ImDocument::parse(DEFAULT).expect("a test reads the embedded configuration");
-        let default_faults = RefCell::new(Faults::new("embedded", DEFAULT));
-        let default_root =
-            Section::new(default.as_table(), String::new(), 0, &default_faults);
+        let default_faults = RefCell::new(Faults::new(EMBEDDED, DEFAULT));
+        let default_root = Section::new(default.as_table(), String::new(), 0, &default_faults);
         let mut faults = Faults::new(file, text);
         let document = match ImDocument::parse(text) {
             Ok(document) => document,
@@ -188,8 +192,14 @@ impl Config {
         let root = Section::new(document.as_table(), String::new(), 0, &faults);
         let mut config = parts::read(Layered::root(root, default_root), folder);
         config.file = file.into();
-        debug_assert!(default_faults.borrow().is_empty(), "the embedded configuration has faults");
-        faults.into_inner().into_result(config)
+        // Without faults of its own, it still may not fit what was laid over it: its queues name
+        // agents and trunks that the user has replaced.
+        let embedded = default_faults.into_inner().into_result(()).err().unwrap_or_default();
+        match faults.into_inner().into_result(config) {
+            Ok(config) if embedded.is_empty() => Ok(config),
+            Ok(_) => Err(embedded),
+            Err(own) => Err(own.into_iter().chain(embedded).collect()),
+        }
     }
 
     /// The one tenant that the file describes.

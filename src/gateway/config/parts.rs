@@ -10,6 +10,7 @@ use domain::phone_number::PhoneNumber;
 use domain::prompt::Language;
 use queue::callback::CallbackRules;
 use queue::event::{AgentSays, QueueRules};
+use sip::digest::Algorithm;
 use sip::event::Transport;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -34,8 +35,10 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let drain = SECONDS(node.count("drain_s", 0..=86_400));
     node.finish();
     let agents = agents(root, &tenant);
-    let trunks = trunks(root, &tenant);
-    let (queues, queue_voices) = queues(root, &tenant, &agents, &trunks);
+    let defaults = root.section("defaults");
+    let trunks = trunks(root, &defaults, &tenant);
+    let (queues, queue_voices) = queues((root, &defaults), &tenant, &agents, &trunks);
+    defaults.finish();
     let webhooks = root.section("webhooks");
     let webhooks_allow_private = webhooks.boolean("allow_private");
     webhooks.finish();
@@ -71,9 +74,7 @@ fn at(folder: Option<&Path>, path: &str) -> PathBuf {
 }
 
 fn address(section: &Layered<'_>, key: &'static str) -> SocketAddr {
-    section
-        .parsed(key, ADDRESS, str::parse)
-        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    section.parsed(key, ADDRESS, str::parse).unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }
 
 fn sip(root: &Layered<'_>) -> SipConfig {
@@ -88,15 +89,25 @@ fn sip(root: &Layered<'_>) -> SipConfig {
         "PCMA" => Ok(Codec::Pcma),
         _ => Err("is no codec we speak"),
     };
+    let digest = sip.value("digest");
+    let algorithm = |name: &str| match name {
+        "MD5" => Ok(Algorithm::Md5),
+        "SHA-256" => Ok(Algorithm::Sha256),
+        _ => Err("is no hash we know"),
+    };
     let config = SipConfig {
         listen: address(&sip, "listen"),
         advertise,
         realm: sip.text("realm").into(),
+        digest: texts(&digest, "write MD5 or SHA-256", algorithm),
         codecs: texts(&codecs, "write PCMU or PCMA", codec),
         receive_buffer: sip.count("receive_buffer_kib", 64..=1_048_576) as usize * 1024,
         transactions_max: sip.count("transactions_max", 100..=10_000_000) as usize,
         connections_max: sip.count("connections_max", 1..=100_000) as usize,
     };
+    if config.digest.is_empty() {
+        digest.fault("names no hash".into(), "write [\"MD5\"]".into());
+    }
     if config.codecs.is_empty() {
         codecs.fault("names no codec".into(), "write [\"PCMU\", \"PCMA\"]".into());
     }
@@ -179,13 +190,14 @@ fn speech(root: &Layered<'_>, folder: Option<&Path>) -> SpeechConfig {
         "slt" | "kal16" | "rms" | "awb" => Ok(Arc::from(name)),
         _ => Err("is no voice we have"),
     };
+    let prompts = speech.text("prompts");
     let config = SpeechConfig {
         models: Some(speech.text("models"))
             .filter(|path| !path.is_empty())
             .map(|path| at(folder, path)),
         open: speech.boolean("open"),
         voice: speech.parsed("voice", "write slt, kal16, rms or awb", voice).unwrap_or_default(),
-        prompts: folder.map(|folder| folder.join(speech.text("prompts"))),
+        prompts: folder.map(|folder| folder.join(prompts)),
     };
     speech.finish();
     config
@@ -223,12 +235,15 @@ fn number(section: &Layered<'_>, key: &'static str) -> Option<PhoneNumber> {
     }
 }
 
-fn trunks(root: &Layered<'_>, tenant: &TenantId) -> BTreeMap<TrunkId, TrunkConfig> {
-    let defaults = root.section("defaults");
+fn trunks(
+    root: &Layered<'_>,
+    defaults: &Layered<'_>,
+    tenant: &TenantId,
+) -> BTreeMap<TrunkId, TrunkConfig> {
     let mut trunks = BTreeMap::new();
     for (name, value) in root.section("trunks").entries() {
         let Some(own) = value.section() else { continue };
-        let trunk = Layered::over(own, defaults.default_section("trunk"));
+        let trunk = defaults.section("trunk").under(own);
         let transport = |name: &str| match name {
             "udp" => Ok(Transport::Udp),
             "tcp" => Ok(Transport::Tcp),
@@ -271,16 +286,15 @@ fn network(text: &str) -> Result<(IpAddr, u8), &'static str> {
 type Queues = (Vec<QueueRules>, BTreeMap<QueueId, QueueVoice>);
 
 fn queues(
-    root: &Layered<'_>,
+    (root, defaults): (&Layered<'_>, &Layered<'_>),
     tenant: &TenantId,
     agents: &[AgentId],
     trunks: &BTreeMap<TrunkId, TrunkConfig>,
 ) -> Queues {
-    let defaults = root.section("defaults");
     let (mut queues, mut voices) = (Vec::new(), BTreeMap::new());
     for (name, value) in root.section("queues").entries() {
         let Some(own) = value.section() else { continue };
-        let queue = Layered::over(own, defaults.default_section("queue"));
+        let queue = defaults.section("queue").under(own);
         let id = QueueId::new(tenant, name);
         let known = |name: &str| known_agent(name, tenant, agents);
         let members = match queue.required("agents", "[\"anna\"]") {
