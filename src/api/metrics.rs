@@ -63,14 +63,14 @@ fn describe() {
     describe_counter!("gw_calls_ended_total", "Calls ended, by cause.");
     describe_histogram!("gw_call_setup_seconds", "From INVITE to answer of each leg.");
     describe_histogram!("gw_post_dial_delay_seconds", "From INVITE sent to the first ringing.");
-    describe_gauge!("gw_trunk_up", "1 when the trunk takes calls, else 0.");
+    describe_gauge!("gw_trunk_up", "0 when the last call through it got no answer or 503, else 1.");
     describe_counter!("gw_rtp_packets_total", "RTP packets of ended legs by direction.");
     describe_counter!("gw_rtp_lost_total", "RTP packets expected and not seen, of ended legs.");
     describe_histogram!("gw_jitter_ms", "Interarrival jitter of ended legs.");
     describe_histogram!("gw_mos_lq", "Opinion score of ended legs, 1 to 4.5.");
     describe_counter!("gw_one_way_total", "Answered legs that sent and never received.");
-    describe_gauge!("gw_ports_used", "RTP ports in use.");
-    describe_gauge!("gw_ports_free", "RTP ports free.");
+    describe_gauge!("gw_ports_used", "Pairs of RTP ports in use, one a leg.");
+    describe_gauge!("gw_ports_free", "Pairs of RTP ports free.");
     describe_gauge!("gw_queue_waiting", "Callers waiting in the queue.");
     describe_gauge!("gw_queue_longest_wait_seconds", "How long the first of them has waited.");
     describe_gauge!(
@@ -97,29 +97,27 @@ fn describe() {
     describe_histogram!("gw_http_request_seconds", "Time to the answer's head, by route.");
 }
 
-/// A SIP request; `direction` is `in` or `out`. The method is one of ours, never the peer's text.
-pub fn sip_request(method: &'static str, direction: &'static str, transport: &'static str) {
+/// SIP requests since the start; `direction` is `in` or `out`. The method is one of ours, never the
+/// peer's text.
+pub fn sip_requests(
+    method: &'static str,
+    direction: &'static str,
+    transport: &'static str,
+    total: u64,
+) {
     counter!("gw_sip_requests_total", "method" => method, "dir" => direction,
         "transport" => transport)
-    .increment(1);
+    .absolute(total);
 }
 
-/// A SIP final response; `status` 200 to 699.
-pub fn sip_response(status: u16, direction: &'static str) {
-    let class = match status {
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        600..=699 => "6xx",
-        _ => return,
-    };
-    counter!("gw_sip_responses_total", "class" => class, "dir" => direction).increment(1);
+/// SIP final responses since the start; `class` such as `2xx`.
+pub fn sip_responses(class: &'static str, direction: &'static str, total: u64) {
+    counter!("gw_sip_responses_total", "class" => class, "dir" => direction).absolute(total);
 }
 
-/// So many SIP messages were sent again.
-pub fn sip_retransmissions(count: u64) {
-    counter!("gw_sip_retransmissions_total").increment(count);
+/// SIP messages sent again since the start.
+pub fn sip_retransmissions(total: u64) {
+    counter!("gw_sip_retransmissions_total").absolute(total);
 }
 
 /// What the SIP endpoint holds.
@@ -139,7 +137,7 @@ pub fn trunk_up(tenant: &str, trunk: &str, up: bool) {
     gauge!("gw_trunk_up", "tenant" => tenant, "trunk" => trunk).set(f64::from(u8::from(up)));
 }
 
-/// RTP ports.
+/// Pairs of RTP ports, for RTP and RTCP of one leg each.
 pub fn ports(used: usize, free: usize) {
     gauge!("gw_ports_used").set(used as f64);
     gauge!("gw_ports_free").set(free as f64);
@@ -311,8 +309,7 @@ mod tests {
             answered_ms: 5,
         };
         live(&ended);
-        sip_response(486, "in");
-        sip_response(100, "in");
+        sip_responses("4xx", "in", 1);
         attempt_closed(Disposition::Abandoned);
         let stats = StoreStats { works: true, operations: 12, ..StoreStats::default() };
         let page = scrape(&handle, &LiveViews::default(), &stats, 0);

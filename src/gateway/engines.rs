@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::signalling::Inbox;
 use media::event::UtterancePart;
 use speech::error::SpeechError;
-use speech::recognizer::{Recognizer, RecognizerEvent, SpeechConfig};
+use speech::recognizer::{NotHeardReason, Recognizer, RecognizerEvent, SpeechConfig};
 use speech::synthesizer::program::Voice;
 use speech::synthesizer::{Synthesizer, SynthesizerConfig};
 use std::path::{Path, PathBuf};
@@ -70,8 +70,20 @@ fn told(event: RecognizerEvent) -> Event {
         }
         RecognizerEvent::NotHeard { leg, order, reason } => {
             tracing::debug!(%leg, ?reason, "an utterance was not recognised");
+            metrics::counter!("gw_recognition_failed_total", "reason" => word(reason)).increment(1);
             Event::NotHeard { leg, order }
         }
+    }
+}
+
+fn word(reason: NotHeardReason) -> &'static str {
+    match reason {
+        NotHeardReason::Overloaded => "overloaded",
+        NotHeardReason::NoEngine => "no_engine",
+        NotHeardReason::EngineFailed => "engine_failed",
+        NotHeardReason::NotListening => "not_listening",
+        NotHeardReason::Dropped => "dropped",
+        NotHeardReason::Stopping => "stopping",
     }
 }
 

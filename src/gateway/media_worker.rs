@@ -127,6 +127,7 @@ pub struct MediaWorkers {
     router: Arc<Mutex<Router>>,
     on_event: OnEvent,
     recorder: Option<(Recorder, JoinHandle<()>)>,
+    port_pairs: usize,
 }
 
 impl MediaWorkers {
@@ -156,6 +157,7 @@ impl MediaWorkers {
             router,
             on_event,
             recorder: Some((recorder.clone(), recording)),
+            port_pairs: range.pairs(),
         };
         for number in 0..count {
             let poller = Poller::new()?;
@@ -247,6 +249,11 @@ impl MediaWorkers {
         let mut figures = Figures::default();
         self.handles.iter().for_each(|handle| figures.add(&handle.shared.counters));
         figures
+    }
+
+    /// How many legs the configured ports suffice for.
+    pub fn port_pairs(&self) -> usize {
+        self.port_pairs
     }
 
     /// How late the phases of the tick were, in microseconds, over all workers since the start.

@@ -8,6 +8,9 @@ use crate::net::tcp::Streams;
 use crate::prompts::{ClipsReady, Prompts};
 use crate::replies::Replies;
 use crate::signalling::Inbox;
+use crate::telemetry::trunks::Trunks;
+use crate::telemetry::wire::Wire;
+use crate::telemetry::{self, Sources};
 use crate::trace::{Record, Trace};
 use bytes::Bytes;
 use domain::id::{AttemptId, CampaignId, LegId, OrderId, Token};
@@ -63,6 +66,10 @@ pub struct Performer {
     pub playing: BTreeMap<LegId, OrderId>,
     /// Legs whose side-log entry could not be written: nothing of them is sent.
     pub withheld: BTreeSet<LegId>,
+    /// Messages counted.
+    pub wire: Wire,
+    /// Which trunks take calls.
+    pub trunks: Trunks,
     /// Set once the loop is to end.
     pub done: bool,
 }
@@ -84,6 +91,7 @@ impl Performer {
             Effect::Transmit { flow, message, leg } => self.transmit(flow, message, leg, now),
             Effect::Received { leg } => {
                 if let Some((flow, message)) = self.received.clone() {
+                    self.wire.answered(leg, &message, now.instant);
                     let record = Record::Message { leg, sent: false, flow, message };
                     self.trace.record(now.wall_ms, record);
                 }
@@ -131,7 +139,9 @@ impl Performer {
         if leg.is_some_and(|leg| self.withheld.contains(&leg)) {
             return;
         }
+        self.wire.sent(flow.transport, &message);
         if let Some(leg) = leg {
+            self.wire.asked(leg, &message, now.instant);
             let record = Record::Message { leg, sent: true, flow, message: message.clone() };
             self.trace.record(now.wall_ms, record);
         }
@@ -155,6 +165,8 @@ impl Performer {
             MediaCommand::Close { leg } => {
                 self.forget_playing(*leg);
                 self.withheld.remove(leg);
+                self.recognizer.forget(*leg);
+                self.wire.forget(*leg);
             }
             MediaCommand::Bridge { a, b } => {
                 self.forget_playing(*a);
@@ -208,6 +220,12 @@ impl Performer {
     }
 
     fn store(&mut self, token: Option<Token>, facts: Vec<Fact>, patient: bool) {
+        for fact in &facts {
+            if let Fact::Leg(leg) = fact {
+                api::metrics::leg_ended(leg);
+                self.trunks.leg_ended(leg);
+            }
+        }
         let operation = match patient {
             true => StoreFacts::patient(facts),
             false => StoreFacts::new(facts),
@@ -284,9 +302,14 @@ impl Performer {
         let _ = self.live.send(live);
     }
 
-    /// After each turn: figures for the metrics.
-    pub fn observe(&mut self, exchange: &Exchange) {
-        crate::telemetry::gauges(exchange);
+    /// Once a second: figures for the metrics.
+    pub fn sample(&self, exchange: &Exchange) {
+        let (media, trace, recognizer) = (&self.media, &self.trace, &*self.recognizer);
+        telemetry::sample(
+            &self.wire,
+            &self.trunks,
+            &Sources { exchange, media, trace, recognizer },
+        );
     }
 }
 

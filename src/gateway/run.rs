@@ -4,6 +4,7 @@ use crate::config::{Config, TrunkConfig};
 use crate::documents::Documents;
 use crate::fetch::Fetcher;
 use crate::intents::Intents;
+use crate::media_worker::MediaWorkers;
 use crate::net::tcp::Streams;
 use crate::net::udp;
 use crate::perform::Performer;
@@ -11,15 +12,16 @@ use crate::prompts::Prompts;
 use crate::replies::{ExchangeDoor, Replies};
 use crate::secrets::Secrets;
 use crate::signalling::{Inbox, Signalling, Told, now};
+use crate::telemetry;
+use crate::telemetry::trunks::Trunks;
+use crate::telemetry::wire::Wire;
 use crate::trace::Trace;
-use crate::media_worker::MediaWorkers;
 use crate::{engines, webhook};
 use api::state::{ApiState, Parts, Probe, Shared};
 use api::views::LiveViews;
 use domain::id::{IdSource, LegId};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sip::digest::Algorithm;
 use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
     AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, TrunkAccess,
@@ -110,6 +112,7 @@ impl Running {
         let Setup { config, documents, secrets } = setup;
         let (inbox, told) = Inbox::new();
         let metrics = api::metrics::install();
+        telemetry::describe();
         let (ledger, restored) = open_ledger(&config, &inbox)?;
         let reader = Reader::open(ledger.path(), 4)?;
         let listen = config.sip.listen;
@@ -149,21 +152,40 @@ impl Running {
             received: None,
             playing: BTreeMap::new(),
             withheld: BTreeSet::new(),
+            wire: Wire::default(),
+            trunks: Trunks::new(config.trunks.keys().cloned()),
             done: false,
         };
-        let mut signalling =
-            Signalling { exchange, performer, udp, local: sip, streams: stream_events, inbox: told };
+        let mut signalling = Signalling {
+            exchange,
+            performer,
+            udp,
+            local: sip,
+            streams: stream_events,
+            inbox: told,
+        };
         signalling.restore(restored);
         let signalling = Some(tokio::spawn(signalling.run()));
         let mut helpers = vec![tokio::spawn(state.clone().housekeeping())];
-        let api = serve(&mut helpers, "[http] api", config.http.api, api::router::router(state.clone()));
+        let api =
+            serve(&mut helpers, "[http] api", config.http.api, api::router::router(state.clone()));
         let api = api.await?;
         let operations = api::health::operations_router(state.clone());
         let operations =
             serve(&mut helpers, "[http] operations", config.http.operations, operations).await?;
         helpers.push(webhooks(&config, &ledger)?);
         Ok(Self {
-            sip, api, operations, live, ledger, engines, inbox, replies, state, signalling, helpers,
+            sip,
+            api,
+            operations,
+            live,
+            ledger,
+            engines,
+            inbox,
+            replies,
+            state,
+            signalling,
+            helpers,
         })
     }
 
@@ -322,14 +344,9 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> Endpo
     EndpointConfig {
         listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
         realm: config.sip.realm.clone(),
-        // The most telephones read only the first challenge, and the older ones know MD5 alone.
-        digest_algorithms: vec![Algorithm::Md5, Algorithm::Sha256],
+        digest_algorithms: config.sip.digest.clone(),
         agents,
-        trunks: config
-            .trunks
-            .iter()
-            .map(|(id, trunk)| trunk_access(id, trunk, secrets))
-            .collect(),
+        trunks: config.trunks.iter().map(|(id, trunk)| trunk_access(id, trunk, secrets)).collect(),
         codecs: config.sip.codecs.clone(),
         user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).into(),
         limits: Limits {
@@ -342,11 +359,7 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> Endpo
     }
 }
 
-fn trunk_access(
-    id: &domain::id::TrunkId,
-    trunk: &TrunkConfig,
-    secrets: &Secrets,
-) -> TrunkAccess {
+fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets) -> TrunkAccess {
     let name = format!("trunk/{}", id.name);
     let credentials = trunk.user.clone().and_then(|user| {
         let Some(password) = secrets.named(&name) else {
@@ -371,11 +384,7 @@ fn rules(config: &Config, documents: &Documents) -> Rules {
         queues: config.queues.clone(),
         queue_voices: config.queue_voices.clone(),
         agents: config.agents.clone(),
-        trunks: config
-            .trunks
-            .iter()
-            .map(|(id, trunk)| (id.clone(), trunk.rule.clone()))
-            .collect(),
+        trunks: config.trunks.iter().map(|(id, trunk)| (id.clone(), trunk.rule.clone())).collect(),
         callbacks: config.callbacks.clone(),
         feature_codes: config
             .feature_codes

@@ -6,6 +6,7 @@
 
 use crate::net::tcp::StreamEvent;
 use crate::perform::Performer;
+use crate::telemetry::SAMPLED_EVERY;
 use bytes::Bytes;
 use domain::now::Now;
 use sip::event::{Flow, Transport};
@@ -17,6 +18,7 @@ use switchboard::event::{Event, Restored};
 use switchboard::exchange::{Effect, Exchange, Input};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 /// Datagrams taken in one go before the other sources are looked at.
 const DATAGRAMS_PER_TURN: usize = 128;
@@ -63,10 +65,7 @@ impl Inbox {
 /// Reads both clocks.
 pub fn now() -> Now {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now {
-        instant: Instant::now(),
-        wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
-    }
+    Now { instant: Instant::now(), wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// The loop's own parts.
@@ -90,6 +89,8 @@ impl Signalling {
     pub async fn run(mut self) {
         let mut buffer = vec![0; DATAGRAM_MAX];
         let mut effects = Vec::new();
+        let mut samples = tokio::time::interval(SAMPLED_EVERY);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.performer.is_done() {
             let deadline = self.exchange.deadline();
             let sleep = async {
@@ -111,6 +112,7 @@ impl Signalling {
                     self.exchange.handle_deadline(now, &mut effects);
                     self.perform(now, &mut effects);
                 }
+                _ = samples.tick() => self.performer.sample(&self.exchange),
             }
         }
     }
@@ -161,7 +163,9 @@ impl Signalling {
 
     fn take_stream(&mut self, event: StreamEvent, effects: &mut Vec<Effect>) {
         match event {
-            StreamEvent::Accepted(flow, messages) => self.performer.streams.accepted(flow, messages),
+            StreamEvent::Accepted(flow, messages) => {
+                self.performer.streams.accepted(flow, messages)
+            }
             StreamEvent::Gone(flow) => self.performer.streams.gone(&flow),
             StreamEvent::Input(input) => self.turn(input, effects),
         }
@@ -178,6 +182,9 @@ impl Signalling {
             | Input::ConnectionClosed { .. }
             | Input::Event(_) => None,
         };
+        if let Some((flow, message)) = &received {
+            self.performer.wire.received(flow.transport, message);
+        }
         self.exchange.handle(input, now, effects);
         self.performer.received = received;
         self.perform(now, effects);
@@ -194,6 +201,5 @@ impl Signalling {
                 self.performer.perform(effect, now);
             }
         }
-        self.performer.observe(&self.exchange);
     }
 }

@@ -1,7 +1,18 @@
 //! Logs and figures.
 
+pub mod trunks;
+pub mod wire;
+
+use crate::media_worker::MediaWorkers;
+use crate::trace::Trace;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use speech::recognizer::Recognizer;
+use speech::recognizer::lane::EngineState;
+use std::time::Duration;
 use switchboard::exchange::Exchange;
 use tracing_subscriber::EnvFilter;
+use trunks::Trunks;
+use wire::Wire;
 
 /// Starts structured logs on standard error: JSON lines, or text on a terminal. `TRUNKLINE_LOG`
 /// sets what is logged, such as `info` (the default) or `warn,gateway=debug`.
@@ -27,8 +38,83 @@ pub fn start_quiet_logs() {
         .try_init();
 }
 
-/// Figures of the signalling loop, read by `/metrics`.
-pub fn gauges(exchange: &Exchange) {
-    metrics::gauge!("gw_calls").set(exchange.switchboard().calls() as f64);
-    api::metrics::sip_held(exchange.endpoint().transactions(), exchange.endpoint().legs());
+/// Figures that the loop hands on, and how often: each takes some microseconds then, and nothing in
+/// between.
+pub const SAMPLED_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the rest of what is sampled is found.
+pub struct Sources<'a> {
+    /// Endpoint and switchboard.
+    pub exchange: &'a Exchange,
+    /// Ports, packets and the tick.
+    pub media: &'a MediaWorkers,
+    /// Records dropped.
+    pub trace: &'a Trace,
+    /// Which engines are there.
+    pub recognizer: &'a Recognizer,
+}
+
+/// Hands everything on.
+pub fn sample(wire: &Wire, trunks: &Trunks, sources: &Sources<'_>) {
+    wire.export();
+    trunks.export();
+    let endpoint = sources.exchange.endpoint();
+    let counters = endpoint.counters();
+    api::metrics::sip_held(endpoint.transactions(), endpoint.legs());
+    api::metrics::sip_retransmissions(counters.retransmissions);
+    counter!("gw_sip_unreadable_total").absolute(counters.parse_errors);
+    counter!("gw_sip_refused_total").absolute(counters.refused);
+    gauge!("gw_agents_registered").set(endpoint.registered_agents() as f64);
+    counter!("gw_trace_dropped_total").absolute(sources.trace.dropped());
+    sound(sources.media);
+    hearing(sources.recognizer);
+}
+
+fn sound(media: &MediaWorkers) {
+    let figures = media.figures();
+    let used = usize::try_from(figures.legs).unwrap_or(usize::MAX);
+    api::metrics::ports(used, media.port_pairs().saturating_sub(used));
+    for (dropped, count) in [
+        ("stranger", figures.refused),
+        ("unsent", figures.unsent),
+        ("utterance", figures.utterance_parts_dropped),
+        ("recording", figures.recording_parts_dropped),
+        ("order", figures.orders_refused),
+    ] {
+        counter!("gw_media_dropped_total", "what" => dropped).absolute(count);
+    }
+    counter!("gw_ports_not_rested_total").absolute(figures.ports_not_rested);
+    counter!("gw_ticks_skipped_total").absolute(figures.ticks_skipped);
+    let late = media.tick_lateness();
+    for (word, quantile) in [("0.5", 0.5), ("0.99", 0.99), ("0.999", 0.999), ("1", 1.0)] {
+        let micros = late.value_at_quantile(quantile);
+        gauge!("gw_tick_late_seconds", "quantile" => word).set(micros as f64 / 1e6);
+    }
+}
+
+fn hearing(recognizer: &Recognizer) {
+    let (status, waiting) = (recognizer.status(), recognizer.waiting());
+    let engines = [("grammar", status.grammar, waiting.0), ("open", status.open, waiting.1)];
+    for (engine, state, waiting) in engines {
+        let up = f64::from(u8::from(state == EngineState::Ready));
+        gauge!("gw_recognizer_up", "engine" => engine).set(up);
+        gauge!("gw_recognizer_waiting", "engine" => engine).set(waiting as f64);
+    }
+}
+
+/// What the figures of this crate mean; the others are described where they are named.
+pub fn describe() {
+    describe_counter!("gw_sip_unreadable_total", "Messages that could not be read.");
+    describe_counter!("gw_sip_refused_total", "Requests refused before they had any effect.");
+    describe_gauge!("gw_agents_registered", "Agents with a telephone registered.");
+    describe_counter!("gw_trace_dropped_total", "Trace records that the disk was too slow for.");
+    describe_counter!("gw_media_dropped_total", "Packets, pieces and orders that were lost.");
+    describe_counter!("gw_ports_not_rested_total", "Ports used again within five seconds.");
+    describe_counter!("gw_ticks_skipped_total", "Ticks of 20 ms left out, each of one worker.");
+    describe_gauge!("gw_tick_late_seconds", "Lateness of the ticks since the start, by quantile.");
+    describe_gauge!("gw_recognizer_up", "1 when the engine is loaded, else 0.");
+    describe_gauge!("gw_recognizer_waiting", "Utterances waiting for the engine.");
+    describe_histogram!("gw_recognition_seconds", "From the end of speech to its text.");
+    describe_counter!("gw_recognition_failed_total", "Utterances without a text, by reason.");
+    describe_counter!("gw_webhooks_total", "Webhook deliveries tried, by result.");
 }

@@ -260,16 +260,22 @@ impl Recognizer {
     /// reported as dropped.
     pub fn dropped(&self, leg: LegId, order: OrderId) {
         self.shared.gather.lock().dropped(leg, order);
+        self.cancel(|job| job.utterance.leg == leg && job.utterance.order == order);
+    }
+
+    /// The leg is gone: what it said is forgotten, and reported as dropped if it already waits for
+    /// an engine.
+    pub fn forget(&self, leg: LegId) {
+        self.shared.gather.lock().forget(leg);
+        self.cancel(|job| job.utterance.leg == leg);
+    }
+
+    fn cancel(&self, is_it: impl Fn(&Job) -> bool) {
         for lane in [&self.shared.grammar, &self.shared.open] {
-            for job in lane.cancel(leg, order) {
+            for job in lane.cancel(&is_it) {
                 self.shared.give_up(job, NotHeardReason::Dropped);
             }
         }
-    }
-
-    /// The leg is gone.
-    pub fn forget(&self, leg: LegId) {
-        self.shared.gather.lock().forget(leg);
     }
 
     /// Which questions can be answered by voice now.

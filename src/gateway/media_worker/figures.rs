@@ -71,9 +71,13 @@ impl Shared {
         counter.fetch_add(by, Ordering::Relaxed);
     }
 
+    /// While somebody reads the figures, a tick goes unrecorded: he may have any priority, and the
+    /// tick must not wait for him.
     pub(super) fn record_lateness(&self, late: Duration) {
         let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-        self.lateness.lock().saturating_record(micros);
+        if let Some(mut lateness) = self.lateness.try_lock() {
+            lateness.saturating_record(micros);
+        }
     }
 }
 

@@ -53,6 +53,7 @@ pub struct PortRange {
     address: IpAddr,
     /// Even ports, shuffled.
     free: Arc<Mutex<Vec<u16>>>,
+    pairs: usize,
 }
 
 impl PortRange {
@@ -61,7 +62,12 @@ impl PortRange {
         let even = first.saturating_add(first % 2)..last;
         let mut free: Vec<u16> = even.step_by(2).filter(|port| *port > 0).collect();
         free.shuffle(&mut rand::rng());
-        Self { address, free: Arc::new(Mutex::new(free)) }
+        Self { address, pairs: free.len(), free: Arc::new(Mutex::new(free)) }
+    }
+
+    /// How many pairs there are in all.
+    pub fn pairs(&self) -> usize {
+        self.pairs
     }
 
     /// Binds a pair of free ports. `None` when there is none, or other programs have too many.

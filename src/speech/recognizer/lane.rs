@@ -3,7 +3,6 @@
 use super::gather::Utterance;
 use crate::engine::{Engine, Recognised};
 use crate::error::SpeechError;
-use domain::id::{LegId, OrderId};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -105,10 +104,9 @@ impl Lane {
         Ok(())
     }
 
-    /// Takes what waits under this order, since nobody listens any more.
-    pub fn cancel(&self, leg: LegId, order: OrderId) -> Vec<Job> {
+    /// Takes what waits and `is_it`, since nobody listens any more.
+    pub fn cancel(&self, is_it: impl Fn(&Job) -> bool) -> Vec<Job> {
         let mut inner = self.inner.lock();
-        let is_it = |job: &Job| job.utterance.leg == leg && job.utterance.order == order;
         let (cancelled, kept) = inner.waiting.drain(..).partition(is_it);
         inner.waiting = kept;
         Vec::from_iter::<VecDeque<Job>>(cancelled)
