@@ -63,3 +63,49 @@ impl Intents {
 fn nothing() -> Understanding {
     Understanding { intent: None, confidence: 0.0, runner_up: None, slots: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signalling::Told;
+    use intent::intent_set::IntentSet;
+
+    #[test]
+    fn every_sentence_is_answered_in_order() {
+        let text = include_str!("../../config/intents/hotline.toml");
+        let set = IntentSet::parse("hotline.toml", text).unwrap();
+        let classifiers = BTreeMap::from([("hotline".into(), Classifier::train(&set))]);
+        let (inbox, mut told) = Inbox::new();
+        let intents = Intents::start(classifiers, inbox).unwrap();
+        let sentences = [("hotline", "where is my parcel"), ("nobody", "where is my parcel")];
+        for (order, (set, text)) in sentences.into_iter().enumerate() {
+            intents.classify(CallId(1), OrderId(order as u64), set.into(), text.into());
+        }
+        let mut answered = || match told.blocking_recv() {
+            Some(Told::Event(Event::Understood { order, understanding, .. })) => {
+                (order, understanding)
+            }
+            other => panic!("{other:?}"),
+        };
+        let (order, understanding) = answered();
+        assert_eq!(order, OrderId(0));
+        assert!(understanding.intent.is_some() && understanding.confidence > 0.5);
+        assert_eq!(answered(), (OrderId(1), nothing()));
+    }
+
+    #[test]
+    fn a_sentence_too_many_is_not_understood_at_once() {
+        let (inbox, mut told) = Inbox::new();
+        let (sentences, _waiting) = sync_channel(1);
+        let intents = Intents { sentences, inbox };
+        for order in 0..2 {
+            intents.classify(CallId(1), OrderId(order), "hotline".into(), "hello".into());
+        }
+        let Ok(Told::Event(Event::Understood { order, understanding, .. })) = told.try_recv()
+        else {
+            panic!("it is answered at once")
+        };
+        assert_eq!((order, understanding), (OrderId(1), nothing()));
+        assert!(told.try_recv().is_err());
+    }
+}

@@ -82,3 +82,48 @@ impl api::exchange::Exchange for ExchangeDoor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::exchange::Exchange as _;
+    use switchboard::event::Command;
+
+    fn command() -> Command {
+        Command::HangUp(domain::id::CallId(1))
+    }
+
+    #[tokio::test]
+    async fn each_asker_gets_his_own_reply() {
+        let (inbox, mut told) = Inbox::new();
+        let door = ExchangeDoor { replies: Replies::default(), inbox };
+        let (first, second) = (door.command(command()), door.command(command()));
+        let exchange = async {
+            let mut asked = Vec::new();
+            for _ in 0..2 {
+                let Some(Told::Event(Event::Command { request, .. })) = told.recv().await else {
+                    panic!("a command was sent")
+                };
+                asked.push(request);
+            }
+            door.replies.answer(asked[1], Reply::Done);
+            // Answered twice, or unknown: nobody waits.
+            door.replies.answer(asked[1], Reply::Done);
+            door.replies.answer(RequestId(99), Reply::Done);
+            door.replies.stop();
+        };
+        let (first, second, ()) = tokio::join!(first, second, exchange);
+        assert_eq!((first, second), (Err(Busy::Stopping), Ok(Reply::Done)));
+        assert_eq!(door.command(command()).await, Err(Busy::Stopping));
+    }
+
+    #[test]
+    fn one_too_many_is_busy_until_an_asker_gives_up() {
+        let replies = Replies::default();
+        let mut askers: Vec<_> = (0..WAITING_MAX).map(|_| replies.wait().unwrap()).collect();
+        assert_eq!(replies.wait().err(), Some(Busy::Full));
+        askers.pop();
+        assert!(replies.wait().is_ok());
+        assert!(!replies.is_stopping());
+    }
+}

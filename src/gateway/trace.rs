@@ -197,3 +197,6 @@ fn escape(text: &[u8], line: &mut Vec<u8>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 //! Draws the trace of a call as a ladder, 80 columns wide.
 //!
 //! ```text
-//!             caller                Trunkline              agent anna
-//!   0.000       │ INVITE 4000           │                       │
-//!               │──────────────────────►│                       │
-//!   0.003       │      * flow hotline: number 4000 was dialled
+//!           Trunkline           caller               agent anna
+//!    0.000  │ INVITE sip:4000@h    │                      │
+//!           │◄─────────────────────│                      │
+//!    0.002  │ * flow hotline: number 4000 was dialled
 //! ```
 
 use super::reader::{CallTrace, Entry};
