@@ -203,8 +203,13 @@ fn plan_callers(world: &mut World, theme: Theme, luck: &mut StdRng) {
         world.carrier.set_manners(&number, callees_manners(luck));
         world.carrier.set_manners("0301234567", callees_manners(luck));
         // All within minutes, so that they meet.
+        let mut at = seconds(luck.random_range(10..400));
         for _ in 0..luck.random_range(1..3) {
-            let at = seconds(luck.random_range(10..400));
+            // The same number again: at another time, or at once from another telephone of it.
+            at = match luck.random_bool(0.5) {
+                true => at + Duration::from_millis(luck.random_range(0..3_000)),
+                false => seconds(luck.random_range(10..400)),
+            };
             // Some never hang up: the exchange must end it.
             let patient = luck.random_bool(0.3);
             let stays = seconds(if patient { 360_000 } else { luck.random_range(5..400) });

@@ -204,7 +204,8 @@ impl Switchboard {
         let Some((dial, trunk)) =
             queue.as_ref().and_then(|queue| self.callback_dial(queue, &number, ring_for, now))
         else {
-            // No trunk, or its caps are reached: not this try's fault, so it does not count.
+            // No trunk, its caps are reached, or we are ending: not this try's fault, so it does
+            // not count.
             self.callback_tickets.remove(&ticket);
             self.inner.push_back(Inner::Callback(CallbackEvent::TryFailed(ticket)));
             self.inner.push_back(Inner::Queue(QueueEvent::ReservationReleased { ticket }));
@@ -241,7 +242,8 @@ impl Switchboard {
         self.begin_call(call, leg, out);
     }
 
-    /// How a promise's caller is dialled; `None` when the queue's trunk is gone or at its caps.
+    /// How a promise's caller is dialled; `None` when the queue's trunk is gone or at its caps, or no
+    /// new call may begin.
     fn callback_dial(
         &mut self,
         queue: &QueueId,
@@ -249,6 +251,10 @@ impl Switchboard {
         ring_for: Duration,
         now: Now,
     ) -> Option<(Dial, domain::id::TrunkId)> {
+        if self.is_draining() {
+            // The next start keeps it.
+            return None;
+        }
         let voice = self.rules.queue_voices.get(queue)?;
         let trunk_id = voice.callback_trunk.clone()?;
         let trunk = self.rules.trunks.get(&trunk_id)?;
