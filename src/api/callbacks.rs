@@ -30,7 +30,7 @@ const USUAL_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 /// The farthest expiry from now.
 const LIFE_MAX_MS: u64 = 30 * USUAL_LIFE_MS;
 
-/// Numbers of the promises made here. They are the exchange's numbers of the same second, shifted
+/// Numbers of the promises made here. They are the exchange's numbers of the same moment, shifted
 /// right by 4 bits: unique across restarts for a million promises a second, and since the
 /// exchange's have been above 2^48 from July 2025 on and these stay below it until the year 2033,
 /// the two cannot meet (nor later: the exchange gave out its numbers above 2^48 before 2027).
@@ -292,6 +292,6 @@ mod tests {
         let ours = CallbackIds::starting_at(now_ms).next().0;
         assert!(ours < 1 << 48);
         assert!(IdSource::starting_at(now_ms).next_number() > 1 << 48);
-        assert!(CallbackIds::starting_at(now_ms + 1_000).next().0 >= ours + (1 << 20));
+        assert!(CallbackIds::starting_at(now_ms + 1_000).next().0 >= ours + 1_000_000);
     }
 }

@@ -96,9 +96,10 @@ name_ids! {
     FlowId,
 }
 
-/// Gives out numbers that are unique across restarts: they begin at the second of the start
-/// shifted left by 24 bits, so a process may give out 16 million a second of its life. They stay
-/// below 2^53 until the year 2041 and so survive JSON readers that know only doubles.
+/// Gives out numbers that are unique across restarts: they begin at the millisecond of the start
+/// shifted left by 14 bits, so a process may give out 16 thousand a millisecond of its life, and two
+/// starts in one second do not meet. They stay below 2^53 until the year 2042 and so survive JSON
+/// readers that know only doubles.
 #[derive(Clone, Debug)]
 pub struct IdSource {
     next: u64,
@@ -108,8 +109,8 @@ impl IdSource {
     /// Numbers for a process started at `wall_ms` (Unix milliseconds).
     pub fn starting_at(wall_ms: u64) -> Self {
         /// 2025-01-01T00:00:00Z.
-        const EPOCH_S: u64 = 1_735_689_600;
-        Self { next: (wall_ms / 1000).saturating_sub(EPOCH_S).max(1) << 24 }
+        const EPOCH_MS: u64 = 1_735_689_600_000;
+        Self { next: wall_ms.saturating_sub(EPOCH_MS).max(1) << 14 }
     }
 
     /// The next number. Never gives the same one twice.
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn numbers_are_unique_across_a_restart_and_fit_a_double() {
         let mut first = IdSource::starting_at(1_800_000_000_000);
-        let mut second = IdSource::starting_at(1_800_000_001_000);
+        let mut second = IdSource::starting_at(1_800_000_000_001);
         let last_of_first = (0..10_000).map(|_| first.next_number()).last().unwrap();
         let first_of_second = second.next_number();
         assert!(last_of_first < first_of_second);

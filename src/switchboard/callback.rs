@@ -126,16 +126,28 @@ impl Switchboard {
         }
     }
 
-    /// The promise is on disk: now it may be told.
-    pub(crate) fn promise_stored(&mut self, call: CallId, promise: Promise, out: &mut Vec<Action>) {
+    /// The promise is on disk: now it may be told. A caller who hung up meanwhile has said yes to it;
+    /// one who was already told that we cannot call back is not called.
+    pub(crate) fn promise_stored(
+        &mut self,
+        call: CallId,
+        promise: Promise,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
         out.push(Action::Note {
             call,
             what: format!("callback {} promised", promise.id).into(),
             why: "the promise is on disk".into(),
         });
-        self.inner.push_back(Inner::Callback(CallbackEvent::Stored(promise.id)));
-        self.inner.push_back(Inner::Talk(call, IvrEvent::PromiseStored));
+        let id = promise.id;
+        self.inner.push_back(Inner::Callback(CallbackEvent::Stored(id)));
         out.push(Action::Publish(Live::CallbackChanged(promise)));
+        self.talk(call, IvrEvent::PromiseStored, now, out);
+        let conversation = self.calls.get(&call).and_then(|call| call.conversation.as_ref());
+        if conversation.is_some_and(|talk| !talk.progress().promised) {
+            self.inner.push_back(Inner::Callback(CallbackEvent::Cancel(id)));
+        }
     }
 
     /// It is not: it was never made.
@@ -239,7 +251,7 @@ impl Switchboard {
             answered_wall_ms: None,
             ended_wall_ms: now.wall_ms,
         };
-        self.begin_call(call, leg, out);
+        self.begin_call(call, leg, now, out);
     }
 
     /// How a promise's caller is dialled; `None` when the queue's trunk is gone or at its caps, or no

@@ -90,7 +90,7 @@ impl Switchboard {
             what: format!("flow {flow}").into(),
             why: format!("number {} was dialled", leg.to).into(),
         });
-        self.begin_call(call, leg, out);
+        self.begin_call(call, leg, now, out);
     }
 
     fn agent_dials_code(
@@ -113,7 +113,7 @@ impl Switchboard {
         if let Some(says) = at_once {
             self.inner.push_back(Inner::Queue(queue::event::Event::AgentSays { agent, says }));
         }
-        self.begin_call(call, leg, out);
+        self.begin_call(call, leg, now, out);
     }
 
     pub(crate) fn new_call(
@@ -128,9 +128,15 @@ impl Switchboard {
     }
 
     /// Takes up a call with its first leg, whose port is asked for.
-    pub(crate) fn begin_call(&mut self, mut call: Call, leg: Leg, out: &mut Vec<Action>) {
+    pub(crate) fn begin_call(
+        &mut self,
+        mut call: Call,
+        leg: Leg,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
         self.publish_started(&call, &leg, out);
-        self.open_leg(leg, &mut call, out);
+        self.open_leg(leg, &mut call, now, out);
         self.calls.insert(call.id, call);
     }
 }

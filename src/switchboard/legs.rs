@@ -15,6 +15,7 @@ use queue::event::Event as QueueEvent;
 use sip::event::{LegCommand, LegEvent};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Switchboard {
     pub(crate) fn handle_leg(&mut self, event: LegEvent, now: Now, out: &mut Vec<Action>) {
@@ -74,8 +75,17 @@ impl Switchboard {
     }
 
     /// Adds a leg to a call and asks for its port; its signalling goes on at `Opened`.
-    pub(crate) fn open_leg(&mut self, leg: Leg, call: &mut Call, out: &mut Vec<Action>) {
+    pub(crate) fn open_leg(
+        &mut self,
+        leg: Leg,
+        call: &mut Call,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        /// A port is bound in microseconds; a media thread that takes longer than this is stuck.
+        const PORT_WITHIN: Duration = Duration::from_secs(5);
         call.legs_open += 1;
+        self.timers.update(&Timer::Port(leg.id), Some(now.instant + PORT_WITHIN));
         let who: Arc<str> = match (&leg.agent, leg.role) {
             (Some(agent), _) => format!("agent {agent}").into(),
             (None, LegRole::Contact) => "contact".into(),
@@ -106,6 +116,7 @@ impl Switchboard {
     }
 
     fn sound_opened(&mut self, id: LegId, local: SocketAddr, out: &mut Vec<Action>) {
+        self.timers.update(&Timer::Port(id), None);
         let Some(leg) = self.legs.get_mut(&id) else {
             out.push(Action::Media(MediaCommand::Close { leg: id }));
             return;
@@ -126,7 +137,9 @@ impl Switchboard {
         }
     }
 
-    fn sound_failed(&mut self, id: LegId, now: Now, out: &mut Vec<Action>) {
+    /// No port can be had, or the answer about it never came (a late one is closed again).
+    pub(crate) fn sound_failed(&mut self, id: LegId, now: Now, out: &mut Vec<Action>) {
+        self.timers.update(&Timer::Port(id), None);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.sound = Sound::Closed(QualityReport::default());
         match leg.signalling {

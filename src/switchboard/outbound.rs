@@ -3,7 +3,7 @@
 use crate::call::{Attempt, Dial, Leg, Purpose, Signalling, Sound};
 use crate::event::{Action, AttemptClosed, Fact, LegRole, Live};
 use crate::journal::Waiting;
-use crate::switchboard::{Inner, Switchboard, Timer};
+use crate::switchboard::{Inner, RunningCampaign, Switchboard, Timer};
 use campaign::event::{
     Action as CampaignAction, CampaignState, Disposition, Event as CampaignEvent, LeasedContact,
     Outcome,
@@ -57,6 +57,9 @@ impl Switchboard {
                 }
                 CampaignAction::StateChanged { state } => self.campaign_changed(id, state, out),
             }
+        }
+        if self.campaigns.get(&id).is_some_and(RunningCampaign::is_over) {
+            self.campaigns.remove(&id);
         }
         let deadline = self.campaigns.get(&id).and_then(|campaign| campaign.machine.deadline());
         self.timers.update(&Timer::Campaign(id), deadline);
@@ -191,7 +194,7 @@ impl Switchboard {
             what: format!("dial for campaign {id}").into(),
             why: format!("attempt {attempt} is permitted and on disk").into(),
         });
-        self.begin_call(call, leg, out);
+        self.begin_call(call, leg, now, out);
     }
 
     /// The contact's leg is over: its disposition, its next time and its record go to disk together.

@@ -220,7 +220,7 @@ impl Switchboard {
             answered_wall_ms: None,
             ended_wall_ms: now.wall_ms,
         };
-        self.open_leg(agent_leg, &mut call, out);
+        self.open_leg(agent_leg, &mut call, now, out);
         call.treatment = Treatment::RingingAgent { ring, leg };
         self.calls.insert(id, call);
     }

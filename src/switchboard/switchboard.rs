@@ -27,7 +27,7 @@ use std::time::Instant;
 use trunk::cap::TrunkCap;
 
 use crate::event::CampaignDefinition;
-use campaign::event::LeasedContact;
+use campaign::event::{CampaignState, LeasedContact};
 
 /// The exchange.
 pub struct Switchboard {
@@ -64,6 +64,16 @@ pub(crate) struct RunningCampaign {
     pub(crate) request: Option<RequestId>,
 }
 
+impl RunningCampaign {
+    /// Whether nothing of it is left: cancelled, and its last call is over.
+    pub(crate) fn is_over(&self) -> bool {
+        let machine = &self.machine;
+        machine.state() == CampaignState::Cancelled
+            && machine.leased() == 0
+            && machine.in_flight() == 0
+    }
+}
+
 /// Whose deadline it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub(crate) enum Timer {
@@ -72,6 +82,7 @@ pub(crate) enum Timer {
     Campaign(CampaignId),
     Conversation(CallId),
     CallTooLong(CallId),
+    Port(LegId),
 }
 
 /// What one owner wants of another.
@@ -142,7 +153,7 @@ impl Switchboard {
             Event::Fetched { call, order, result } => self.fetched(call, order, result),
             Event::Stored(token) => {
                 if let Some(waiting) = self.journal.settled(token) {
-                    self.stored(waiting, out);
+                    self.stored(waiting, now, out);
                 }
             }
             Event::NotStored { token, reason } => {
@@ -172,6 +183,7 @@ impl Switchboard {
                 Timer::Campaign(campaign) => self.campaign_deadline(campaign, now, out),
                 Timer::Conversation(call) => self.conversation_deadline(call, now, out),
                 Timer::CallTooLong(call) => self.call_too_long(call, out),
+                Timer::Port(leg) => self.sound_failed(leg, now, out),
             }
             self.turn(now, out);
         }
@@ -236,9 +248,9 @@ impl Switchboard {
         }
     }
 
-    fn stored(&mut self, waiting: Waiting, out: &mut Vec<Action>) {
+    fn stored(&mut self, waiting: Waiting, now: Now, out: &mut Vec<Action>) {
         match waiting {
-            Waiting::Promise { call, promise } => self.promise_stored(call, *promise, out),
+            Waiting::Promise { call, promise } => self.promise_stored(call, *promise, now, out),
             Waiting::Request(request) => out.push(Action::Reply { request, reply: Reply::Done }),
             Waiting::Attempt { campaign, attempt, closed } => {
                 out.push(Action::Publish(*closed));
