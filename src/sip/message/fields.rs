@@ -5,7 +5,7 @@ use crate::message::headers::Headers;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::name_addr::{Contacts, NameAddr};
-use crate::message::params::{Params, is_token, split_list, trim, unquote};
+use crate::message::params::{LENGTH_MAX, Params, is_token, split_list, trim, unquote};
 use crate::message::via::Via;
 use std::borrow::Cow;
 
@@ -228,12 +228,15 @@ impl Headers {
     }
 
     /// The challenges or credentials of `name`: one of WWW-Authenticate, Authorization,
-    /// Proxy-Authenticate, Proxy-Authorization. One field holds one (RFC 3261 §7.3.1).
+    /// Proxy-Authenticate, Proxy-Authorization. One field holds one (RFC 3261 §7.3.1); those of
+    /// more than 8 KiB are left out.
     pub fn authorisations(&self, name: Name) -> impl Iterator<Item = Authorisation<'_>> {
         self.all(name).filter_map(|text| {
             let (scheme, params) = text.split_once([' ', '\t'])?;
-            is_token(scheme)
-                .then_some(Authorisation { scheme, params: Params::comma_separated(params) })
+            let params = Params::comma_separated(params);
+            // They are read a dozen times, before it is known who sent them.
+            let is_short = params.as_str().len() <= LENGTH_MAX;
+            (is_token(scheme) && is_short).then_some(Authorisation { scheme, params })
         })
     }
 }

@@ -19,6 +19,10 @@ pub(super) struct Span {
 
 const OWN: u32 = 1 << 31;
 
+/// What most of our messages need: octets of values, and fields.
+const OWN_LENGTH: usize = 640;
+const FIELDS: usize = 16;
+
 impl Span {
     /// A place in the received text, whose length is bounded far below 2³¹.
     pub(super) fn received(start: usize, end: usize) -> Self {
@@ -44,9 +48,10 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// No fields.
+    /// No fields, and room for those of an ordinary message: growing would copy again and again.
     pub fn new() -> Self {
-        Self::default()
+        let own = String::with_capacity(OWN_LENGTH);
+        Self { received: Bytes::new(), own, fields: Vec::with_capacity(FIELDS) }
     }
 
     /// Fields to be found in `received`, which must be UTF-8.
@@ -102,7 +107,7 @@ impl Headers {
     /// Keeps a text of our own. Line ends would start a new header: they become spaces.
     fn keep(&mut self, text: &str) -> Span {
         let start = self.own.len() as u32;
-        if text.contains(['\r', '\n']) {
+        if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_some() {
             self.own.extend(text.chars().map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c }));
         } else {
             self.own.push_str(text);

@@ -3,6 +3,10 @@
 
 use std::borrow::Cow;
 
+/// The most octets of the parameters of one Via, address or set of credentials; longer ones are
+/// malformed. Those of sane senders stay below a tenth of it.
+pub(crate) const LENGTH_MAX: usize = 8_192;
+
 /// Whether `text` is a token (RFC 3261 §25.1): not empty, and of these characters only.
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| TOKEN[usize::from(byte)])
@@ -167,6 +171,9 @@ impl<'a> Params<'a> {
 
     /// As [`Params::is_well_formed`], and each name and value mean something to `means`.
     pub(crate) fn is_well_formed_and(self, means: impl Fn(&str, Option<&str>) -> bool) -> bool {
+        if self.text.len() > LENGTH_MAX {
+            return false;
+        }
         let front = self.text.strip_prefix(char::from(self.separator));
         let mut rest = Some(front.unwrap_or(self.text));
         while let Some(part) = take_part(&mut rest, self.separator, false) {
@@ -235,6 +242,15 @@ mod tests {
         ] {
             assert_eq!(Params::new(text).is_well_formed(), expected, "{text}");
         }
+    }
+
+    /// Each look at a message reads its parameters again: without end, they would cost us ten
+    /// times what they cost the sender.
+    #[test]
+    fn endless_parameters_are_a_fault() {
+        let text = ";a".repeat(LENGTH_MAX / 2);
+        assert!(Params::new(&text).is_well_formed());
+        assert!(!Params::new(&(text + ";a")).is_well_formed());
     }
 
     #[test]
