@@ -5,6 +5,8 @@
 //! told (a line, an event, an exit), bounded by [`PATIENCE`], which is long because machines are
 //! slow and short enough to end.
 
+mod agents;
+mod baresip;
 mod events;
 mod http;
 mod installation;
@@ -13,6 +15,7 @@ mod ports;
 mod process;
 mod receiver;
 mod sipp;
+mod sound;
 
 use std::time::Duration;
 

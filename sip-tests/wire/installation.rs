@@ -15,7 +15,7 @@ use std::process::{Command, Output, Stdio};
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_trunkline");
 
 /// The password of the agents' telephones.
-pub const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct-horse-battery";
 
 /// A queue and nothing else, then an offer to call back: number 4100.
 const DIRECT: &str = r#"
@@ -123,9 +123,8 @@ impl Installation {
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--config"]).arg(&self.config).current_dir(&self.folder.0);
         let mut process = Process::start("trunkline", &self.folder.0, &mut command);
-        let line = process.wait_line(|line| {
-            line.starts_with("trunkline: SIP ").then(|| line.to_owned())
-        });
+        let line =
+            process.wait_line(|line| line.starts_with("trunkline: SIP ").then(|| line.to_owned()));
         let address = |before: &str| -> SocketAddr {
             let rest = line.split_once(before).expect("the line names it").1;
             let end = rest.find([' ', '/', ',']).unwrap_or(rest.len());

@@ -14,12 +14,8 @@ fn caller(
     spoken: &[&str],
 ) -> u64 {
     let mut events = gateway.events();
-    let keys = [
-        ("number", "+49301110001"),
-        ("first", keys[0]),
-        ("second", keys[1]),
-        ("third", keys[2]),
-    ];
+    let keys =
+        [("number", "+49301110001"), ("first", keys[0]), ("second", keys[1]), ("third", keys[2])];
     let scenario = Scenario {
         name: "presses-keys",
         calls: Some((gateway.sip, "4000")),

@@ -27,7 +27,15 @@ pub struct Scenario<'a> {
 
 impl Default for Scenario<'_> {
     fn default() -> Self {
-        Self { name: "", calls: None, transport: "u1", port: 0, count: 1, pause_ms: 4_000, keys: &[] }
+        Self {
+            name: "",
+            calls: None,
+            transport: "u1",
+            port: 0,
+            count: 1,
+            pause_ms: 4_000,
+            keys: &[],
+        }
     }
 }
 

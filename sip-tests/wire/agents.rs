@@ -1,0 +1,80 @@
+//! baresip as agent: registers by digest, answers, and both sides hear each other.
+
+use super::baresip::{Baresip, Role};
+use super::events::Events;
+use super::installation::{Gateway, Installation, Plan};
+use super::process::wait_for;
+use super::sound;
+
+const CALLERS_HERTZ: f64 = 650.0;
+const AGENTS_HERTZ: f64 = 1_000.0;
+
+/// An agent whose telephone is registered and who is ready for calls.
+fn agent(gateway: &Gateway, installation: &Installation, role: Role<'_>) -> Baresip {
+    let tone = installation.folder.at("agent.wav");
+    sound::write_tone(&tone, AGENTS_HERTZ, 60);
+    let telephone = Baresip::start(gateway.sip, role, &tone);
+    let (Role::Silent(name) | Role::Answering(name) | Role::Caller(name)) = role;
+    gateway.agent_says(name, "log_in");
+    gateway.agent_says(name, "ready");
+    telephone
+}
+
+fn caller(gateway: &Gateway, installation: &Installation) -> Baresip {
+    let tone = installation.folder.at("caller.wav");
+    sound::write_tone(&tone, CALLERS_HERTZ, 60);
+    Baresip::start(gateway.sip, Role::Caller("+49301110002"), &tone)
+}
+
+/// Waits until `telephone` has heard a second and a half of the tone.
+fn wait_until_heard(telephone: &Baresip, hertz: f64) {
+    wait_for("the other side's tone", || {
+        (sound::seconds_of(&telephone.heard(), hertz) >= 1.6).then_some(())
+    });
+}
+
+/// A call of the agent's queue up to the bridge; gives its number.
+fn bridge(gateway: &Gateway, caller: &mut Baresip, events: &mut Events, agent: &str) -> u64 {
+    caller.dial(gateway.sip, "4100");
+    let call = events.call();
+    let bridged = events.of(call, "call.bridged");
+    assert_eq!(bridged["agent"], agent);
+    call
+}
+
+/// Whoever hangs up first: both sides heard each other, and each leg has its record.
+#[test]
+fn caller_and_agent_hear_each_other_and_either_may_hang_up_first() {
+    let installation = Installation::new(&Plan::default());
+    let gateway = installation.start();
+    let mut events = gateway.events();
+    for agent_hangs_up in [false, true] {
+        let mut agent = agent(&gateway, &installation, Role::Answering("anna"));
+        let mut caller = caller(&gateway, &installation);
+        let call = bridge(&gateway, &mut caller, &mut events, "anna");
+        wait_until_heard(&caller, AGENTS_HERTZ);
+        wait_until_heard(&agent, CALLERS_HERTZ);
+        let (first, other) = match agent_hangs_up {
+            true => (&mut agent, &mut caller),
+            false => (&mut caller, &mut agent),
+        };
+        first.hang_up();
+        other.wait("CALL_CLOSED");
+        events.of(call, "call.ended");
+        // Nobody hears himself.
+        assert_eq!(sound::seconds_of(&caller.heard(), CALLERS_HERTZ), 0.0);
+        assert_eq!(sound::seconds_of(&agent.heard(), AGENTS_HERTZ), 0.0);
+        let legs = gateway.legs(call, 2);
+        let by = |role: &str| {
+            let leg = legs.iter().find(|leg| leg["role"] == role).expect("a leg of each");
+            assert!(leg["packets_received"].as_u64().unwrap() > 50, "{leg}");
+            assert!(leg["mos"].as_f64().unwrap() > 3.0, "{leg}");
+            leg["ended_by"].as_str().unwrap().to_owned()
+        };
+        let (callers, agents) = (by("caller"), by("agent"));
+        match agent_hangs_up {
+            true => assert_eq!((&*callers, &*agents), ("us", "peer")),
+            false => assert_eq!((&*callers, &*agents), ("peer", "us")),
+        }
+    }
+}
