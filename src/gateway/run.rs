@@ -5,7 +5,7 @@ use crate::documents::Documents;
 use crate::fetch::Fetcher;
 use crate::intents::Intents;
 use crate::media_worker::MediaWorkers;
-use crate::net::tcp::Streams;
+use crate::net::tcp::{StreamEvent, Streams};
 use crate::net::udp;
 use crate::perform::Performer;
 use crate::prompts::Prompts;
@@ -36,7 +36,8 @@ use switchboard::event::{Event, Live};
 use switchboard::exchange::Exchange;
 use switchboard::rules::{FeatureCode, Rules};
 use switchboard::switchboard::Switchboard;
-use tokio::sync::broadcast;
+use tokio::net::UdpSocket;
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
 /// What a gateway is made of.
@@ -115,15 +116,11 @@ impl Running {
         telemetry::describe();
         let (ledger, restored) = open_ledger(&config, &inbox)?;
         let reader = Reader::open(ledger.path(), 4)?;
-        let listen = config.sip.listen;
-        let bind = |error| StartError::Listen { key: "[sip] listen", address: listen, error };
-        let udp = Arc::new(udp::bind(listen, config.sip.receive_buffer).map_err(bind)?);
-        let sip = udp.local_addr().map_err(bind)?;
-        let (streams, stream_events) =
-            Streams::listen(sip, config.sip.connections_max).await.map_err(bind)?;
+        let (udp, sip, (streams, stream_events)) = sip_sockets(&config).await?;
         let engines = engines::Engines::start(&config, &inbox)?;
         let prompts = Prompts::new(engines.synthesizer.clone(), inbox.clone());
         prompts.warm([domain::prompt::Prompt::Music]);
+        prompts.warm(documents.flows.values().flat_map(|flow| flow.fixed_prompts().to_vec()));
         let media = media(&config, &inbox, &engines).map_err(system("the media threads"))?;
         let trace = Trace::start(&crate::cli::trace_folder(&config.data), config.trace_bytes)
             .map_err(system("the trace in [node] data"))?;
@@ -166,14 +163,9 @@ impl Running {
         };
         signalling.restore(restored);
         let signalling = Some(tokio::spawn(signalling.run()));
-        let mut helpers = vec![tokio::spawn(state.clone().housekeeping())];
-        let api =
-            serve(&mut helpers, "[http] api", config.http.api, api::router::router(state.clone()));
-        let api = api.await?;
-        let operations = api::health::operations_router(state.clone());
-        let operations =
-            serve(&mut helpers, "[http] operations", config.http.operations, operations).await?;
-        helpers.push(webhooks(&config, &ledger)?);
+        let mut helpers =
+            vec![tokio::spawn(state.clone().housekeeping()), webhooks(&config, &ledger)?];
+        let (api, operations) = http(&mut helpers, &config, &state).await?;
         Ok(Self {
             sip,
             api,
@@ -214,6 +206,32 @@ impl Running {
         let ledger = self.ledger.clone();
         let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
     }
+}
+
+/// The datagram socket, its address, and the streams on the same port.
+async fn sip_sockets(
+    config: &Config,
+) -> Result<(Arc<UdpSocket>, SocketAddr, (Streams, mpsc::Receiver<StreamEvent>)), StartError> {
+    let address = config.sip.listen;
+    let bind = |error| StartError::Listen { key: "[sip] listen", address, error };
+    let udp = udp::bind(address, config.sip.receive_buffer).map_err(bind)?;
+    let sip = udp.local_addr().map_err(bind)?;
+    let streams = Streams::listen(sip, config.sip.connections_max).await.map_err(bind)?;
+    Ok((Arc::new(udp), sip, streams))
+}
+
+/// The API's listener and that of metrics and health.
+async fn http(
+    helpers: &mut Vec<JoinHandle<()>>,
+    config: &Config,
+    state: &Shared,
+) -> Result<(SocketAddr, SocketAddr), StartError> {
+    let api = api::router::router(state.clone());
+    let api = serve(helpers, "[http] api", config.http.api, api).await?;
+    let operations = api::health::operations_router(state.clone());
+    let operations =
+        serve(helpers, "[http] operations", config.http.operations, operations).await?;
+    Ok((api, operations))
 }
 
 fn open_ledger(

@@ -19,7 +19,7 @@ pub(crate) mod tests;
 pub(crate) mod words;
 
 use domain::fault::{Fault, Faults};
-use domain::prompt::Language;
+use domain::prompt::{Language, Prompt};
 use node::{Node, NodeIndex};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +85,7 @@ pub struct Flow {
     pub(crate) variables: BTreeMap<Arc<str>, Arc<str>>,
     pub(crate) timing: Timing,
     pub(crate) nodes: Vec<(Arc<str>, Node)>,
+    pub(crate) fixed_prompts: Vec<Prompt>,
 }
 
 impl Flow {
@@ -135,6 +136,12 @@ impl Flow {
         &self.variables
     }
 
+    /// The prompts that are the same in every conversation, so that they can be spoken before the
+    /// first caller waits for them.
+    pub fn fixed_prompts(&self) -> &[Prompt] {
+        &self.fixed_prompts
+    }
+
     /// The names of its nodes, in the order of the file.
     pub fn node_names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.nodes.iter().map(|(name, _)| name)
@@ -165,5 +172,6 @@ fn unreachable_flow() -> Flow {
         variables: BTreeMap::new(),
         timing: Timing::default(),
         nodes: vec![("".into(), Node::hangup())],
+        fixed_prompts: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use crate::flow::node::{Hangup, Menu, Node, NodeIndex, Phrases, Queue};
 use crate::flow::words::Words;
 use crate::flow::{Flow, Timing};
-use domain::prompt::Language;
+use domain::prompt::{Language, Prompt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +85,7 @@ impl Flow {
             variables: BTreeMap::new(),
             timing: Timing::default(),
             nodes,
+            fixed_prompts: vec![Prompt::text(message.language, &message.text)],
         }
     }
 }

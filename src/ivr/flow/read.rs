@@ -59,6 +59,7 @@ pub(super) fn flow(name: &str, root: &Table, known: &Known, faults: &RefCell<Fau
             variables: names,
             recordings: &known.recordings,
             faults,
+            fixed: RefCell::default(),
         },
         known,
         nodes: entries.iter().enumerate().map(|(at, (name, _))| (*name, NodeIndex(at))).collect(),
@@ -67,7 +68,17 @@ pub(super) fn flow(name: &str, root: &Table, known: &Known, faults: &RefCell<Fau
     let start = start.map_or(NodeIndex(0), |start| reader.node_named(&start));
     let read = |(name, value): &(&str, Value<'_>)| (Arc::from(*name), reader.read_node(value));
     let nodes = entries.iter().map(read).collect();
-    let flow = Flow { name: name.into(), version, languages, start, variables, timing, nodes };
+    let fixed_prompts = reader.words.fixed.borrow().iter().cloned().collect();
+    let flow = Flow {
+        name: name.into(),
+        version,
+        languages,
+        start,
+        variables,
+        timing,
+        nodes,
+        fixed_prompts,
+    };
     if faults.borrow().is_empty() {
         let offsets: Vec<usize> = entries.iter().map(|(_, value)| value.offset).collect();
         check::check(&flow, &offsets, faults);

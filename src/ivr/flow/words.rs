@@ -45,6 +45,19 @@ impl Words {
         pieces.iter().map(prompt).filter(said).collect()
     }
 
+    /// The prompts that are the same in every conversation: recordings and texts without variables.
+    fn fixed(&self) -> impl Iterator<Item = Prompt> {
+        self.0.iter().flat_map(|(language, pieces)| {
+            pieces.iter().filter_map(|piece| match piece {
+                Piece::Recorded(file) => Some(Prompt::Recorded { file: file.clone() }),
+                Piece::Text(Template(parts)) => match &parts[..] {
+                    [Part::Literal(text)] => Some(Prompt::text(*language, text)),
+                    _ => None,
+                },
+            })
+        })
+    }
+
     /// The texts alone, to be put into another text.
     pub fn text(&self, language: Language, variables: &Variables) -> String {
         let pieces = self.0.get(&language).map_or(&[][..], Vec::as_slice);
@@ -168,6 +181,8 @@ pub(crate) struct WordsReader<'a> {
     pub variables: BTreeSet<String>,
     pub recordings: &'a BTreeSet<String>,
     pub faults: &'a RefCell<Faults>,
+    /// The prompts read so far that are the same in every conversation.
+    pub fixed: RefCell<BTreeSet<Prompt>>,
 }
 
 impl WordsReader<'_> {
@@ -190,7 +205,9 @@ impl WordsReader<'_> {
         }
         let words =
             |element: &ListElement<'_>| self.words_of(element.value, &element.path, element.offset);
-        list.iter().map(words).collect()
+        let list: Vec<Words> = list.iter().map(words).collect();
+        self.fixed.borrow_mut().extend(list.iter().flat_map(Words::fixed));
+        list
     }
 
     /// The template in the text of `value`.
@@ -200,6 +217,12 @@ impl WordsReader<'_> {
     }
 
     fn words(&self, value: &Value<'_>) -> Words {
+        let words = self.read_words(value);
+        self.fixed.borrow_mut().extend(words.fixed());
+        words
+    }
+
+    fn read_words(&self, value: &Value<'_>) -> Words {
         if let Some(inner) = value.item.as_value() {
             return self.words_of(inner, &value.path, value.offset);
         }
