@@ -75,13 +75,9 @@ impl Prompts {
         }
     }
 
-    /// Has prompts spoken before anybody waits for them.
+    /// Has prompts spoken before anybody waits for them; what callers wait for goes before them.
     pub fn warm(&self, prompts: impl IntoIterator<Item = Prompt>) {
-        for prompt in prompts {
-            if !self.cache.lock().clips.contains_key(&prompt) {
-                self.synthesize(prompt, || ());
-            }
-        }
+        self.synthesizer.warm(prompts);
     }
 
     fn synthesize(&self, prompt: Prompt, then: impl FnOnce() + Send + 'static) {
