@@ -1,6 +1,6 @@
 //! What an audio line means for us: its codecs, where it is sent, and the plan made of it.
 
-use crate::sdp::{Connection, Media, Session};
+use crate::sdp::{Connection, Media, RtpMap, Session};
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,13 +19,12 @@ impl Formats {
     pub(super) fn read(media: &Media<'_>, ours: &[Codec]) -> Self {
         let mut codecs = Vec::new();
         let mut event = None;
+        let maps = media.rtpmaps();
         for number in media.formats.iter().filter_map(|format| format.parse::<u8>().ok()) {
             // RFC 3551 §3: payload types have seven bits.
-            if number > 127 {
-                continue;
-            }
-            match media.rtpmap(number) {
-                Some((name, 8000, 1)) => {
+            let Some(map) = maps.get(usize::from(number)) else { continue };
+            match map {
+                Some(RtpMap { name, rate: 8000, channels: 1 }) => {
                     let codec = ours.iter().find(|codec| codec.name().eq_ignore_ascii_case(name));
                     codecs.extend(codec.map(|codec| (*codec, number)));
                     if name.eq_ignore_ascii_case("telephone-event") {

@@ -125,17 +125,38 @@ impl<'a> Media<'a> {
         values.find_map(|(_, value)| *value)
     }
 
-    /// What `a=rtpmap` says of a payload type: name, clock rate and channels.
-    pub fn rtpmap(&self, payload_type: u8) -> Option<(&'a str, u32, u32)> {
-        let maps = self.attributes.iter().filter(|(name, _)| *name == "rtpmap");
-        maps.filter_map(|(_, value)| value.as_ref()).find_map(|value| {
-            let (number, encoding) = value.split_once(' ')?;
-            if number.parse() != Ok(payload_type) {
-                return None;
+    /// What `a=rtpmap` says of each payload type: of several for one the first that can be read.
+    /// Made in one pass, since a description may have a thousand of them.
+    pub fn rtpmaps(&self) -> [Option<RtpMap<'a>>; FORMATS_MAX] {
+        let mut maps = [None; FORMATS_MAX];
+        for (name, value) in &self.attributes {
+            let Some(value) = value.filter(|_| *name == "rtpmap") else { continue };
+            let Some((number, encoding)) = value.split_once(' ') else { continue };
+            let number = number.parse().ok().and_then(|number: usize| maps.get_mut(number));
+            if let Some(place @ None) = number {
+                *place = RtpMap::parse(encoding);
             }
-            let mut parts = encoding.trim().split('/');
-            let (name, rate) = (parts.next()?, parts.next()?.parse().ok()?);
-            Some((name, rate, parts.next().map_or(Some(1), |channels| channels.parse().ok())?))
-        })
+        }
+        maps
+    }
+}
+
+/// `PCMU/8000`, as `a=rtpmap` has it behind the payload type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RtpMap<'a> {
+    /// The encoding, in any case.
+    pub name: &'a str,
+    /// The clock rate in hertz.
+    pub rate: u32,
+    /// 1 where nothing else is said.
+    pub channels: u32,
+}
+
+impl<'a> RtpMap<'a> {
+    fn parse(encoding: &'a str) -> Option<Self> {
+        let mut parts = encoding.trim().split('/');
+        let (name, rate) = (parts.next()?, parts.next()?.parse().ok()?);
+        let channels = parts.next().map_or(Some(1), |channels| channels.parse().ok())?;
+        Some(Self { name, rate, channels })
     }
 }
