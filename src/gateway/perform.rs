@@ -13,7 +13,7 @@ use crate::telemetry::wire::Wire;
 use crate::telemetry::{self, Sources};
 use crate::trace::{Record, Trace};
 use bytes::Bytes;
-use domain::id::{AttemptId, CampaignId, LegId, OrderId, Token};
+use domain::id::{CallId, AttemptId, CampaignId, LegId, OrderId, Token};
 use domain::now::Now;
 use domain::prompt::{Hearing, Prompt};
 use media::event::{ListenRule, MediaCommand, MediaEvent};
@@ -70,6 +70,8 @@ pub struct Performer {
     pub wire: Wire,
     /// Which trunks take calls.
     pub trunks: Trunks,
+    /// One span per call, for the log.
+    pub spans: BTreeMap<CallId, tracing::Span>,
     /// Set once the loop is to end.
     pub done: bool,
 }
@@ -126,7 +128,11 @@ impl Performer {
                 self.trace.record(now.wall_ms, Record::Leg { call, leg, who });
             }
             Action::Note { call, what, why } => {
-                tracing::info!(%call, what = &*what, why = &*why, "decided");
+                let decided = || tracing::info!(what = &*what, why = &*why, "decided");
+                match self.spans.get(&call) {
+                    Some(span) => span.in_scope(decided),
+                    None => tracing::info_span!("call", %call).in_scope(decided),
+                }
                 self.trace.record(now.wall_ms, Record::Note { call, what, why });
             }
             Action::Publish(live) => self.publish(live, now),
@@ -297,6 +303,19 @@ impl Performer {
     }
 
     fn publish(&mut self, live: Live, now: Now) {
+        match &live {
+            // One span per call: every line of the log that speaks of it bears its number.
+            Live::CallStarted { call, tenant, role, .. } => {
+                // Numbers stand in the records, not in the log.
+                self.spans.insert(*call, tracing::info_span!("call", %call, %tenant, ?role));
+            }
+            Live::CallEnded { call, cause, answered_ms, .. } => {
+                if let Some(span) = self.spans.remove(call) {
+                    span.in_scope(|| tracing::info!(%cause, answered_ms, "over"));
+                }
+            }
+            _ => (),
+        }
         self.api.publish(&live, now.wall_ms);
         // Nobody may be watching.
         let _ = self.live.send(live);

@@ -149,6 +149,7 @@ impl Running {
             received: None,
             playing: BTreeMap::new(),
             withheld: BTreeSet::new(),
+            spans: BTreeMap::new(),
             wire: Wire::default(),
             trunks: Trunks::new(config.trunks.keys().cloned()),
             done: false,
