@@ -19,10 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("intent", &["domain", "document"]),
     ("queue", &["domain"]),
     ("campaign", &["domain"]),
-    (
-        "switchboard",
-        &["domain", "sip", "trunk", "media", "ivr", "intent", "queue", "campaign"],
-    ),
+    ("switchboard", &["domain", "sip", "trunk", "media", "ivr", "intent", "queue", "campaign"]),
     (
         "sim",
         &["domain", "sip", "trunk", "media", "ivr", "intent", "queue", "campaign", "switchboard"],
@@ -33,16 +30,36 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "gateway",
         &[
-            "domain", "document", "sip", "trunk", "media", "ivr", "intent", "queue", "campaign",
-            "switchboard", "store", "speech", "api",
+            "domain",
+            "document",
+            "sip",
+            "trunk",
+            "media",
+            "ivr",
+            "intent",
+            "queue",
+            "campaign",
+            "switchboard",
+            "store",
+            "speech",
+            "api",
         ],
     ),
 ];
 
 /// The crates that are told the time.
 const CORES: &[&str] = &[
-    "domain", "document", "sip", "trunk", "media", "ivr", "intent", "queue", "campaign",
-    "switchboard", "sim",
+    "domain",
+    "document",
+    "sip",
+    "trunk",
+    "media",
+    "ivr",
+    "intent",
+    "queue",
+    "campaign",
+    "switchboard",
+    "sim",
 ];
 
 fn root() -> PathBuf {
@@ -203,8 +220,7 @@ fn rfcs_cited_in_the_code_are_listed() {
     for path in rust_files(&root().join("src")) {
         let text = fs::read_to_string(&path).expect("a source file is readable");
         for (at, _) in text.match_indices("RFC ") {
-            let number: String =
-                text[at + 4..].chars().take_while(char::is_ascii_digit).collect();
+            let number: String = text[at + 4..].chars().take_while(char::is_ascii_digit).collect();
             if number.len() >= 3 && !listed.contains(&number) {
                 missing.insert(number);
             }
@@ -221,7 +237,8 @@ fn the_repository_names_no_machine() {
         paths.push(root().join(extra));
     }
     let homes = ["/ho", "/ro", "/wo"].map(String::from);
-    let forbidden = [format!("{}me/", homes[0]), format!("{}ot/", homes[1]), format!("{}rk/", homes[2])];
+    let forbidden =
+        [format!("{}me/", homes[0]), format!("{}ot/", homes[1]), format!("{}rk/", homes[2])];
     for path in paths {
         let text = fs::read_to_string(&path).unwrap_or_default();
         for word in &forbidden {

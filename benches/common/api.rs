@@ -2,6 +2,7 @@
 
 use super::Failure;
 use serde_json::{Value, json};
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -94,7 +95,8 @@ impl Api {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
-        let response = request.bearer_auth(&self.key).timeout(PATIENCE).send().await?;
+        let sent = request.bearer_auth(&self.key).timeout(PATIENCE).send().await;
+        let response = sent.map_err(|error| format!("{error}: {:?}", error.source()))?;
         let status = response.status();
         let text = response.text().await?;
         match status.is_success() {

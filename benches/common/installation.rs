@@ -3,6 +3,7 @@
 
 use super::Failure;
 use super::api::Api;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -11,8 +12,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-/// The program under test, built beside the bench.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_trunkline");
+/// The program under test: the one built beside the bench, or another named by `TRUNKLINE_PROGRAM`.
+fn program() -> OsString {
+    let beside = || env!("CARGO_BIN_EXE_trunkline").into();
+    std::env::var_os("TRUNKLINE_PROGRAM").unwrap_or_else(beside)
+}
+
 /// How long a start may take: recovery of the ledger and the listeners; no models are loaded.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -73,7 +78,7 @@ impl Installation {
 
     /// Runs a command of the program on this installation and gives what it printed.
     fn command(&self, words: &[&str], input: &str) -> Result<String, Failure> {
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(program())
             .args(words)
             .arg("--config")
             .arg(self.path("gateway.toml"))
@@ -97,7 +102,7 @@ impl Installation {
     /// Starts the gateway and waits until it listens; gives how long that took.
     pub fn start(&mut self) -> Result<Duration, Failure> {
         let begun = Instant::now();
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(program())
             .arg("serve")
             .arg("--config")
             .arg(self.path("gateway.toml"))

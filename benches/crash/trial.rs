@@ -118,7 +118,8 @@ impl Outcome {
 /// # Errors
 /// When the gateway does not start, or its API does not answer in time.
 pub fn run(options: Options) -> Result<Outcome, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async { Trial::begin(options).await?.play().await });
     // Telephones whose BYE nobody answered are not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -13,7 +13,7 @@ use crate::telemetry::wire::Wire;
 use crate::telemetry::{self, Sources};
 use crate::trace::{Record, Trace};
 use bytes::Bytes;
-use domain::id::{CallId, AttemptId, CampaignId, LegId, OrderId, Token};
+use domain::id::{AttemptId, CallId, CampaignId, LegId, OrderId, Token};
 use domain::now::Now;
 use domain::prompt::{Hearing, Prompt};
 use media::event::{ListenRule, MediaCommand, MediaEvent};

@@ -63,12 +63,8 @@ impl Secrets {
         }
         let path = data.join(FILE);
         let fresh = data.join(format!("{FILE}.new"));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(document.to_string().as_bytes())?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;

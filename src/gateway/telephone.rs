@@ -140,7 +140,8 @@ impl Telephone {
             |_| true,
         )?;
         let registration = account.as_ref().map(|account| {
-            let flow = Flow { transport: Transport::Udp, local: address, remote: account.registrar };
+            let flow =
+                Flow { transport: Transport::Udp, local: address, remote: account.registrar };
             let config = RegistrationConfig {
                 flow,
                 domain: account.domain.clone(),
@@ -431,8 +432,7 @@ impl Line {
                     self.next_leg += 2;
                     let leg = LegId(self.next_leg);
                     let then = Then::Nothing;
-                    self.leg =
-                        Some(Talk { leg, local: None, then, connected: false, over: None });
+                    self.leg = Some(Talk { leg, local: None, then, connected: false, over: None });
                     self.open(Then::Dial { address, user, from });
                 }
             }

@@ -128,13 +128,7 @@ impl Switchboard {
     }
 
     /// Takes up a call with its first leg, whose port is asked for.
-    pub(crate) fn begin_call(
-        &mut self,
-        mut call: Call,
-        leg: Leg,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
+    pub(crate) fn begin_call(&mut self, mut call: Call, leg: Leg, now: Now, out: &mut Vec<Action>) {
         self.publish_started(&call, &leg, out);
         self.open_leg(leg, &mut call, now, out);
         self.calls.insert(call.id, call);

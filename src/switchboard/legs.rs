@@ -75,13 +75,7 @@ impl Switchboard {
     }
 
     /// Adds a leg to a call and asks for its port; its signalling goes on at `Opened`.
-    pub(crate) fn open_leg(
-        &mut self,
-        leg: Leg,
-        call: &mut Call,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
+    pub(crate) fn open_leg(&mut self, leg: Leg, call: &mut Call, now: Now, out: &mut Vec<Action>) {
         /// A port is bound in microseconds; a media thread that takes longer than this is stuck.
         const PORT_WITHIN: Duration = Duration::from_secs(5);
         call.legs_open += 1;

@@ -129,8 +129,7 @@ pub(super) fn key(place: &Where, action: KeyAction) -> ExitCode {
 
 fn list_keys(config: &Config, tenant: &TenantId) -> ExitCode {
     let path = StoreConfig::in_folder(&config.data).ledger_path();
-    let keys =
-        Reader::open(&path, 1).and_then(|reader| reader.api_keys(tenant, 1_000));
+    let keys = Reader::open(&path, 1).and_then(|reader| reader.api_keys(tenant, 1_000));
     match keys {
         Ok(keys) => {
             let mut table = comfy_table::Table::new();

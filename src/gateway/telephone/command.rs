@@ -53,7 +53,8 @@ pub struct Call {
 fn at(text: &str) -> Result<(f64, String), String> {
     let (seconds, what) =
         text.split_once(':').ok_or("write SECONDS:WHAT, such as 3:hello or 0.5:1")?;
-    let seconds: f64 = seconds.parse().map_err(|_| format!("`{seconds}` is no number of seconds"))?;
+    let seconds: f64 =
+        seconds.parse().map_err(|_| format!("`{seconds}` is no number of seconds"))?;
     if !(0.0..=86_400.0).contains(&seconds) {
         return Err("the seconds are from 0 to 86400".into());
     }
