@@ -64,6 +64,15 @@ impl Events {
         self.find(kind, |event| (event["type"] == kind).then(|| event.clone()))
     }
 
+    /// Waits until so many events of this kind have come, those already passed over among them.
+    #[track_caller]
+    pub fn count(&mut self, kind: &str, count: usize) {
+        let is = |event: &Value| event["type"] == kind;
+        while self.seen.iter().filter(|event| is(event)).count() < count {
+            self.kind(kind);
+        }
+    }
+
     /// Waits for an event of this kind in this call.
     #[track_caller]
     pub fn of(&mut self, call: u64, kind: &str) -> Value {
