@@ -118,7 +118,7 @@ pub fn engines(open_threads: usize, results: &Arc<Mutex<Results>>) -> Result<Eng
         std::thread::sleep(Duration::from_millis(20));
     }
     if let Some(missing) = recognizer.status().keys_only().first() {
-        return Err(format!("{missing}; scripts/fetch-models fetches them"));
+        return Err(missing.clone());
     }
     let synthesizer = gateway::engines::synthesizer("slt").map_err(|fault| fault.to_string())?;
     Ok(Engines { recognizer: Arc::new(recognizer), synthesizer: Arc::new(synthesizer) })
