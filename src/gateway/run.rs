@@ -20,6 +20,7 @@ use crate::{engines, webhook};
 use api::state::{ApiState, Parts, Probe, Shared};
 use api::views::LiveViews;
 use domain::id::{IdSource, LegId};
+use domain::prompt::Prompt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sip::endpoint::Endpoint;
@@ -118,9 +119,7 @@ impl Running {
         let reader = Reader::open(ledger.path(), 4)?;
         let (udp, sip, (streams, stream_events)) = sip_sockets(&config).await?;
         let engines = engines::Engines::start(&config, &inbox)?;
-        let prompts = Prompts::new(engines.synthesizer.clone(), inbox.clone());
-        prompts.warm([domain::prompt::Prompt::Music]);
-        prompts.warm(documents.flows.values().flat_map(|flow| flow.fixed_prompts().to_vec()));
+        let prompts = warm_prompts(&engines, &documents, &inbox);
         let media = media(&config, &inbox, &engines).map_err(system("the media threads"))?;
         let trace = Trace::start(&crate::cli::trace_folder(&config.data), config.trace_bytes)
             .map_err(system("the trace in [node] data"))?;
@@ -207,6 +206,14 @@ impl Running {
         let ledger = self.ledger.clone();
         let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
     }
+}
+
+/// The prompts, those that are always the same being spoken already.
+fn warm_prompts(engines: &engines::Engines, documents: &Documents, inbox: &Inbox) -> Prompts {
+    let prompts = Prompts::new(engines.synthesizer.clone(), inbox.clone());
+    prompts.warm([Prompt::Music]);
+    prompts.warm(documents.flows.values().flat_map(|flow| flow.fixed_prompts().to_vec()));
+    prompts
 }
 
 /// The datagram socket, its address, and the streams on the same port.
