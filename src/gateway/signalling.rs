@@ -24,6 +24,8 @@ use tokio::time::MissedTickBehavior;
 const DATAGRAMS_PER_TURN: usize = 128;
 /// Events taken in one go.
 const EVENTS_PER_TURN: usize = 256;
+/// How long the loop may keep its thread while there is something to do.
+const YIELD_EVERY: Duration = Duration::from_millis(2);
 /// RFC 3261 §18.1.1: a datagram is at most 65,535 octets.
 const DATAGRAM_MAX: usize = 65_535;
 
@@ -91,7 +93,15 @@ impl Signalling {
         let mut effects = Vec::new();
         let mut samples = tokio::time::interval(SAMPLED_EVERY);
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut yielded = Instant::now();
         while !self.performer.is_done() {
+            // Under a flood there is always a datagram more, and a task that never waits keeps its
+            // thread from looking at timers and at the sockets of others: the API would be deaf and
+            // no deadline would come.
+            if yielded.elapsed() >= YIELD_EVERY {
+                tokio::task::yield_now().await;
+                yielded = Instant::now();
+            }
             let deadline = self.exchange.deadline();
             let sleep = async {
                 match deadline {

@@ -187,7 +187,11 @@ fn peer() -> TrunkId {
 
 fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointConfig {
     let credentials = account
-        .map(|account| Credentials { user: account.user.clone(), password: account.password });
+        .map(|account| Credentials {
+            user: account.user.clone(),
+            password: account.password,
+            realm: Some(account.domain),
+        });
     let anywhere = ["0.0.0.0/0", "::/0"];
     let networks = anywhere.iter().filter_map(|network| Network::parse(network)).collect();
     EndpointConfig {
@@ -266,7 +270,10 @@ impl Line {
                         self.receive(Bytes::copy_from_slice(&buffer[..length]), remote);
                     }
                 }
-                order = orders.recv() => self.obey(order.unwrap_or(Order::Leave)),
+                // A holder who has gone can only mean to leave; that is obeyed once.
+                order = orders.recv(), if !self.leaving => {
+                    self.obey(order.unwrap_or(Order::Leave));
+                }
                 Some(event) = media.recv() => self.media(event),
                 () = sleep => self.expire(),
             }
