@@ -7,6 +7,7 @@
 
 mod agents;
 mod baresip;
+mod callbacks;
 mod campaigns;
 mod events;
 mod http;

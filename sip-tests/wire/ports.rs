@@ -20,6 +20,18 @@ pub fn rtp_block() -> (u16, u16) {
     (first, first + 199)
 }
 
+/// An even UDP port for the sound of SIPp, which binds this and the second above it.
+pub fn media() -> u16 {
+    for _ in 0..1_000 {
+        let Ok(first) = UdpSocket::bind("127.0.0.1:0") else { continue };
+        let port = first.local_addr().unwrap().port();
+        if port % 2 == 0 && UdpSocket::bind(("127.0.0.1", port.saturating_add(2))).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free pair of ports on loopback")
+}
+
 /// A port on loopback that is free for UDP and TCP, with the one above it (baresip takes that for
 /// TLS).
 pub fn free() -> u16 {

@@ -43,7 +43,7 @@ impl Default for Scenario<'_> {
 pub fn start(folder: &Folder, scenario: &Scenario<'_>) -> Process {
     let file = root().join("sip-tests/scenarios").join(format!("{}.xml", scenario.name));
     let port = if scenario.port == 0 { ports::free() } else { scenario.port };
-    let (media, _) = ports::rtp_block();
+    let media = ports::media();
     let mut command = Command::new("sipp");
     command.arg("-sf").arg(file);
     command.args(["-i", "127.0.0.1", "-bind_local", "-nostdin", "-trace_err"]);
