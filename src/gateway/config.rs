@@ -140,6 +140,8 @@ pub struct TrunkConfig {
     pub allow: Vec<(IpAddr, u8)>,
     /// Name for digest; its secret is kept apart.
     pub user: Option<Arc<str>>,
+    /// The only realm whose challenges are answered.
+    pub realm: Option<Arc<str>>,
 }
 
 impl Config {

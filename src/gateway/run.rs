@@ -392,7 +392,7 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
             tracing::warn!(trunk = %id, "cannot answer challenges: `trunkline secret set {name}`");
             return None;
         };
-        Some(Credentials { user, password: password.into() })
+        Some(Credentials { user, password: password.into(), realm: trunk.realm.clone() })
     });
     let networks = trunk
         .allow

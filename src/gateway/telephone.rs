@@ -186,12 +186,11 @@ fn peer() -> TrunkId {
 }
 
 fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointConfig {
-    let credentials = account
-        .map(|account| Credentials {
-            user: account.user.clone(),
-            password: account.password,
-            realm: Some(account.domain),
-        });
+    let credentials = account.map(|account| Credentials {
+        user: account.user.clone(),
+        password: account.password,
+        realm: Some(account.domain),
+    });
     let anywhere = ["0.0.0.0/0", "::/0"];
     let networks = anywhere.iter().filter_map(|network| Network::parse(network)).collect();
     EndpointConfig {

@@ -81,7 +81,8 @@ impl Telephone {
         let mut luck = StdRng::seed_from_u64(seed);
         let mut config = telephone_sip(address, name);
         for trunk in &mut config.trunks {
-            trunk.credentials = Some(Credentials { user: name.into(), password: "secret".into() });
+            trunk.credentials =
+                Some(Credentials { user: name.into(), password: "secret".into(), realm: None });
         }
         let endpoint = Endpoint::new(config, Box::new(StdRng::seed_from_u64(luck.random())));
         Self {

@@ -263,9 +263,10 @@ fn trunks(
         };
         let remedy = "write networks such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
         let allow = texts(&trunk.value("allow"), remedy, network);
-        let user = Some(trunk.text("user")).filter(|user| !user.is_empty()).map(Arc::from);
+        let text = |key| Some(trunk.text(key)).filter(|text| !text.is_empty()).map(Arc::from);
+        let (user, realm) = (text("user"), text("realm"));
         trunk.finish();
-        trunks.insert(TrunkId::new(tenant, name), TrunkConfig { rule, allow, user });
+        trunks.insert(TrunkId::new(tenant, name), TrunkConfig { rule, allow, user, realm });
     }
     trunks
 }

@@ -71,6 +71,9 @@ pub struct Credentials {
     pub user: Arc<str>,
     /// The password.
     pub password: Arc<str>,
+    /// The only realm whose challenges are answered; `None`: any that the trunk sends us, also those
+    /// it relays from behind it.
+    pub realm: Option<Arc<str>>,
 }
 
 /// What we take on at most. Beyond, requests are refused with 503 and `Retry-After` before

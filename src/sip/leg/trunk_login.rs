@@ -5,14 +5,18 @@
 
 use crate::digest::answerer::Answerer;
 use crate::endpoint::config::Credentials;
+use crate::message::fields::Authorisation;
 use crate::message::name::Name;
+use crate::message::params::unquote;
 use crate::message::{Request, Response};
 use rand::RngCore;
+use std::sync::Arc;
 
 /// Our login at the trunk of one leg.
 #[derive(Debug)]
 pub(crate) struct TrunkLogin {
     answerer: Answerer,
+    realm: Option<Arc<str>>,
     answers_left: u8,
 }
 
@@ -23,7 +27,7 @@ const ANSWERS_MAX: u8 = 100;
 impl TrunkLogin {
     pub(crate) fn new(credentials: &Credentials) -> Self {
         let answerer = Answerer::new(&credentials.user, &credentials.password);
-        Self { answerer, answers_left: ANSWERS_MAX }
+        Self { answerer, realm: credentials.realm.clone(), answers_left: ANSWERS_MAX }
     }
 
     /// The header field that answers a 401 or 407 to `request`; `None` when it cannot be
@@ -41,7 +45,11 @@ impl TrunkLogin {
             (Name::ProxyAuthenticate, Name::ProxyAuthorization)
         };
         let answered = request.headers.has(credentials);
-        let challenges = response.headers.authorisations(challenge);
+        let ours = |challenge: &Authorisation<'_>| {
+            let realm = challenge.params.get("realm").map(unquote);
+            self.realm.as_ref().is_none_or(|ours| realm.is_some_and(|realm| *realm == **ours))
+        };
+        let challenges = response.headers.authorisations(challenge).filter(ours);
         self.answerer.take_challenge(challenges, answered).ok()?;
         let method = request.method.as_str();
         let value = self.answerer.authorise(method, request.uri.as_str(), rng)?;

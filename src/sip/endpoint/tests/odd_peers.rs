@@ -61,7 +61,8 @@ fn a_fork_that_does_not_answer_its_bye_leaves_the_call_alone() {
         let surplus = peer.send(&response(&invite, "200 OK", "two", CONTACT, &body));
         peer.take_events();
         if !answer.is_empty() {
-            let challenge = "Proxy-Authenticate: Digest realm=\"x\",nonce=\"n\",qop=\"auth\"\r\n";
+            let challenge =
+                "Proxy-Authenticate: Digest realm=\"carrier\",nonce=\"n\",qop=\"auth\"\r\n";
             peer.send(&response(&surplus[1], answer, "two", challenge, ""));
         }
         peer.wait(Duration::from_secs(40));
@@ -85,7 +86,7 @@ fn only_the_request_that_was_challenged_is_sent_again() {
     let body = sdp("8", "sendrecv");
     let sent = peer.send(&response(&invite, "200 OK", "one", CONTACT, &body));
     assert_eq!(words(&sent), ["ACK", "BYE"]);
-    let challenge = "Proxy-Authenticate: Digest realm=\"x\",nonce=\"n\",qop=\"auth\"\r\n";
+    let challenge = "Proxy-Authenticate: Digest realm=\"carrier\",nonce=\"n\",qop=\"auth\"\r\n";
     let late = response(&cancel[0], "407 Auth", "one", challenge, "");
     assert_eq!(peer.send(&late), Vec::<String>::new());
     peer.assert_clean();

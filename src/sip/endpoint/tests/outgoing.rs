@@ -279,6 +279,19 @@ fn a_trunk_with_credentials_is_answered() {
     peer.assert_clean();
 }
 
+/// Whoever is behind the trunk may challenge through it; our credentials are for its realm only.
+#[test]
+fn another_realm_gets_no_credentials() {
+    let mut peer = Peer::new();
+    let invite = dial(&mut peer);
+    let foreign = "Proxy-Authenticate: Digest realm=\"behind\",nonce=\"n\",qop=\"auth\"\r\n";
+    let sent = peer.send(&response(&invite, "407 Auth", "one", foreign, ""));
+    assert_eq!(words(&sent), ["ACK"]);
+    let cause = Cause::from_status(407);
+    assert_eq!(peer.take_events(), [LegEvent::Ended { leg: LEG, cause }]);
+    peer.assert_clean();
+}
+
 /// Credentials are for their own trunk only.
 #[test]
 fn another_trunk_gets_no_credentials() {

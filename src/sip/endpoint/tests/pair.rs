@@ -84,7 +84,11 @@ pub(super) fn config(side: usize) -> EndpointConfig {
         trunks: vec![TrunkAccess {
             trunk: trunk("carrier"),
             networks: vec![Network::parse("192.0.2.0/24").unwrap()],
-            credentials: Some(Credentials { user: "us".into(), password: "pass".into() }),
+            credentials: Some(Credentials {
+                user: "us".into(),
+                password: "pass".into(),
+                realm: Some("carrier".into()),
+            }),
         }],
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         user_agent: "Trunkline".into(),
