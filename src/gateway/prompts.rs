@@ -62,6 +62,11 @@ impl Prompts {
             let cache = self.cache.lock();
             prompts.iter().filter(|prompt| !cache.clips.contains_key(prompt)).cloned().collect()
         };
+        if missing.is_empty() {
+            // The last of them came between the question whether all are there and this one.
+            let ready = ClipsReady { leg, order, clips: self.present(&prompts), repeat };
+            return self.inbox.tell(Told::ClipsReady(ready));
+        }
         let left = Arc::new(AtomicUsize::new(missing.len()));
         for prompt in missing {
             let (this, left, prompts) = (self.clone(), left.clone(), prompts.clone());
@@ -88,8 +93,10 @@ impl Prompts {
             Box::new(move |result| {
                 match result.map(|samples| Clip::encode(&samples, SAMPLE_RATE)) {
                     Ok(Ok(clip)) => this.keep(key, Arc::new(clip)),
-                    Ok(Err(error)) => tracing::error!(prompt = ?key, %error, "cannot be played"),
-                    Err(error) => tracing::error!(prompt = ?key, %error, "cannot be spoken"),
+                    Ok(Err(error)) => {
+                        tracing::error!(prompt = %name(&key), %error, "cannot be played")
+                    }
+                    Err(error) => tracing::error!(prompt = %name(&key), %error, "cannot be spoken"),
                 }
                 then();
             }),
@@ -116,5 +123,69 @@ impl Prompts {
                 cache.bytes -= 2 * clip.pcmu.len();
             }
         }
+    }
+}
+
+/// A prompt's name for the log. Texts may hold a caller's number or what a service said of him: they
+/// stand in the trace, not in the log.
+fn name(prompt: &Prompt) -> String {
+    match prompt {
+        Prompt::Text { language, text } => {
+            format!("a text of {} characters in {language:?}", text.chars().count())
+        }
+        Prompt::Recorded { file } => format!("the recording {file}"),
+        Prompt::Music => "the music".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::prompt::Language;
+    use speech::synthesizer::SynthesizerConfig;
+
+    fn prompts(name: &str) -> (Prompts, tokio::sync::mpsc::UnboundedReceiver<Told>) {
+        let folder = std::env::temp_dir().join(format!("trunkline-{name}-{}", std::process::id()));
+        let config = SynthesizerConfig {
+            english: None,
+            mandarin: None,
+            prompts: folder.clone(),
+            music: None,
+            cache: folder,
+            cache_bytes_max: 1 << 20,
+            memory_bytes_max: 1 << 20,
+            programs_max: 1,
+        };
+        let (inbox, told) = Inbox::new();
+        let synthesizer = Synthesizer::start(config).unwrap();
+        (Prompts::new(Arc::new(synthesizer), inbox), told)
+    }
+
+    fn order_of(told: Option<Told>) -> (u64, usize) {
+        match told {
+            Some(Told::ClipsReady(ready)) => (ready.order.0, ready.clips.len()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// An order whose clips come between the question whether they are there and the wish to have
+    /// them made is answered all the same: a call in silence would wait for its end for ever.
+    #[test]
+    fn an_order_is_answered_though_its_clips_have_just_come() {
+        let (prompts, mut told) = prompts("just-come");
+        let clip = Clip::encode(&[0; 160], SAMPLE_RATE).unwrap();
+        assert!(prompts.cached(&[Prompt::Music]).is_none());
+        prompts.keep(Prompt::Music, Arc::new(clip));
+        prompts.prepare(LegId(1), OrderId(1), vec![Prompt::Music], true);
+        assert_eq!(told.try_recv().ok().map(|told| order_of(Some(told))), Some((1, 1)));
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_spoken_is_answered_without_clips() {
+        let (prompts, mut told) = prompts("unspeakable");
+        let text = Prompt::text(Language::English, "Your number is 4711.");
+        assert_eq!(name(&text), "a text of 20 characters in English");
+        prompts.prepare(LegId(1), OrderId(2), vec![text], false);
+        assert_eq!(order_of(told.blocking_recv()), (2, 0));
     }
 }
