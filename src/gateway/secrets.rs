@@ -2,6 +2,7 @@
 //! the configuration: `trunkline secret set agent/anna`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,9 +13,16 @@ use toml_edit::DocumentMut;
 const FILE: &str = "secrets.toml";
 
 /// Named secrets: `agent/NAME` of a telephone's digest, `trunk/NAME` of a carrier's.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Secrets {
     secrets: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Secrets {
+    /// Names only: what is printed ends up in logs.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.secrets.keys()).finish()
+    }
 }
 
 impl Secrets {
@@ -30,7 +38,12 @@ impl Secrets {
             Err(error) => return Err(error),
         };
         let wrong = |why: String| io::Error::other(format!("{}: {why}", path.display()));
-        let document: DocumentMut = text.parse().map_err(|error| wrong(format!("{error}")))?;
+        // The parser's own words would show the line, and with it the secret.
+        let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+            let before = &text.as_bytes()[..error.span().map_or(0, |span| span.start)];
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            wrong(format!("line {line} is not of the form `\"agent/NAME\" = \"secret\"`"))
+        })?;
         let mut secrets = BTreeMap::new();
         for (name, item) in document.iter() {
             let secret = item.as_str().ok_or_else(|| wrong(format!("`{name}` is no text")))?;
@@ -63,8 +76,12 @@ impl Secrets {
         }
         let path = data.join(FILE);
         let fresh = data.join(format!("{FILE}.new"));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        // One left by a start that failed might be readable by others.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => (),
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         file.write_all(document.to_string().as_bytes())?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;
@@ -88,5 +105,19 @@ mod tests {
         assert_eq!(secrets.named("agent/ben"), None);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_without_its_secrets() {
+        let folder = std::env::temp_dir().join(format!("trunkline-unread-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let text = "\"agent/anna\" = \"first\"\n\"agent/ben\" = \"hushed\n";
+        fs::write(folder.join(FILE), text).unwrap();
+        let told = Secrets::read(&folder).unwrap_err().to_string();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(told.contains("secrets.toml: line 2 is not"), "{told}");
+        assert!(!told.contains("hushed"), "{told}");
+        let secrets = Secrets::of([("agent/anna".to_owned(), "hushed".to_owned())]);
+        assert_eq!(format!("{secrets:?}"), r#"{"agent/anna"}"#);
     }
 }
