@@ -20,10 +20,12 @@ use domain::id::{CallId, LegId};
 use sip::event::Flow;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Records that may wait for the disk.
@@ -65,11 +67,11 @@ pub enum Record {
     },
 }
 
-/// Where records go.
-#[derive(Clone)]
+/// Where records go. Dropping it waits until what was taken is written.
 pub struct Trace {
-    records: SyncSender<(u64, Record)>,
-    dropped: Arc<AtomicU64>,
+    records: Option<SyncSender<(u64, Record)>>,
+    writer: Option<JoinHandle<()>>,
+    dropped: AtomicU64,
 }
 
 impl Trace {
@@ -81,16 +83,16 @@ impl Trace {
         std::fs::create_dir_all(folder)?;
         let segments = Segments::open(folder.to_path_buf(), bytes_max / SEGMENTS)?;
         let (records, receiver) = sync_channel(QUEUE_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        std::thread::Builder::new()
+        let writer = std::thread::Builder::new()
             .name("trace".into())
             .spawn(move || write_all(&receiver, segments))?;
-        Ok(Self { records, dropped })
+        Ok(Self { records: Some(records), writer: Some(writer), dropped: AtomicU64::new(0) })
     }
 
     /// Writes a record that happened at `wall_ms`; drops it when the disk is far behind.
     pub fn record(&self, wall_ms: u64, record: Record) {
-        if let Err(TrySendError::Full(_)) = self.records.try_send((wall_ms, record)) {
+        let Some(records) = &self.records else { return };
+        if let Err(TrySendError::Full(_)) = records.try_send((wall_ms, record)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -98,6 +100,17 @@ impl Trace {
     /// Records dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        // The writer ends when nobody can give it anything any more.
+        self.records = None;
+        if let Some(writer) = self.writer.take() {
+            // If it panicked, that was printed; nothing more can be done for the trace.
+            let _ = writer.join();
+        }
     }
 }
 
@@ -113,7 +126,19 @@ impl Segments {
     fn open(folder: PathBuf, segment_max: u64) -> std::io::Result<Self> {
         let number = reader::segments(&folder).last().map_or(1, |(number, _)| number + 1);
         let file = new_segment(&folder, number)?;
-        Ok(Self { folder, segment_max, number, written: 0, file })
+        let segments = Self { folder, segment_max, number, written: 0, file };
+        // Each start begins a file: those of many starts count as those of one.
+        segments.remove_old()?;
+        Ok(segments)
+    }
+
+    fn remove_old(&self) -> std::io::Result<()> {
+        for (number, path) in reader::segments(&self.folder) {
+            if number + SEGMENTS <= self.number {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
@@ -122,11 +147,7 @@ impl Segments {
             self.number += 1;
             self.file = new_segment(&self.folder, self.number)?;
             self.written = 0;
-            for (number, path) in reader::segments(&self.folder) {
-                if number + SEGMENTS <= self.number {
-                    std::fs::remove_file(path)?;
-                }
-            }
+            self.remove_old()?;
         }
         self.written += line.len() as u64;
         self.file.write_all(line)
@@ -135,7 +156,8 @@ impl Segments {
 
 fn new_segment(folder: &Path, number: u64) -> std::io::Result<BufWriter<File>> {
     let path = folder.join(format!("{number:08}.trace"));
-    OpenOptions::new().create(true).append(true).open(path).map(BufWriter::new)
+    // Messages hold telephone numbers: for the owner's eyes, as the ledger is.
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(BufWriter::new)
 }
 
 fn write_all(receiver: &Receiver<(u64, Record)>, mut segments: Segments) {

@@ -121,6 +121,26 @@ fn the_oldest_goes_and_the_size_holds() {
     assert_eq!(next, segments.last().map(|(number, _)| number + 1));
 }
 
+/// Small files of many starts must not add up, and nobody but the owner reads telephone numbers.
+#[test]
+fn many_starts_leave_no_more_files_than_one() {
+    let scratch = Scratch::new("starts");
+    for at in 0..9 {
+        let trace = Trace::start(&scratch.0, 8_000).unwrap();
+        trace.record(at, leg(CALL, at, "caller"));
+        // Dropped, it has written what it took.
+        drop(trace);
+        assert_eq!(reader::read(&scratch.0, CALL.0).unwrap().legs.len() as u64, (at + 1).min(4));
+    }
+    let segments = reader::segments(&scratch.0);
+    let numbers: Vec<u64> = segments.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [6, 7, 8, 9]);
+    for (_, path) in segments {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
 /// A line cut off by a crash, or of a later version, costs nothing but itself.
 #[test]
 fn broken_lines_are_passed_over() {
