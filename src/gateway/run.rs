@@ -4,7 +4,7 @@ use crate::config::{Config, TrunkConfig};
 use crate::documents::Documents;
 use crate::fetch::Fetcher;
 use crate::intents::Intents;
-use crate::media_worker::MediaWorkers;
+use crate::net::http::HttpListener;
 use crate::net::tcp::{StreamEvent, Streams};
 use crate::net::udp;
 use crate::perform::Performer;
@@ -16,7 +16,7 @@ use crate::telemetry;
 use crate::telemetry::trunks::Trunks;
 use crate::telemetry::wire::Wire;
 use crate::trace::Trace;
-use crate::{engines, webhook};
+use crate::{engines, media_worker, webhook};
 use api::state::{ApiState, Parts, Probe, Shared};
 use api::views::LiveViews;
 use domain::id::{IdSource, LegId};
@@ -113,6 +113,8 @@ impl Running {
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
         let Setup { config, documents, secrets } = setup;
         let (inbox, told) = Inbox::new();
+        // Whatever may refuse to start comes before the exchange, which begins to dial at once.
+        let doors = Doors::open(&config).await?;
         let metrics = api::metrics::install();
         telemetry::describe();
         let (ledger, restored) = open_ledger(&config, &inbox)?;
@@ -120,7 +122,7 @@ impl Running {
         let (udp, sip, (streams, stream_events)) = sip_sockets(&config).await?;
         let engines = engines::Engines::start(&config, &inbox)?;
         let prompts = warm_prompts(&engines, &documents, &inbox);
-        let media = media(&config, &inbox, &engines).map_err(system("the media threads"))?;
+        let media = media_worker::start(&config, &inbox, &engines)?;
         let trace = Trace::start(&crate::cli::trace_folder(&config.data), config.trace_bytes)
             .map_err(system("the trace in [node] data"))?;
         let exchange = exchange(&config, &documents, &secrets, sip);
@@ -153,6 +155,10 @@ impl Running {
             trunks: Trunks::new(config.trunks.keys().cloned()),
             done: false,
         };
+        let mut helpers =
+            vec![tokio::spawn(state.clone().housekeeping()), webhooks(&config, &ledger)?];
+        let (api, operations) = (doors.api.1, doors.operations.1);
+        doors.serve(&state, &mut helpers);
         let mut signalling = Signalling {
             exchange,
             performer,
@@ -160,12 +166,10 @@ impl Running {
             local: sip,
             streams: stream_events,
             inbox: told,
+            stop_at: None,
         };
         signalling.restore(restored);
         let signalling = Some(tokio::spawn(signalling.run()));
-        let mut helpers =
-            vec![tokio::spawn(state.clone().housekeeping()), webhooks(&config, &ledger)?];
-        let (api, operations) = http(&mut helpers, &config, &state).await?;
         Ok(Self {
             sip,
             api,
@@ -183,19 +187,23 @@ impl Running {
 
     /// Takes no new calls; `finished` returns once the present ones have ended.
     pub fn drain(&self) {
+        self.replies.drain();
         self.inbox.event(Event::Drain);
     }
 
-    /// Ends at once.
+    /// Ends the present calls and, some seconds later at most, stops.
     pub fn stop(&self) {
         self.inbox.tell(Told::Stop);
     }
 
     /// Waits for the end of the signalling loop, then closes what is open: the API, the ledger.
-    pub async fn finished(&mut self) {
+    ///
+    /// # Errors
+    /// [`LoopFailed`] when the loop did not end by itself; what is open is closed all the same.
+    pub async fn finished(&mut self) -> Result<(), LoopFailed> {
+        let mut ended = Ok(());
         if let Some(signalling) = &mut self.signalling {
-            // It ends by itself; a panic in it has been printed.
-            let _ = signalling.await;
+            ended = signalling.await.map_err(|_| LoopFailed);
             self.signalling = None;
         }
         self.replies.stop();
@@ -204,9 +212,17 @@ impl Running {
             helper.abort();
         }
         let ledger = self.ledger.clone();
-        let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
+        if tokio::task::spawn_blocking(move || ledger.close()).await.is_err() {
+            tracing::error!("the ledger was not closed properly; the next start reads its log");
+        }
+        ended
     }
 }
+
+/// The signalling loop ended by a panic.
+#[derive(Debug, thiserror::Error)]
+#[error("the signalling loop failed, and all calls with it; its last words are above")]
+pub struct LoopFailed;
 
 /// The prompts, those that are always the same being spoken already.
 fn warm_prompts(engines: &engines::Engines, documents: &Documents, inbox: &Inbox) -> Prompts {
@@ -228,18 +244,35 @@ async fn sip_sockets(
     Ok((Arc::new(udp), sip, streams))
 }
 
-/// The API's listener and that of metrics and health.
-async fn http(
-    helpers: &mut Vec<JoinHandle<()>>,
-    config: &Config,
-    state: &Shared,
-) -> Result<(SocketAddr, SocketAddr), StartError> {
-    let api = api::router::router(state.clone());
-    let api = serve(helpers, "[http] api", config.http.api, api).await?;
-    let operations = api::health::operations_router(state.clone());
-    let operations =
-        serve(helpers, "[http] operations", config.http.operations, operations).await?;
-    Ok((api, operations))
+/// The listeners of the API and of metrics and health, with their addresses.
+struct Doors {
+    api: (HttpListener, SocketAddr),
+    operations: (HttpListener, SocketAddr),
+}
+
+impl Doors {
+    async fn open(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            api: listen("[http] api", config.http.api).await?,
+            operations: listen("[http] operations", config.http.operations).await?,
+        })
+    }
+
+    fn serve(self, state: &Shared, helpers: &mut Vec<JoinHandle<()>>) {
+        helpers.push(tokio::spawn(self.api.0.serve(api::router::router(state.clone()))));
+        let operations = api::health::operations_router(state.clone());
+        helpers.push(tokio::spawn(self.operations.0.serve(operations)));
+    }
+}
+
+async fn listen(
+    key: &'static str,
+    address: SocketAddr,
+) -> Result<(HttpListener, SocketAddr), StartError> {
+    let bind = |error| StartError::Listen { key, address, error };
+    let listener = HttpListener::bind(address).await.map_err(bind)?;
+    let bound = listener.address().map_err(bind)?;
+    Ok((listener, bound))
 }
 
 fn open_ledger(
@@ -255,20 +288,6 @@ fn open_ledger(
     let recovery = ledger.recovery();
     tracing::info!(?recovery, promises = restored.promises.len(), "the ledger is open");
     Ok((ledger, restored))
-}
-
-/// The media threads: events go to the loop, utterances straight to the recogniser.
-fn media(
-    config: &Config,
-    inbox: &Inbox,
-    engines: &engines::Engines,
-) -> std::io::Result<MediaWorkers> {
-    let (inbox, engines) = (inbox.clone(), engines.clone());
-    MediaWorkers::start(
-        &config.media,
-        move |event| inbox.event(Event::Media(event)),
-        move |part| engines.take(part),
-    )
 }
 
 fn api_state(
@@ -288,7 +307,7 @@ fn api_state(
     let draining = replies.clone();
     let probe = Probe {
         name: "exchange",
-        check: Box::new(move || match draining.is_stopping() {
+        check: Box::new(move || match draining.is_draining() {
             true => Err("it is stopping".to_owned()),
             false => Ok(()),
         }),
@@ -314,23 +333,6 @@ fn webhooks(config: &Config, ledger: &Ledger) -> Result<JoinHandle<()>, StartErr
         webhook::WebhookSender::new(ledger.clone(), reader, clock, config.webhooks_allow_private)
             .map_err(|error| system("the HTTP client")(std::io::Error::other(error)))?;
     Ok(tokio::spawn(sender.run()))
-}
-
-async fn serve(
-    helpers: &mut Vec<JoinHandle<()>>,
-    key: &'static str,
-    address: SocketAddr,
-    router: axum::Router,
-) -> Result<SocketAddr, StartError> {
-    let bind = |error| StartError::Listen { key, address, error };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(bind)?;
-    let bound = listener.local_addr().map_err(bind)?;
-    helpers.push(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, key, "the listener ended");
-        }
-    }));
-    Ok(bound)
 }
 
 /// Endpoint and switchboard by the configuration.

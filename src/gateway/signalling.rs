@@ -8,13 +8,14 @@ use crate::net::tcp::StreamEvent;
 use crate::perform::Performer;
 use crate::telemetry::SAMPLED_EVERY;
 use bytes::Bytes;
+use domain::id::RequestId;
 use domain::now::Now;
 use sip::event::{Flow, Transport};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use switchboard::event::{Event, Restored};
+use switchboard::event::{Command, Event, Restored};
 use switchboard::exchange::{Effect, Exchange, Input};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -26,6 +27,8 @@ const DATAGRAMS_PER_TURN: usize = 128;
 const EVENTS_PER_TURN: usize = 256;
 /// How long the loop may keep its thread while there is something to do.
 const YIELD_EVERY: Duration = Duration::from_millis(2);
+/// How long calls that are ended may take over it: a BYE is repeated after 0.5, 1.5 and 3.5 s.
+const GOODBYE_MAX: Duration = Duration::from_secs(4);
 /// RFC 3261 §18.1.1: a datagram is at most 65,535 octets.
 const DATAGRAM_MAX: usize = 65_535;
 
@@ -36,7 +39,7 @@ pub enum Told {
     Event(Event),
     /// Clips for an order to play are ready.
     ClipsReady(crate::prompts::ClipsReady),
-    /// Stop now, whatever goes on.
+    /// End all calls and stop.
     Stop,
 }
 
@@ -84,6 +87,8 @@ pub struct Signalling {
     pub streams: mpsc::Receiver<StreamEvent>,
     /// From everything else.
     pub inbox: mpsc::UnboundedReceiver<Told>,
+    /// Once told to stop: when it stops though calls have not ended.
+    pub stop_at: Option<Instant>,
 }
 
 impl Signalling {
@@ -102,7 +107,12 @@ impl Signalling {
                 tokio::task::yield_now().await;
                 yielded = Instant::now();
             }
-            let deadline = self.exchange.deadline();
+            if self.stop_at.is_some_and(|at| at <= Instant::now()) {
+                tracing::warn!("calls have not ended in time; their other ends may not know");
+                self.performer.stop();
+                continue;
+            }
+            let deadline = [self.exchange.deadline(), self.stop_at].into_iter().flatten().min();
             let sleep = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -167,7 +177,20 @@ impl Signalling {
                     self.turn(Input::Event(event), effects);
                 }
             }
-            Told::Stop => self.performer.stop(),
+            Told::Stop => self.end_calls(effects),
+        }
+    }
+
+    /// Ends every call as if somebody had asked for it: the other ends hear of it, and the records
+    /// are written. The loop stops when all are over, or after [`GOODBYE_MAX`].
+    fn end_calls(&mut self, effects: &mut Vec<Effect>) {
+        self.stop_at = Some(Instant::now() + GOODBYE_MAX);
+        self.turn(Input::Event(Event::Drain), effects);
+        let calls: Vec<_> = self.exchange.switchboard().call_views().map(|it| it.call).collect();
+        for call in calls {
+            // Requests of the API count from 1: nobody waits for this one's reply.
+            let (request, command) = (RequestId(0), Command::HangUp(call));
+            self.turn(Input::Event(Event::Command { request, command }), effects);
         }
     }
 
@@ -176,7 +199,7 @@ impl Signalling {
             StreamEvent::Accepted(flow, messages) => {
                 self.performer.streams.accepted(flow, messages)
             }
-            StreamEvent::Gone(flow) => self.performer.streams.gone(&flow),
+            StreamEvent::Gone(flow, way) => self.performer.streams.gone(&flow, &way),
             StreamEvent::Input(input) => self.turn(input, effects),
         }
     }

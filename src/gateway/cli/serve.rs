@@ -2,7 +2,7 @@
 
 use super::{Where, failed, print_faults, runtime};
 use crate::documents::Documents;
-use crate::run::{Running, Setup};
+use crate::run::{LoopFailed, Running, Setup, StartError};
 use crate::secrets::Secrets;
 use crate::telemetry;
 use std::process::ExitCode;
@@ -37,18 +37,19 @@ pub(super) fn run(place: &Where) -> ExitCode {
             "trunkline: SIP {} (UDP, TCP), API http://{}/v1, metrics http://{}/metrics",
             running.sip, running.api, running.operations
         );
-        serve(running, drain).await;
-        Ok::<(), crate::run::StartError>(())
+        Ok::<_, StartError>(serve(running, drain).await)
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        // Whoever watches over the program is to start it again.
+        Ok(Err(error)) => failed("stopped", &error),
         Err(error) => failed("cannot start", &error),
     }
 }
 
 /// Until a signal; then no new calls, the present ones may end; a second signal ends them.
-async fn serve(mut running: Running, drain: Duration) {
+async fn serve(mut running: Running, drain: Duration) -> Result<(), LoopFailed> {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -57,16 +58,16 @@ async fn serve(mut running: Running, drain: Duration) {
     tokio::select! {
         _ = terminate.recv() => (),
         _ = interrupt.recv() => (),
-        () = running.finished() => return,
+        ended = running.finished() => return ended,
     }
     tracing::info!(drain_s = drain.as_secs(), "draining: no new calls, present ones may end");
     running.drain();
     tokio::select! {
-        () = running.finished() => return,
+        ended = running.finished() => return ended,
         () = tokio::time::sleep(drain) => tracing::warn!("calls in progress are ended"),
         _ = terminate.recv() => (),
         _ = interrupt.recv() => (),
     }
     running.stop();
-    running.finished().await;
+    running.finished().await
 }

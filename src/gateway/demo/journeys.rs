@@ -63,7 +63,7 @@ pub async fn all(once: bool) -> Result<bool, Failure> {
         tokio::signal::ctrl_c().await?;
     }
     scene.gateway.stop();
-    scene.gateway.finished().await;
+    scene.gateway.finished().await?;
     // What is left behind is only the demo's.
     let _ = std::fs::remove_dir_all(folder);
     Ok(good)

@@ -2,20 +2,22 @@
 //! task that frames what it reads and one that writes what it is given.
 //!
 //! The signalling task never waits for a stream: a connection whose queue of unsent messages is
-//! full is closed, since its peer does not read.
+//! full is closed, since its peer does not read. Closed means closed: when the signalling task lets
+//! go of a connection, what is queued on it is written and the socket goes, whatever its peer does.
 
 use bytes::{Bytes, BytesMut};
 use sip::event::{Flow, Transport};
 use sip::message::framer::{Framed, PONG, StreamFramer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 use switchboard::exchange::Input;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Messages that may wait for a slow peer; at the next one the connection is closed.
 const UNSENT_MAX: usize = 256;
@@ -23,6 +25,13 @@ const UNSENT_MAX: usize = 256;
 pub const INPUT_MAX: usize = 4_096;
 /// How long a connection may take to open; SIP's own timers are longer (64*T1).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take to read what we write: as long as a transaction (64*T1).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(32);
+/// How long a new connection may be silent: whoever connects has something to say, and places are
+/// few.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(32);
+/// How long what a peer still sends is read and thrown away once we have closed.
+const LINGER: Duration = Duration::from_secs(2);
 /// How long a connection may be idle: longer than a call's session interval (RFC 4028) needs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_700);
 
@@ -30,18 +39,21 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3_700);
 #[derive(Debug)]
 pub enum StreamEvent {
     /// A peer connected; this is where messages to it go.
-    Accepted(Flow, mpsc::Sender<Bytes>),
+    Accepted(Flow, Messages),
     /// For the exchange.
     Input(Input),
-    /// The connection is gone.
-    Gone(Flow),
+    /// The connection is gone. Weak, since whoever holds the way to it keeps it open.
+    Gone(Flow, mpsc::WeakSender<Bytes>),
 }
+
+/// The way to a connection. It is closed once nobody holds it.
+type Messages = mpsc::Sender<Bytes>;
 
 /// The open connections, owned by the signalling task.
 pub struct Streams {
     listen: SocketAddr,
     connections_max: usize,
-    open: BTreeMap<Flow, mpsc::Sender<Bytes>>,
+    open: BTreeMap<Flow, Messages>,
     events: mpsc::Sender<StreamEvent>,
 }
 
@@ -62,15 +74,18 @@ impl Streams {
     }
 
     /// Takes note of a connection; at the bound it is refused by being closed at once.
-    pub fn accepted(&mut self, flow: Flow, messages: mpsc::Sender<Bytes>) {
+    pub fn accepted(&mut self, flow: Flow, messages: Messages) {
         if self.open.len() < self.connections_max {
             self.open.insert(flow, messages);
         }
     }
 
-    /// Forgets a connection.
-    pub fn gone(&mut self, flow: &Flow) {
-        self.open.remove(flow);
+    /// Forgets a connection, unless another has taken its place meanwhile.
+    pub fn gone(&mut self, flow: &Flow, messages: &mpsc::WeakSender<Bytes>) {
+        let Some(open) = self.open.get(flow) else { return };
+        if messages.upgrade().is_some_and(|gone| gone.same_channel(open)) {
+            self.open.remove(flow);
+        }
     }
 
     /// Closes a connection once what is queued on it is written.
@@ -93,8 +108,14 @@ impl Streams {
         }
         let (messages, receiver) = mpsc::channel(UNSENT_MAX);
         let sent = messages.try_send(message).is_ok();
+        let connection = Connection {
+            flow,
+            way: messages.downgrade(),
+            messages: receiver,
+            events: self.events.clone(),
+        };
         self.open.insert(flow, messages);
-        tokio::spawn(connect(flow, receiver, self.events.clone()));
+        tokio::spawn(connection.open());
         sent
     }
 
@@ -120,10 +141,13 @@ async fn accept(listener: TcpListener, local: SocketAddr, events: mpsc::Sender<S
             Ok((stream, remote)) => {
                 let flow = Flow { transport: Transport::Tcp, local, remote };
                 let (messages, receiver) = mpsc::channel(UNSENT_MAX);
+                let way = messages.downgrade();
                 if events.send(StreamEvent::Accepted(flow, messages)).await.is_err() {
                     return;
                 }
-                serve(stream, flow, receiver, events.clone());
+                let events = events.clone();
+                let connection = Connection { flow, way, messages: receiver, events };
+                tokio::spawn(connection.serve(stream));
             }
             Err(error) => {
                 // Usually too many open files: wait for some to close instead of spinning.
@@ -134,45 +158,73 @@ async fn accept(listener: TcpListener, local: SocketAddr, events: mpsc::Sender<S
     }
 }
 
-async fn connect(flow: Flow, receiver: mpsc::Receiver<Bytes>, events: mpsc::Sender<StreamEvent>) {
-    match timeout(CONNECT_TIMEOUT, TcpStream::connect(flow.remote)).await {
-        Ok(Ok(stream)) => serve(stream, flow, receiver, events),
-        Ok(Err(_)) | Err(_) => {
-            let _ = events.send(StreamEvent::Input(Input::TransportFailed { flow })).await;
-            let _ = events.send(StreamEvent::Gone(flow)).await;
+/// One connection, as its task has it.
+struct Connection {
+    flow: Flow,
+    /// By which the signalling task knows it from a later one between the same addresses.
+    way: mpsc::WeakSender<Bytes>,
+    messages: mpsc::Receiver<Bytes>,
+    events: mpsc::Sender<StreamEvent>,
+}
+
+impl Connection {
+    /// Opens it, then serves it.
+    async fn open(self) {
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(self.flow.remote)).await {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(_)) | Err(_) => {
+                let failed = Input::TransportFailed { flow: self.flow };
+                tell_end(&self.events, failed, self.flow, self.way).await;
+            }
         }
+    }
+
+    /// Reads and writes until the peer or the signalling task lets go of it.
+    async fn serve(self, stream: TcpStream) {
+        let Self { flow, way, messages, events } = self;
+        let _ = stream.set_nodelay(true);
+        let (mut reader, writer) = stream.into_split();
+        let (pongs, to_write) = mpsc::channel(4);
+        let mut writing = pin!(write(writer, messages, to_write));
+        let peer_went = tokio::select! {
+            () = read(&mut reader, flow, &events, &pongs) => true,
+            () = &mut writing => false,
+        };
+        tell_end(&events, Input::ConnectionClosed { flow }, flow, way).await;
+        if peer_went {
+            // The signalling task lets go of it now; what it has queued is still written.
+            writing.await;
+        }
+        // Closed with something unread, the system would take back what we wrote last.
+        let _ = timeout(LINGER, tokio::io::copy(&mut reader, &mut tokio::io::sink())).await;
     }
 }
 
-fn serve(
-    stream: TcpStream,
+/// The loop is gone when this fails, and so is everything else.
+async fn tell_end(
+    events: &mpsc::Sender<StreamEvent>,
+    end: Input,
     flow: Flow,
-    receiver: mpsc::Receiver<Bytes>,
-    events: mpsc::Sender<StreamEvent>,
+    way: mpsc::WeakSender<Bytes>,
 ) {
-    let _ = stream.set_nodelay(true);
-    let (reader, writer) = stream.into_split();
-    let (pongs, to_write) = mpsc::channel(4);
-    tokio::spawn(write(writer, receiver, to_write));
-    tokio::spawn(async move {
-        read(reader, flow, &events, &pongs).await;
-        let _ = events.send(StreamEvent::Input(Input::ConnectionClosed { flow })).await;
-        let _ = events.send(StreamEvent::Gone(flow)).await;
-    });
+    let _ = events.send(StreamEvent::Input(end)).await;
+    let _ = events.send(StreamEvent::Gone(flow, way)).await;
 }
 
 /// Reads until the peer closes, is idle too long, or sends what cannot be framed.
 async fn read(
-    mut reader: OwnedReadHalf,
+    reader: &mut OwnedReadHalf,
     flow: Flow,
     events: &mpsc::Sender<StreamEvent>,
     pongs: &mpsc::Sender<()>,
 ) {
     let mut framer = StreamFramer::default();
     let mut buffer = BytesMut::with_capacity(16 * 1024);
+    // Drop by drop does not count: a first whole message by then.
+    let mut until = Instant::now() + FIRST_TIMEOUT;
     loop {
         buffer.clear();
-        match timeout(IDLE_TIMEOUT, reader.read_buf(&mut buffer)).await {
+        match timeout_at(until, reader.read_buf(&mut buffer)).await {
             Ok(Ok(1..)) => (),
             Ok(Ok(0)) | Ok(Err(_)) | Err(_) => return,
         }
@@ -183,6 +235,7 @@ async fn read(
                 Ok(Some(Framed::Ping)) => {
                     // RFC 5626 §3.5.1: a double CRLF is answered by a single one.
                     let _ = pongs.try_send(());
+                    until = Instant::now() + IDLE_TIMEOUT;
                     continue;
                 }
                 Ok(Some(Framed::Pong)) => continue,
@@ -194,6 +247,7 @@ async fn read(
                     return;
                 }
             };
+            until = Instant::now() + IDLE_TIMEOUT;
             if events.send(StreamEvent::Input(input)).await.is_err() {
                 return;
             }
@@ -207,16 +261,20 @@ async fn write(
     mut pongs: mpsc::Receiver<()>,
 ) {
     loop {
-        let written = tokio::select! {
+        let message = tokio::select! {
             message = messages.recv() => match message {
-                Some(message) => writer.write_all(&message).await,
+                Some(message) => message,
                 None => break,
             },
-            Some(()) = pongs.recv() => writer.write_all(PONG).await,
+            Some(()) = pongs.recv() => Bytes::from_static(PONG),
         };
-        if written.is_err() {
-            break;
+        match timeout(WRITE_TIMEOUT, writer.write_all(&message)).await {
+            Ok(Ok(())) => (),
+            Ok(Err(_)) | Err(_) => break,
         }
     }
     let _ = writer.shutdown().await;
 }
+
+#[cfg(test)]
+mod tests;
