@@ -155,20 +155,29 @@ impl Config {
     /// # Errors
     /// Every fault; a file that cannot be read is one fault.
     pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+        without_faults(Self::load(path))
+    }
+
+    /// Reads a file with all its faults. What could be read of it comes all the same, so that the
+    /// documents beside it can be looked through too; `None` when it is no TOML at all.
+    pub fn load(path: &Path) -> (Option<Self>, Vec<Fault>) {
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 let folder = path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-                Self::parse(&name, &text, Some(&folder))
+                Self::take(&name, &text, Some(&folder))
             }
-            Err(error) => Err(vec![Fault {
-                file: name.into(),
-                line: 1,
-                column: 1,
-                key: String::new(),
-                problem: format!("cannot be read: {error}"),
-                remedy: "name a file with --config; config/gateway.toml is an example".into(),
-            }]),
+            Err(error) => {
+                let fault = Fault {
+                    file: name.into(),
+                    line: 1,
+                    column: 1,
+                    key: String::new(),
+                    problem: format!("cannot be read: {error}"),
+                    remedy: "name a file with --config; config/gateway.toml is an example".into(),
+                };
+                (None, vec![fault])
+            }
         }
     }
 
@@ -177,6 +186,10 @@ impl Config {
     /// # Errors
     /// Every fault, in the order of the file.
     pub fn parse(file: &str, text: &str, folder: Option<&Path>) -> Result<Self, Vec<Fault>> {
+        without_faults(Self::take(file, text, folder))
+    }
+
+    fn take(file: &str, text: &str, folder: Option<&Path>) -> (Option<Self>, Vec<Fault>) {
         let default = ImDocument::parse(DEFAULT).expect("a test reads the embedded configuration");
         let default_faults = RefCell::new(Faults::new(EMBEDDED, DEFAULT));
         let default_root = Section::new(default.as_table(), String::new(), 0, &default_faults);
@@ -187,7 +200,7 @@ impl Config {
                 let offset = error.span().map_or(0, |span| span.start);
                 let problem = error.message().trim().replace('\n', ", ");
                 faults.add(offset, "", problem, "write it as TOML 1.0".to_owned());
-                return Err(faults.into_result(()).expect_err("a fault was just added"));
+                return (None, faults.into_result(()).err().unwrap_or_default());
             }
         };
         let faults = RefCell::new(faults);
@@ -197,11 +210,8 @@ impl Config {
         // Without faults of its own, it still may not fit what was laid over it: its queues name
         // agents and trunks that the user has replaced.
         let embedded = default_faults.into_inner().into_result(()).err().unwrap_or_default();
-        match faults.into_inner().into_result(config) {
-            Ok(config) if embedded.is_empty() => Ok(config),
-            Ok(_) => Err(embedded),
-            Err(own) => Err(own.into_iter().chain(embedded).collect()),
-        }
+        let own = faults.into_inner().into_result(()).err().unwrap_or_default();
+        (Some(config), own.into_iter().chain(embedded).collect())
     }
 
     /// The one tenant that the file describes.
@@ -212,5 +222,12 @@ impl Config {
     /// The flows that numbers lead to.
     pub fn flows_used(&self) -> impl Iterator<Item = &FlowId> {
         self.numbers.iter().map(|rule| &rule.flow)
+    }
+}
+
+fn without_faults((config, faults): (Option<Config>, Vec<Fault>)) -> Result<Config, Vec<Fault>> {
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(faults),
     }
 }

@@ -22,6 +22,7 @@ pub struct Replies {
 struct Waiting {
     next: u64,
     slots: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    draining: bool,
     stopping: bool,
 }
 
@@ -33,6 +34,11 @@ impl Replies {
         }
     }
 
+    /// Requests are still taken, but calls should go elsewhere from now on.
+    pub fn drain(&self) {
+        self.waiting.lock().draining = true;
+    }
+
     /// Takes no more requests; those that wait learn that the program is stopping.
     pub fn stop(&self) {
         let mut waiting = self.waiting.lock();
@@ -40,9 +46,10 @@ impl Replies {
         waiting.slots.clear();
     }
 
-    /// Whether no more are taken.
-    pub fn is_stopping(&self) -> bool {
-        self.waiting.lock().stopping
+    /// Whether no new calls are taken.
+    pub fn is_draining(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.draining || waiting.stopping
     }
 
     fn wait(&self) -> Result<(RequestId, oneshot::Receiver<Reply>), Busy> {
@@ -124,6 +131,6 @@ mod tests {
         assert_eq!(replies.wait().err(), Some(Busy::Full));
         askers.pop();
         assert!(replies.wait().is_ok());
-        assert!(!replies.is_stopping());
+        assert!(!replies.is_draining());
     }
 }

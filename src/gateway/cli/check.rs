@@ -3,12 +3,23 @@
 use super::{Where, print_faults};
 use crate::config::Config;
 use crate::documents::Documents;
+use domain::fault::Fault;
 use std::process::ExitCode;
 
+/// A faulty configuration does not hide the faults of flows and intents.
+fn read_all(
+    (config, faults): &(Option<Config>, Vec<Fault>),
+) -> Result<(&Config, Documents), Vec<Fault>> {
+    let Some(config) = config else { return Err(faults.clone()) };
+    match Documents::read(config) {
+        Ok(documents) if faults.is_empty() => Ok((config, documents)),
+        Ok(_) => Err(faults.clone()),
+        Err(more) => Err(faults.iter().cloned().chain(more).collect()),
+    }
+}
+
 pub(super) fn run(place: &Where, json: bool) -> ExitCode {
-    let outcome = Config::read(&place.config)
-        .and_then(|config| Documents::read(&config).map(|documents| (config, documents)));
-    match outcome {
+    match read_all(&Config::load(&place.config)) {
         Ok((config, documents)) => {
             if json {
                 println!("{}", serde_json::json!({ "faults": 0 }));
