@@ -8,16 +8,21 @@
 mod agents;
 mod baresip;
 mod callbacks;
+mod callers;
 mod campaigns;
+mod commands;
+mod drain;
 mod events;
 mod http;
 mod installation;
 mod keys;
+mod manual;
 mod ports;
 mod process;
 mod receiver;
 mod sipp;
 mod sound;
+mod spoilt;
 
 use std::time::Duration;
 
