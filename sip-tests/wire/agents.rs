@@ -78,3 +78,61 @@ fn caller_and_agent_hear_each_other_and_either_may_hang_up_first() {
         }
     }
 }
+
+/// The one whose turn it is does not answer: after his time the next is rung, and the missed ring
+/// stands in the records.
+#[test]
+fn an_agent_who_does_not_answer_is_passed_over() {
+    let installation = Installation::new(&Plan::default());
+    let gateway = installation.start();
+    let mut events = gateway.events();
+    let _anna = agent(&gateway, &installation, Role::Silent("anna"));
+    let _ben = agent(&gateway, &installation, Role::Answering("ben"));
+    let mut caller = caller(&gateway, &installation);
+    caller.dial(gateway.sip, "4100");
+    let call = events.call();
+    // Anna has been free for longest.
+    assert_eq!(events.of(call, "call.agent_rung")["agent"], "anna");
+    assert_eq!(events.of(call, "call.agent_rung")["agent"], "ben");
+    assert_eq!(events.of(call, "call.bridged")["agent"], "ben");
+    caller.hang_up();
+    events.of(call, "call.ended");
+    let legs = gateway.legs(call, 3);
+    let missed = legs.iter().find(|leg| leg["agent"] == "anna").expect("her leg has a record");
+    assert_eq!((&missed["cause"], &missed["ended_by"]), (&"no_answer".into(), &"us".into()));
+}
+
+/// The codes dialled from an agent's own telephone, which proves itself by digest.
+#[test]
+fn feature_codes_log_in_ready_pause_and_log_out() {
+    let installation = Installation::new(&Plan::default());
+    let gateway = installation.start();
+    let mut events = gateway.events();
+    let tone = installation.folder.at("agent.wav");
+    sound::write_tone(&tone, AGENTS_HERTZ, 60);
+    let mut telephone = Baresip::start(gateway.sip, Role::Silent("anna"), &tone);
+    for (code, state, confirmation) in [
+        ("*61", "paused", "You are logged in."),
+        ("*63", "available", "You are ready for calls."),
+        ("*64", "paused", "You are paused."),
+        ("*62", "logged_out", "You are logged out. Goodbye."),
+    ] {
+        telephone.dial(gateway.sip, code);
+        let call = events.call();
+        events.said(call, confirmation);
+        // We hang up once it is said.
+        telephone.wait("CALL_CLOSED");
+        events.of(call, "call.ended");
+        wait_for(state, || {
+            let agent = gateway.get("/v1/agents/anna").expect(200);
+            (agent["state"] == state).then_some(())
+        });
+        let leg = gateway.legs(call, 1).remove(0);
+        assert_eq!((&leg["agent"], &leg["ended_by"]), (&"anna".into(), &"us".into()), "{leg}");
+    }
+    // From a telephone that does not prove itself the code is no number at all.
+    let mut stranger = Baresip::start(gateway.sip, Role::Caller("+49301110009"), &tone);
+    stranger.dial(gateway.sip, "*63");
+    stranger.wait("CALL_CLOSED");
+    assert_eq!(gateway.get("/v1/agents/anna").expect(200)["state"], "logged_out");
+}
