@@ -35,7 +35,7 @@ impl Switchboard {
         for action in actions {
             match action {
                 QueueAction::Admitted { ticket, position, estimate } => {
-                    self.admitted(ticket, position, estimate, out);
+                    self.admitted(ticket, position, estimate, now, out);
                 }
                 QueueAction::Refused { ticket, reason } => self.refused(ticket, reason, out),
                 QueueAction::Assigned { ticket, agent, ring_for, why } => {
@@ -79,11 +79,14 @@ impl Switchboard {
         ticket: TicketId,
         position: u32,
         estimate: Option<Duration>,
+        now: Now,
         out: &mut Vec<Action>,
     ) {
         let Some(id) = self.tickets.get(&ticket).copied() else { return };
         self.publish_queued(id, position, estimate, out);
-        self.inner.push_back(Inner::Talk(id, IvrEvent::Queued));
+        // Told at once: an agent may be assigned by the next action already, and a conversation that
+        // never heard that its caller is in line would soon offer him something else.
+        self.talk(id, IvrEvent::Queued, now, out);
         self.play_music(id, out);
     }
 
