@@ -92,6 +92,8 @@ pub(crate) struct Call {
     pub(crate) ended: Option<Cause>,
     pub(crate) queue: Option<QueueId>,
     pub(crate) intent: Option<Arc<str>>,
+    /// The last order to play the music of those who wait.
+    pub(crate) music: Option<OrderId>,
     own_orders: u64,
 }
 
@@ -120,6 +122,7 @@ impl Call {
             ended: None,
             queue: None,
             intent: None,
+            music: None,
             own_orders: 0,
         }
     }

@@ -17,6 +17,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A port is bound or freed in microseconds; a media thread that takes longer than this is stuck.
+const PORT_WITHIN: Duration = Duration::from_secs(5);
+
 impl Switchboard {
     pub(crate) fn handle_leg(&mut self, event: LegEvent, now: Now, out: &mut Vec<Action>) {
         match event {
@@ -48,7 +51,7 @@ impl Switchboard {
 
     pub(crate) fn handle_media(&mut self, event: MediaEvent, now: Now, out: &mut Vec<Action>) {
         match event {
-            MediaEvent::Opened { leg, local } => self.sound_opened(leg, local, out),
+            MediaEvent::Opened { leg, local } => self.sound_opened(leg, local, now, out),
             MediaEvent::OpenFailed { leg } => self.sound_failed(leg, now, out),
             MediaEvent::PlaybackEnded { leg, order, stopped } => {
                 self.playback_ended(leg, order, stopped, out);
@@ -76,8 +79,6 @@ impl Switchboard {
 
     /// Adds a leg to a call and asks for its port; its signalling goes on at `Opened`.
     pub(crate) fn open_leg(&mut self, leg: Leg, call: &mut Call, now: Now, out: &mut Vec<Action>) {
-        /// A port is bound in microseconds; a media thread that takes longer than this is stuck.
-        const PORT_WITHIN: Duration = Duration::from_secs(5);
         call.legs_open += 1;
         self.timers.update(&Timer::Port(leg.id), Some(now.instant + PORT_WITHIN));
         let who: Arc<str> = match (&leg.agent, leg.role) {
@@ -109,7 +110,15 @@ impl Switchboard {
         }
     }
 
-    fn sound_opened(&mut self, id: LegId, local: SocketAddr, out: &mut Vec<Action>) {
+    /// Frees a leg's port; its record waits for the figures of its sound, but not for ever.
+    fn close_sound(&mut self, id: LegId, now: Now, out: &mut Vec<Action>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.sound = Sound::Closing;
+        self.timers.update(&Timer::Port(id), Some(now.instant + PORT_WITHIN));
+        out.push(Action::Media(MediaCommand::Close { leg: id }));
+    }
+
+    fn sound_opened(&mut self, id: LegId, local: SocketAddr, now: Now, out: &mut Vec<Action>) {
         self.timers.update(&Timer::Port(id), None);
         let Some(leg) = self.legs.get_mut(&id) else {
             out.push(Action::Media(MediaCommand::Close { leg: id }));
@@ -124,14 +133,14 @@ impl Switchboard {
             // It was over before its port was there.
             over @ (Signalling::Ending | Signalling::Over(_)) => {
                 leg.signalling = over;
-                leg.sound = Sound::Closing;
-                out.push(Action::Media(MediaCommand::Close { leg: id }));
+                self.close_sound(id, now, out);
             }
             other @ (Signalling::Begun | Signalling::Up) => leg.signalling = other,
         }
     }
 
-    /// No port can be had, or the answer about it never came (a late one is closed again).
+    /// No port can be had, or the answer about it never came (a late one is closed again), or a port
+    /// told to close did not say that it has.
     pub(crate) fn sound_failed(&mut self, id: LegId, now: Now, out: &mut Vec<Action>) {
         self.timers.update(&Timer::Port(id), None);
         let Some(leg) = self.legs.get_mut(&id) else { return };
@@ -203,10 +212,7 @@ impl Switchboard {
         }
         leg.signalling = Signalling::Over(cause);
         leg.ended_wall_ms = now.wall_ms;
-        if let Sound::Open = leg.sound {
-            leg.sound = Sound::Closing;
-            out.push(Action::Media(MediaCommand::Close { leg: id }));
-        }
+        let is_open = matches!(leg.sound, Sound::Open);
         if leg.holds_channel
             && let Some(cap) = leg.trunk.as_ref().and_then(|trunk| self.trunks.get_mut(trunk))
         {
@@ -214,6 +220,9 @@ impl Switchboard {
             cap.release();
         }
         let call = leg.call;
+        if is_open {
+            self.close_sound(id, now, out);
+        }
         match self.calls.get(&call).map(|call| call.first == id) {
             Some(true) => self.caller_over(call, cause, out),
             Some(false) => self.agent_over(call, id, cause, out),
@@ -250,6 +259,7 @@ impl Switchboard {
     fn sound_closed(&mut self, id: LegId, report: QualityReport, now: Now, out: &mut Vec<Action>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.sound = Sound::Closed(report);
+        self.timers.update(&Timer::Port(id), None);
         self.finish_leg(id, now, out);
     }
 
@@ -288,7 +298,9 @@ impl Switchboard {
             self.tell_caller(leg, ivr::event::Event::PlaybackEnded { order, stopped });
             return;
         }
-        if stopped || !call.is_last_own_order(order) {
+        // Music that ends by itself cannot be played: begun again at once, it would end at once. The
+        // next announcement brings another try.
+        if stopped || !call.is_last_own_order(order) || call.music == Some(order) {
             return;
         }
         match (&call.treatment, &call.purpose) {

@@ -182,6 +182,7 @@ impl Switchboard {
     pub(crate) fn play_music(&mut self, id: CallId, out: &mut Vec<Action>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let order = call.own_order();
+        call.music = Some(order);
         let prompts = vec![Prompt::Music];
         out.push(Action::Play { leg: call.first, order, prompts, repeat: true });
     }
