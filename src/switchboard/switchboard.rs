@@ -296,3 +296,6 @@ impl Switchboard {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! The three journeys at their decisive points: what happens, and exactly what is wanted then.
+//!
+//! Each line is one event and the actions it brings, in order, in a few words each; legs are named
+//! after who is at their other end. Traces, notes and what is told to the world are left out.
+
+mod journeys;
+mod losses;
+
+use crate::event::{Action, Command, Event, Fact, Restored};
+use crate::rules::{Limits, Listening, NumberRule, QueueVoice, Rules, TrunkRule};
+use crate::switchboard::Switchboard;
+use crate::view::Census;
+use domain::cause::Cause;
+use domain::id::{
+    AgentId, AttemptId, FlowId, IdSource, LegId, OrderId, QueueId, RequestId, TenantId, Token,
+    TrunkId,
+};
+use domain::media_plan::{Codec, Direction, MediaPlan};
+use domain::now::{Now, epoch};
+use domain::prompt::{Language, Prompt};
+use ivr::flow::{Flow, Known};
+use media::event::{MediaCommand, MediaEvent, QualityReport};
+use queue::callback::CallbackRules;
+use queue::event::{AgentSays, QueueRules};
+use sip::event::{LegCommand, LegEvent, Source, Target, Transport};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+const FLOW: &str = r#"
+version = 1
+languages = ["en"]
+start = "menu"
+
+[nodes.menu]
+kind = "menu"
+say = "Press 1."
+keys = { "1" = "support" }
+no_match = ["Press 1."]
+give_up = "goodbye"
+
+[nodes.support]
+kind = "queue"
+queue = "support"
+[nodes.support.refused]
+otherwise = "offer"
+
+[nodes.offer]
+kind = "callback"
+queue = "support"
+offer = "Shall we call back?"
+ask_number = "Your number?"
+confirm_number = "{callback_number:digits}?"
+promised = "We will."
+no_input = ["Your number?"]
+no_match = ["Your number?"]
+declined = "goodbye"
+refused = "goodbye"
+give_up = "goodbye"
+next = "goodbye"
+
+[nodes.goodbye]
+kind = "hangup"
+say = "Goodbye."
+"#;
+
+const LOCAL: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_000);
+
+pub(super) fn agent() -> AgentId {
+    AgentId::new(&TenantId::default(), "anna")
+}
+
+pub(super) fn carrier() -> TrunkId {
+    TrunkId::new(&TenantId::default(), "carrier")
+}
+
+pub(super) fn support() -> QueueId {
+    QueueId::new(&TenantId::default(), "support")
+}
+
+fn rules() -> Rules {
+    let tenant = TenantId::default();
+    let flow_id = FlowId::new(&tenant, "hotline");
+    let known = Known { queues: ["support".to_owned()].into(), ..Known::default() };
+    let flow = Flow::parse("hotline.toml", FLOW, &known).unwrap();
+    let queue = QueueRules {
+        id: support(),
+        agents: vec![agent()],
+        length_max: 5,
+        estimate_max: Duration::from_secs(900),
+        wait_max: Duration::from_secs(300),
+        ring_for: Duration::from_secs(15),
+        wrap_up: Duration::ZERO,
+        missed_rings_max: 3,
+        announce_every: Duration::from_secs(45),
+        wait_without_agents: false,
+        open_minutes: Vec::new(),
+        utc_offset_min: 0,
+    };
+    let trunk = TrunkRule {
+        transport: Transport::Udp,
+        address: LOCAL,
+        calls_per_second_max: 10,
+        channels_max: 10,
+        caller_id: None,
+    };
+    let voice = QueueVoice {
+        language: Language::English,
+        callback_trunk: Some(carrier()),
+        callback_caller_id: None,
+    };
+    Rules {
+        numbers: vec![NumberRule { dialled: "4000".into(), trunk: None, flow: flow_id.clone() }],
+        flows: BTreeMap::from([(flow_id, Arc::new(flow))]),
+        variables: BTreeMap::new(),
+        queues: vec![queue],
+        queue_voices: BTreeMap::from([(support(), voice)]),
+        agents: vec![agent()],
+        trunks: BTreeMap::from([(carrier(), trunk)]),
+        callbacks: CallbackRules {
+            gap: Duration::from_secs(120),
+            tries_max: 3,
+            lifetime: Duration::from_secs(3_600),
+            ring_for: Duration::from_secs(25),
+            priority: 0,
+            open_max: 50,
+        },
+        feature_codes: Vec::new(),
+        listening: Listening { end_silence_ms: 700, utterance_max_ms: 8_000 },
+        limits: Limits { calls_max: 10, call_length_max: Duration::from_secs(3_600) },
+    }
+}
+
+/// A switchboard, the time, and the last of everything that is answered by its number.
+pub(super) struct Bench {
+    pub(super) board: Switchboard,
+    pub(super) now: Now,
+    names: BTreeMap<LegId, String>,
+    orders: BTreeMap<String, OrderId>,
+    token: Token,
+    attempt: AttemptId,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let now = epoch();
+        let mut bench = Self {
+            board: Switchboard::new(rules(), IdSource::starting_at(now.wall_ms)),
+            now,
+            names: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            token: Token(0),
+            attempt: AttemptId(0),
+        };
+        bench.board.restore(Restored::default(), now, &mut Vec::new());
+        bench
+    }
+
+    /// With the agent at her desk, ready.
+    pub(super) fn staffed() -> Self {
+        let mut bench = Self::new();
+        bench.event(Event::Leg(LegEvent::Registered { agent: agent() }));
+        bench.agent_says(AgentSays::LogIn);
+        bench.agent_says(AgentSays::Ready);
+        bench
+    }
+
+    pub(super) fn agent_says(&mut self, says: AgentSays) -> String {
+        self.command(Command::Agent { agent: agent(), says })
+    }
+
+    pub(super) fn command(&mut self, command: Command) -> String {
+        self.event(Event::Command { request: RequestId(1), command })
+    }
+
+    /// Each line of the table: what happens ─► what is wanted.
+    pub(super) fn plays(&mut self, table: &[(&str, &str)]) {
+        for (happens, wanted) in table {
+            assert_eq!(self.step(happens), *wanted, "after `{happens}`");
+        }
+    }
+
+    pub(super) fn event(&mut self, event: Event) -> String {
+        let mut out = Vec::new();
+        self.board.handle(event, self.now, &mut out);
+        self.tell(&out)
+    }
+
+    /// Lets time pass, deadline by deadline.
+    pub(super) fn wait(&mut self, seconds: u64) -> String {
+        let until = self.now.after(Duration::from_secs(seconds));
+        let mut out = Vec::new();
+        while let Some(at) = self.board.deadline().filter(|at| *at <= until.instant) {
+            self.now = self.now.after(at.saturating_duration_since(self.now.instant));
+            self.board.handle_deadline(self.now, &mut out);
+        }
+        self.now = until;
+        self.tell(&out)
+    }
+
+    fn step(&mut self, happens: &str) -> String {
+        let words: Vec<&str> = happens.split(' ').collect();
+        let event = match words[..] {
+            ["wait", seconds] => return self.wait(seconds.parse().unwrap()),
+            ["incoming"] => Event::Leg(LegEvent::Incoming {
+                leg: LegId(1),
+                source: Source::Trunk(carrier()),
+                from_user: "+4930123456".into(),
+                dialled: "4000".into(),
+                call_id: "call".into(),
+                plan: None,
+            }),
+            ["stored"] => Event::Stored(self.token),
+            ["unstored"] => Event::NotStored { token: self.token, reason: "full".into() },
+            ["permitted"] => Event::Permitted { attempt: self.attempt, call_id: "fixed".into() },
+            ["refused"] => {
+                Event::PermitRefused { attempt: self.attempt, reason: "do_not_call".into() }
+            }
+            ["unpermitted"] => Event::PermitFailed { attempt: self.attempt },
+            ["anna", "leaves"] => return self.agent_says(AgentSays::LogOut),
+            ["anna", "comes"] => return self.agent_says(AgentSays::LogIn),
+            ["anna", "is-ready"] => return self.agent_says(AgentSays::Ready),
+            ["drain"] => Event::Drain,
+            ["all-hang-up"] => {
+                let calls: Vec<_> = self.board.call_views().map(|view| view.call).collect();
+                let told = calls.into_iter().map(|call| self.command(Command::HangUp(call)));
+                return told.collect::<Vec<_>>().join(" | ");
+            }
+            [who, what] => self.of_leg(who, what),
+            _ => panic!("{happens}"),
+        };
+        self.event(event)
+    }
+
+    fn leg(&self, who: &str) -> LegId {
+        let found = self.names.iter().rev().find(|(_, name)| **name == who);
+        *found.unwrap_or_else(|| panic!("no leg of {who}")).0
+    }
+
+    fn of_leg(&self, who: &str, what: &str) -> Event {
+        let leg = self.leg(who);
+        match what {
+            "opened" => Event::Media(MediaEvent::Opened { leg, local: LOCAL }),
+            "unopened" => Event::Media(MediaEvent::OpenFailed { leg }),
+            "closed" => Event::Media(MediaEvent::Closed { leg, report: QualityReport::default() }),
+            "played" => {
+                let order = self.orders[who];
+                Event::Media(MediaEvent::PlaybackEnded { leg, order, stopped: false })
+            }
+            "up" => Event::Leg(LegEvent::Established { leg, plan: plan() }),
+            "hangs-up" => {
+                let cause = Cause::normal(domain::cause::EndedBy::Peer);
+                Event::Leg(LegEvent::Ended { leg, cause })
+            }
+            "busy" => Event::Leg(LegEvent::Ended { leg, cause: Cause::from_status(486) }),
+            key => Event::Media(MediaEvent::Digit {
+                leg,
+                digit: key.chars().next().unwrap(),
+                order: OrderId(0),
+            }),
+        }
+    }
+
+    fn tell(&mut self, out: &[Action]) -> String {
+        let told: Vec<String> = out.iter().filter_map(|action| self.tell_one(action)).collect();
+        told.join(" | ")
+    }
+
+    fn tell_one(&mut self, action: &Action) -> Option<String> {
+        Some(match action {
+            Action::TraceLeg { leg, who, .. } => {
+                let name = who.rsplit(' ').next().unwrap().rsplit('/').next().unwrap();
+                self.names.insert(*leg, name.to_owned());
+                return None;
+            }
+            Action::Note { .. } | Action::Publish(_) => return None,
+            Action::Leg(command) => self.tell_leg(command),
+            Action::Media(command) => self.tell_media(command),
+            Action::Play { leg, order, prompts, .. } => {
+                let who = self.names[leg].clone();
+                self.orders.insert(who.clone(), *order);
+                let text = prompts.iter().map(|prompt| match prompt {
+                    Prompt::Text { text, .. } => &**text,
+                    Prompt::Recorded { .. } => "recording",
+                    Prompt::Music => "music",
+                });
+                format!("play {who} {}", text.collect::<Vec<_>>().join(" + "))
+            }
+            Action::Listen { leg, .. } => format!("listen {}", self.names[leg]),
+            Action::Classify { .. } => "classify".to_owned(),
+            Action::Fetch { .. } => "fetch".to_owned(),
+            Action::Store { token, facts, patient } => {
+                self.token = token.unwrap_or(self.token);
+                let facts: Vec<String> = facts.iter().map(tell_fact).collect();
+                let awaited = if token.is_some() { ", told when done" } else { "" };
+                let patient = if *patient { "" } else { " at once" };
+                format!("store{patient} {}{awaited}", facts.join(" + "))
+            }
+            Action::Claim { count, .. } => format!("claim {count}"),
+            Action::Permit { attempt, .. } => {
+                self.attempt = *attempt;
+                "permit".to_owned()
+            }
+            Action::Return { contacts, .. } => format!("return {}", contacts.len()),
+            Action::MarkSent { leg, .. } => format!("mark {}", self.names[leg]),
+            Action::Reply { reply, .. } => format!("reply {reply:?}"),
+            Action::Drained => "drained".to_owned(),
+        })
+    }
+
+    fn tell_leg(&self, command: &LegCommand) -> String {
+        match command {
+            LegCommand::Dial { leg, target, call_id, .. } => {
+                let who = match target {
+                    Target::Trunk { user, .. } => user.to_string(),
+                    Target::Agent(agent) => agent.name.to_string(),
+                };
+                let fixed = call_id.as_deref().map(|id| format!(" as {id}")).unwrap_or_default();
+                format!("invite {} at {who}{fixed}", self.names[leg])
+            }
+            LegCommand::Ring { leg } => format!("ring {}", self.names[leg]),
+            LegCommand::Answer { leg, .. } => format!("answer {}", self.names[leg]),
+            LegCommand::Refuse { status, .. } => format!("refuse {status}"),
+            LegCommand::HangUp { leg } => format!("hang up {}", self.names[leg]),
+        }
+    }
+
+    fn tell_media(&self, command: &MediaCommand) -> String {
+        let name = |leg: &LegId| self.names[leg].as_str();
+        match command {
+            MediaCommand::Open { leg } => format!("open {}", name(leg)),
+            MediaCommand::Connect { leg, .. } => format!("connect {}", name(leg)),
+            MediaCommand::StopPlayback { leg } => format!("silence {}", name(leg)),
+            MediaCommand::StopListening { leg } => format!("deafen {}", name(leg)),
+            MediaCommand::Bridge { a, b } => format!("bridge {} {}", name(a), name(b)),
+            MediaCommand::Close { leg } => format!("close {}", name(leg)),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// No call, leg, ticket, agent or channel is held any more.
+    pub(super) fn holds_nothing(&self) {
+        assert_eq!(self.board.census(), Census::default());
+    }
+}
+
+fn tell_fact(fact: &Fact) -> String {
+    match fact {
+        Fact::Promise(promise) => format!("promise {:?} {}", promise.state, promise.tries),
+        Fact::CampaignState { state, .. } => format!("campaign {state:?}"),
+        Fact::AttemptClosed(closed) => format!("attempt {:?}", closed.disposition),
+        Fact::Leg(record) => format!("{:?} {:?}", record.role, record.cause.kind),
+        Fact::Agent { state, .. } => format!("{state:?}").split(' ').next().unwrap().to_owned(),
+    }
+}
+
+fn plan() -> MediaPlan {
+    MediaPlan {
+        remote: LOCAL,
+        also_from: None,
+        codec: Codec::Pcmu,
+        payload_type: 0,
+        event_payload_type: None,
+        direction: Direction::SendRecv,
+        ptime_ms: 20,
+    }
+}
