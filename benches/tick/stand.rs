@@ -96,6 +96,7 @@ pub fn connect(
         other => panic!("leg {leg} did not open: {other:?}"),
     };
     let plan = MediaPlan {
+        also_from: None,
         remote,
         codec: Codec::Pcmu,
         payload_type: 0,

@@ -40,7 +40,8 @@ impl Baresip {
     pub fn start(gateway: SocketAddr, role: Role<'_>, source: &Path) -> Self {
         let folder = Folder::new("baresip");
         let control = ports::free();
-        folder.write("config", &config(&folder, control, source));
+        let caller = matches!(role, Role::Caller(_));
+        folder.write("config", &config(&folder, control, source, caller));
         folder.write("recorded/.keep", "");
         let account = match role {
             Role::Caller(number) => format!("<sip:{number}@{gateway}>;regint=0\n"),
@@ -136,7 +137,10 @@ impl Baresip {
     }
 }
 
-fn config(folder: &Folder, control: u16, source: &Path) -> String {
+/// A caller names loopback in his description. An agent's telephone names whichever address of this
+/// machine it likes, as one behind a NAT does, while its packets come from loopback.
+fn config(folder: &Folder, control: u16, source: &Path, names_loopback: bool) -> String {
+    let interface = if names_loopback { "net_interface 127.0.0.1\n" } else { "" };
     let (first, last) = ports::rtp_block();
     let port = loop {
         let port = ports::free();
@@ -146,7 +150,7 @@ fn config(folder: &Folder, control: u16, source: &Path) -> String {
     };
     format!(
         "poll_method epoll\n\
-         net_interface 127.0.0.1\n\
+         {interface}\
          sip_listen 127.0.0.1:{port}\n\
          rtp_ports {first}-{last}\n\
          audio_source aufile,{source}\n\

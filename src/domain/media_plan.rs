@@ -1,6 +1,6 @@
 //! What two ends agreed on for their sound: the outcome of an SDP offer and answer, in plain words.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A codec this program speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
@@ -59,6 +59,9 @@ impl Direction {
 pub struct MediaPlan {
     /// Where their RTP is expected. Port 0 or an unspecified address means: send nothing.
     pub remote: SocketAddr,
+    /// Another address that their sound may come from: that of their signalling, where it is not
+    /// the one above. Behind a NAT the description names an address that nobody reaches.
+    pub also_from: Option<IpAddr>,
     /// The codec we send; both of ours are decoded whichever arrives.
     pub codec: Codec,
     /// The payload type to send `codec` with.

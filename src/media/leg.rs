@@ -135,11 +135,11 @@ impl Leg {
         }
         match &mut self.connection {
             Some(connection) => {
-                connection.source.expect_also(plan.remote);
+                connection.source.expect_anew(plan.remote, plan.also_from);
                 connection.plan = plan;
             }
             None => {
-                let source = Source::expect(plan.remote);
+                let source = Source::expect(plan.remote, plan.also_from);
                 self.connection = Some(Connection { plan, source });
                 self.report_at = self.next_report(now);
             }

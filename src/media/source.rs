@@ -5,6 +5,9 @@
 //! Expected ─────────────────────────────────► Locked ── the agreed port speaks ──► Locked for good
 //! ```
 //!
+//! Behind a NAT the description names an address that nobody reaches, and the sound comes from the
+//! host that the signalling comes from: that one is admitted, too (RFC 7362 §4).
+//!
 //! Whatever comes from elsewhere is refused and counted: a stranger can neither be heard nor have
 //! the sound sent to it ("RTP bleed"), since what is sent goes to the locked address (RFC 4961).
 //!
@@ -16,19 +19,23 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Source {
     agreed: SocketAddr,
+    /// The other host that counts as theirs.
+    also: Option<IpAddr>,
     locked: Option<SocketAddr>,
 }
 
 impl Source {
-    /// Expects packets from `agreed`.
-    pub fn expect(agreed: SocketAddr) -> Self {
-        Self { agreed: canonical(agreed), locked: None }
+    /// Expects packets from `agreed`, or else from the host `also`.
+    pub fn expect(agreed: SocketAddr, also: Option<IpAddr>) -> Self {
+        let also = also.map(|ip| ip.to_canonical());
+        Self { agreed: canonical(agreed), also, locked: None }
     }
 
-    /// Takes a new agreement; the lock stays if the address is the same.
-    pub fn expect_also(&mut self, agreed: SocketAddr) {
-        if canonical(agreed) != self.agreed {
-            *self = Self::expect(agreed);
+    /// Takes a new agreement; the lock stays if the addresses are the same.
+    pub fn expect_anew(&mut self, agreed: SocketAddr, also: Option<IpAddr>) {
+        let fresh = Self::expect(agreed, also);
+        if (fresh.agreed, fresh.also) != (self.agreed, self.also) {
+            *self = fresh;
         }
     }
 
@@ -53,7 +60,9 @@ impl Source {
 
     /// Whether a control packet (RTCP) from `from` is to be taken: from any port of the host.
     pub fn admits_host(&self, from: SocketAddr) -> bool {
-        canonical(from).ip() == self.agreed.ip() && !self.agreed.ip().is_unspecified()
+        let from = canonical(from).ip();
+        let theirs = from == self.agreed.ip() || Some(from) == self.also;
+        theirs && !self.agreed.ip().is_unspecified()
     }
 
     /// Where to send; `None` when the agreement says that nothing is to be sent.
@@ -102,7 +111,7 @@ mod tests {
             (&[("[::ffff:192.0.2.1]:4000", true), (other_port, false)], good),
         ];
         for (packets, sends_to) in cases {
-            let mut source = Source::expect(address(good));
+            let mut source = Source::expect(address(good), None);
             for (from, admitted) in packets {
                 assert_eq!(source.admits(address(from)), *admitted, "{packets:?}");
             }
@@ -110,13 +119,28 @@ mod tests {
         }
     }
 
+    /// A telephone behind a NAT: its description names a private address, its messages come from
+    /// the public one, and so does its sound.
+    #[test]
+    fn the_host_of_the_signalling_is_no_stranger() {
+        let signalling = address("203.0.113.5:5060").ip();
+        let mut source = Source::expect(address("192.168.1.2:4000"), Some(signalling));
+        assert!(!source.admits(address("198.51.100.9:4000")));
+        assert!(source.admits(address("203.0.113.5:61000")));
+        assert!(!source.admits(address("203.0.113.5:61002")));
+        assert_eq!(source.remote(), Some(address("203.0.113.5:61000")));
+        // The address of the description, should it speak after all, is the better one.
+        assert!(source.admits(address("192.168.1.2:4000")));
+        assert!(!source.admits(address("203.0.113.5:61000")));
+    }
+
     #[test]
     fn a_new_agreement_unlocks_and_the_same_one_does_not() {
-        let mut source = Source::expect(address("192.0.2.1:4000"));
+        let mut source = Source::expect(address("192.0.2.1:4000"), None);
         assert!(source.admits(address("192.0.2.1:4444")));
-        source.expect_also(address("192.0.2.1:4000"));
+        source.expect_anew(address("192.0.2.1:4000"), None);
         assert!(!source.admits(address("192.0.2.1:5555")));
-        source.expect_also(address("192.0.2.2:4000"));
+        source.expect_anew(address("192.0.2.2:4000"), None);
         assert!(!source.admits(address("192.0.2.1:4444")));
         assert_eq!(source.control_remote(), Some(address("192.0.2.2:4001")));
     }
@@ -124,9 +148,10 @@ mod tests {
     #[test]
     fn no_address_means_no_sound_either_way() {
         for held in ["0.0.0.0:4000", "192.0.2.1:0"] {
-            assert_eq!(Source::expect(address(held)).remote(), None);
+            assert_eq!(Source::expect(address(held), None).remote(), None);
         }
-        assert!(!Source::expect(address("0.0.0.0:4000")).admits(address("0.0.0.0:4000")));
-        assert_eq!(Source::expect(address("192.0.2.1:65535")).control_remote(), None);
+        let held = address("0.0.0.0:4000");
+        assert!(!Source::expect(held, held.ip().into()).admits(held));
+        assert_eq!(Source::expect(address("192.0.2.1:65535"), None).control_remote(), None);
     }
 }

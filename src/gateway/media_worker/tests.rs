@@ -45,6 +45,7 @@ impl Stand {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let plan = MediaPlan {
             remote: socket.local_addr().unwrap(),
+            also_from: None,
             codec,
             payload_type: codec.static_payload_type(),
             event_payload_type: Some(101),

@@ -47,6 +47,7 @@ fn replay(flow: &[&Datagram], event_payload_type: u8) -> (String, QualityReport)
     let mut leg = Leg::open(LegId(1), start, &mut StdRng::seed_from_u64(1));
     let plan = MediaPlan {
         remote: flow[0].flow.0,
+        also_from: None,
         codec: Codec::Pcmu,
         payload_type: 0,
         event_payload_type: Some(event_payload_type),

@@ -18,6 +18,7 @@ fn peer() -> SocketAddr {
 fn plan(direction: Direction) -> MediaPlan {
     MediaPlan {
         remote: peer(),
+        also_from: None,
         codec: Codec::Pcmu,
         payload_type: 0,
         event_payload_type: Some(101),

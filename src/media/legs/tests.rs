@@ -17,6 +17,7 @@ fn address(leg: LegId) -> SocketAddr {
 fn plan(leg: LegId, codec: Codec, event_payload_type: Option<u8>) -> MediaPlan {
     MediaPlan {
         remote: address(leg),
+        also_from: None,
         codec,
         payload_type: codec.static_payload_type(),
         event_payload_type,

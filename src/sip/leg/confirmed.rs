@@ -206,7 +206,8 @@ impl Confirmed {
 
     /// Tells the layer above of the sound, if it is new.
     pub(super) fn tell(&mut self, is_first: bool, turn: &mut Turn<'_>) {
-        let Some(plan) = self.negotiation.plan().cloned() else { return };
+        let Some(plan) = self.negotiation.plan() else { return };
+        let plan = self.dialog.heard_by(plan.clone());
         let leg = self.leg;
         if !is_first && self.told.is_none() {
             // Changed before the ACK: it is told when the call is established.

@@ -9,6 +9,7 @@ use crate::message::name::Name;
 use crate::message::name_addr::{Contacts, NameAddr};
 use crate::message::uri::{Scheme, Uri};
 use crate::message::{Headers, Request, Response};
+use domain::media_plan::MediaPlan;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -185,6 +186,11 @@ impl Dialog {
         *self.call_id == *call_id && *self.remote_tag == *remote_tag
     }
 
+    /// The plan of its sound, which may come from where its messages come from.
+    pub(crate) fn heard_by(&self, plan: MediaPlan) -> MediaPlan {
+        heard_from(self.flow, plan)
+    }
+
     /// Where requests go: the first route, else their Contact, when it is an address; the flow
     /// the dialog was made on otherwise.
     ///
@@ -209,6 +215,14 @@ impl Dialog {
         }
         Flow { remote: SocketAddr::new(ip, next.port().unwrap_or(5060)), ..self.flow }
     }
+}
+
+/// The plan of one whose messages come over `flow`: his sound may come from there as well, where his
+/// description names another host (RFC 7362 §4: behind a NAT it names one that nobody reaches).
+pub(crate) fn heard_from(flow: Flow, mut plan: MediaPlan) -> MediaPlan {
+    let host = flow.remote.ip();
+    plan.also_from = Some(host).filter(|host| *host != plan.remote.ip());
+    plan
 }
 
 fn is_private(ip: IpAddr) -> bool {

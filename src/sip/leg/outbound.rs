@@ -14,7 +14,7 @@
 
 use crate::event::{Flow, LegEvent};
 use crate::leg::confirmed::{Confirmed, State as ConfirmedState};
-use crate::leg::dialog::Dialog;
+use crate::leg::dialog::{Dialog, heard_from};
 use crate::leg::session_timer::SessionTimer;
 use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{Action, Event, Leg, Turn, refused_by_us, with_reason};
@@ -203,7 +203,7 @@ impl Outbound {
         let local = self.local_media.ip();
         let plan = self.negotiation.accept_again(&response.body, local).ok()?;
         self.early = response.headers.to().ok()?.tag().map(Into::into);
-        Some(plan)
+        Some(heard_from(self.flow, plan))
     }
 
     /// 2xx: acknowledged in any case (§13.2.2.4); ended at once when unwanted or of no use.

@@ -81,7 +81,15 @@ pub(super) fn plan_of(
         Direction::Inactive => Direction::Inactive,
     };
     let ptime_ms = ptime_of(media);
-    MediaPlan { remote, codec, payload_type, event_payload_type, direction, ptime_ms }
+    MediaPlan {
+        remote,
+        also_from: None,
+        codec,
+        payload_type,
+        event_payload_type,
+        direction,
+        ptime_ms,
+    }
 }
 
 /// The packet time asked for, in whole tens of milliseconds from 10 to 60 and not above

@@ -177,6 +177,7 @@ impl Negotiation {
             self.codecs.iter().map(|codec| (*codec, codec.static_payload_type())).collect();
         let mut plan = MediaPlan {
             remote: local,
+            also_from: None,
             codec: Codec::Pcmu,
             payload_type: 0,
             event_payload_type: Some(EVENT_PAYLOAD_TYPE),

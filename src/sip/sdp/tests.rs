@@ -76,6 +76,7 @@ fn an_ordinary_offer_gets_one_codec_and_its_events() {
     assert_eq!(preview, plan);
     let expected = MediaPlan {
         remote: "203.0.113.9:49170".parse().unwrap(),
+        also_from: None,
         codec: Codec::Pcmu,
         payload_type: 0,
         event_payload_type: Some(96),

@@ -14,6 +14,7 @@ const LEG: LegId = LegId(1);
 fn plan(direction: Direction) -> MediaPlan {
     MediaPlan {
         remote: ([192, 0, 2, 2], 40_000).into(),
+        also_from: None,
         codec: Codec::Pcma,
         payload_type: 8,
         event_payload_type: None,
@@ -36,6 +37,22 @@ fn talking(peer: &mut Peer) -> String {
     assert_eq!(peer.request(&ack), Vec::<String>::new());
     peer.take_events();
     to
+}
+
+/// Behind a NAT the description names a host that nobody reaches; the sound may come from where the
+/// INVITE came from.
+#[test]
+fn a_description_of_another_host_does_not_make_the_signalling_host_a_stranger() {
+    let mut peer = Peer::new();
+    let private = sdp("8", "sendrecv").replace("192.0.2.2", "10.0.0.7");
+    peer.request(&Draft::invite(1).body("application/sdp", &private));
+    let answer = peer.handle(LegCommand::Answer { leg: LEG, local_media: media(A) });
+    peer.take_events();
+    peer.request(&ack(1, header(&answer[0], "To")));
+    let remote = ([10, 0, 0, 7], 40_000).into();
+    let also_from = Some([192, 0, 2, 2].into());
+    let plan = MediaPlan { remote, also_from, ..plan(Direction::SendRecv) };
+    assert_eq!(peer.events, [LegEvent::Established { leg: LEG, plan }]);
 }
 
 fn ack(cseq: u32, to: &str) -> Draft {

@@ -53,6 +53,7 @@ fn ok(invite: &str, tag: &str) -> String {
 fn plan() -> MediaPlan {
     MediaPlan {
         remote: ([192, 0, 2, 2], 40_000).into(),
+        also_from: None,
         codec: Codec::Pcma,
         payload_type: 8,
         event_payload_type: None,

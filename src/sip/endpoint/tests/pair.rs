@@ -301,6 +301,7 @@ fn rung(side: usize, text: &str) -> String {
 pub(super) fn plan(side: usize, direction: Direction) -> MediaPlan {
     MediaPlan {
         remote: media(1 - side),
+        also_from: None,
         codec: Codec::Pcma,
         payload_type: 8,
         event_payload_type: Some(101),
