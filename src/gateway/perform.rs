@@ -128,10 +128,12 @@ impl Performer {
                 self.trace.record(now.wall_ms, Record::Leg { call, leg, who });
             }
             Action::Note { call, what, why } => {
-                let decided = || tracing::info!(what = &*what, why = &*why, "decided");
+                // With what a caller said or keyed in: that is for the trace, which is bounded and
+                // its owner's, and for the log only on demand.
+                let decided = || tracing::debug!(what = &*what, why = &*why, "decided");
                 match self.spans.get(&call) {
                     Some(span) => span.in_scope(decided),
-                    None => tracing::info_span!("call", %call).in_scope(decided),
+                    None => tracing::debug_span!("call", %call).in_scope(decided),
                 }
                 self.trace.record(now.wall_ms, Record::Note { call, what, why });
             }
