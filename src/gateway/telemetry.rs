@@ -1,10 +1,12 @@
 //! Logs and figures.
 
+pub mod lines;
 pub mod trunks;
 pub mod wire;
 
 use crate::media_worker::MediaWorkers;
 use crate::trace::Trace;
+use lines::{LastLines, Lines};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use speech::recognizer::Recognizer;
 use speech::recognizer::lane::EngineState;
@@ -15,16 +17,23 @@ use trunks::Trunks;
 use wire::Wire;
 
 /// Starts structured logs on standard error: JSON lines, or text on a terminal. `TRUNKLINE_LOG`
-/// sets what is logged, such as `info` (the default) or `warn,gateway=debug`.
-pub fn start_logs() {
+/// sets what is logged, such as `info` (the default) or `warn,gateway=debug`. What it returns is to
+/// be kept until the end of the program.
+///
+/// # Errors
+/// The system's: no thread could be had.
+pub fn start_logs() -> std::io::Result<LastLines> {
     let filter =
         EnvFilter::try_from_env("TRUNKLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (lines, last) = Lines::start(std::io::stderr())?;
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     // A second start (tests, the demo) keeps the first one's.
-    let _ = match std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+    let _ = match is_terminal {
         true => logs.compact().try_init(),
         false => logs.json().try_init(),
     };
+    Ok(last)
 }
 
 /// Starts logs of warnings only, for commands whose output is for people.

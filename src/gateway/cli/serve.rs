@@ -10,7 +10,10 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) fn run(place: &Where) -> ExitCode {
-    telemetry::start_logs();
+    let _last_lines = match telemetry::start_logs() {
+        Ok(last_lines) => last_lines,
+        Err(error) => return failed("no thread for the log", &error),
+    };
     let config = match place.read() {
         Ok(config) => config,
         Err(code) => return code,
