@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::Event;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 /// Calls under way at once; a further one fails at once, and its flow takes its fallback.
@@ -22,10 +23,11 @@ pub struct Fetcher {
     client: reqwest::Client,
     room: Arc<Semaphore>,
     inbox: Inbox,
+    runtime: Handle,
 }
 
 impl Fetcher {
-    /// Answers are told to `inbox`.
+    /// Answers are told to `inbox`; the present runtime does the work.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up (no TLS roots, no resolver).
@@ -34,7 +36,8 @@ impl Fetcher {
             .redirect(reqwest::redirect::Policy::limited(2))
             .connect_timeout(Duration::from_secs(2))
             .build()?;
-        Ok(Self { client, room: Arc::new(Semaphore::new(FETCHES_MAX)), inbox })
+        let (room, runtime) = (Arc::new(Semaphore::new(FETCHES_MAX)), Handle::current());
+        Ok(Self { client, room, inbox, runtime })
     }
 
     /// Starts a call; its `Fetched` follows, whatever happens.
@@ -45,7 +48,7 @@ impl Fetcher {
             return inbox.event(Event::Fetched { call, order, result });
         };
         let client = self.client.clone();
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             let timeout = Duration::from_millis(u64::from(request.timeout_ms));
             let result = match tokio::time::timeout(timeout, get(&client, &request)).await {
                 Ok(result) => result,

@@ -11,7 +11,7 @@ use crate::perform::Performer;
 use crate::prompts::Prompts;
 use crate::replies::{ExchangeDoor, Replies};
 use crate::secrets::Secrets;
-use crate::signalling::{Inbox, Signalling, Told, now};
+use crate::signalling::{self, Inbox, LoopRuntime, Signalling, Told, now};
 use crate::telemetry;
 use crate::telemetry::trunks::Trunks;
 use crate::telemetry::wire::Wire;
@@ -38,7 +38,7 @@ use switchboard::exchange::Exchange;
 use switchboard::rules::{FeatureCode, Rules};
 use switchboard::switchboard::Switchboard;
 use tokio::net::UdpSocket;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// What a gateway is made of.
@@ -101,7 +101,7 @@ pub struct Running {
     inbox: Inbox,
     replies: Replies,
     state: Shared,
-    signalling: Option<JoinHandle<()>>,
+    signalling: Option<oneshot::Receiver<()>>,
     helpers: Vec<JoinHandle<()>>,
 }
 
@@ -119,7 +119,8 @@ impl Running {
         telemetry::describe();
         let (ledger, restored) = open_ledger(&config, &inbox)?;
         let reader = Reader::open(ledger.path(), 4)?;
-        let (udp, sip, (streams, stream_events)) = sip_sockets(&config).await?;
+        let runtime = signalling::runtime().map_err(system("the runtime of signalling"))?;
+        let (udp, sip, (streams, stream_events)) = sip_sockets(&config, &runtime).await?;
         let engines = engines::Engines::start(&config, &inbox)?;
         let prompts = warm_prompts(&engines, &documents, &inbox);
         let media = media_worker::start(&config, &inbox, &engines)?;
@@ -159,7 +160,7 @@ impl Running {
             vec![tokio::spawn(state.clone().housekeeping()), webhooks(&config, &ledger)?];
         let (api, operations) = (doors.api.1, doors.operations.1);
         doors.serve(&state, &mut helpers);
-        let mut signalling = Signalling {
+        let signalling = Signalling {
             exchange,
             performer,
             udp,
@@ -168,8 +169,8 @@ impl Running {
             inbox: told,
             stop_at: None,
         };
-        signalling.restore(restored);
-        let signalling = Some(tokio::spawn(signalling.run()));
+        let signalling =
+            signalling.start(runtime, restored).map_err(system("the thread of signalling"))?;
         Ok(Self {
             sip,
             api,
@@ -180,7 +181,7 @@ impl Running {
             inbox,
             replies,
             state,
-            signalling,
+            signalling: Some(signalling),
             helpers,
         })
     }
@@ -232,15 +233,42 @@ fn warm_prompts(engines: &engines::Engines, documents: &Documents, inbox: &Inbox
     prompts
 }
 
+/// How often another port is tried where any will do.
+const PORT_TRIES: u32 = 20;
+
 /// The datagram socket, its address, and the streams on the same port.
-async fn sip_sockets(
-    config: &Config,
-) -> Result<(Arc<UdpSocket>, SocketAddr, (Streams, mpsc::Receiver<StreamEvent>)), StartError> {
+type SipSockets = (Arc<UdpSocket>, SocketAddr, (Streams, mpsc::Receiver<StreamEvent>));
+
+async fn sip_sockets(config: &Config, runtime: &LoopRuntime) -> Result<SipSockets, StartError> {
     let address = config.sip.listen;
-    let bind = |error| StartError::Listen { key: "[sip] listen", address, error };
-    let udp = udp::bind(address, config.sip.receive_buffer).map_err(bind)?;
-    let sip = udp.local_addr().map_err(bind)?;
-    let streams = Streams::listen(sip, config.sip.connections_max).await.map_err(bind)?;
+    let mut tries = 1..PORT_TRIES;
+    loop {
+        match sockets_at(address, config, runtime).await {
+            // Where any port will do, the one that the system gave for datagrams may be somebody
+            // else's for streams.
+            Err(error)
+                if address.port() == 0
+                    && error.kind() == std::io::ErrorKind::AddrInUse
+                    && tries.next().is_some() => {}
+            bound => {
+                let key = "[sip] listen";
+                return bound.map_err(|error| StartError::Listen { key, address, error });
+            }
+        }
+    }
+}
+
+async fn sockets_at(
+    address: SocketAddr,
+    config: &Config,
+    runtime: &LoopRuntime,
+) -> std::io::Result<SipSockets> {
+    let udp = {
+        let _on_its_runtime = runtime.enter();
+        udp::bind(address, config.sip.receive_buffer)?
+    };
+    let sip = udp.local_addr()?;
+    let streams = Streams::listen(sip, config.sip.connections_max).await?;
     Ok((Arc::new(udp), sip, streams))
 }
 

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use switchboard::event::{Command, Event, Restored};
 use switchboard::exchange::{Effect, Exchange, Input};
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::runtime::{EnterGuard, Runtime};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 /// Datagrams taken in one go before the other sources are looked at.
@@ -67,6 +68,43 @@ impl Inbox {
     }
 }
 
+/// The runtime of the loop: one thread with nothing else on it. On the runtime of the API, a wake-up
+/// is two threads handing the loop to and fro, which costs more than a turn of it, and what an API
+/// request or a TCP peer does could hold up a call.
+///
+/// # Errors
+/// The system's: no descriptor could be had.
+pub fn runtime() -> io::Result<LoopRuntime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(LoopRuntime(Some(runtime)))
+}
+
+/// See [`runtime`]. When something else keeps the gateway from starting it is dropped on another
+/// runtime, where a bare one would panic instead of letting the reason be told.
+#[derive(Debug)]
+pub struct LoopRuntime(Option<Runtime>);
+
+impl LoopRuntime {
+    /// Sockets made while the guard lives belong to this runtime.
+    pub fn enter(&self) -> Option<EnterGuard<'_>> {
+        self.0.as_ref().map(Runtime::enter)
+    }
+
+    fn block_on(&self, work: impl Future<Output = ()>) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(work);
+        }
+    }
+}
+
+impl Drop for LoopRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Reads both clocks.
 pub fn now() -> Now {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -92,8 +130,29 @@ pub struct Signalling {
 }
 
 impl Signalling {
-    /// Runs until draining is done or it is told to stop.
-    pub async fn run(mut self) {
+    /// Runs on a thread of its own until draining is done or it is told to stop. What is given back
+    /// gets a word then, or an error when it ended by a panic.
+    ///
+    /// # Errors
+    /// The system's: no thread could be had.
+    pub fn start(
+        self,
+        runtime: LoopRuntime,
+        restored: Restored,
+    ) -> io::Result<oneshot::Receiver<()>> {
+        let (ended, end) = oneshot::channel();
+        std::thread::Builder::new().name("signalling".into()).spawn(move || {
+            runtime.block_on(self.run(restored));
+            // Whoever started it may have gone.
+            let _ = ended.send(());
+        })?;
+        Ok(end)
+    }
+
+    async fn run(mut self, restored: Restored) {
+        // A socket just opened is not known to take datagrams before the first look at it.
+        let _ = self.udp.writable().await;
+        self.restore(restored);
         let mut buffer = vec![0; DATAGRAM_MAX];
         let mut effects = Vec::new();
         let mut samples = tokio::time::interval(SAMPLED_EVERY);
@@ -138,7 +197,7 @@ impl Signalling {
     }
 
     /// Takes up what the ledger handed back, before anything else.
-    pub fn restore(&mut self, restored: Restored) {
+    fn restore(&mut self, restored: Restored) {
         let (now, mut effects) = (now(), Vec::new());
         self.exchange.restore(restored, now, &mut effects);
         self.perform(now, &mut effects);

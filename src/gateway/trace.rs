@@ -30,6 +30,9 @@ use std::time::Duration;
 
 /// Records that may wait for the disk.
 const QUEUE_MAX: usize = 65_536;
+/// Between two looks at the queue: else the signalling loop would wake this thread for each record,
+/// which costs it more than the record.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Files among which the allowed size is divided.
 const SEGMENTS: u64 = 4;
 
@@ -164,7 +167,7 @@ fn write_all(receiver: &Receiver<(u64, Record)>, mut segments: Segments) {
     let mut line = Vec::new();
     let mut failed = false;
     loop {
-        let (wall_ms, record) = match receiver.recv_timeout(Duration::from_millis(200)) {
+        let first = match receiver.recv_timeout(Duration::from_millis(200)) {
             Ok(record) => record,
             Err(RecvTimeoutError::Timeout) => {
                 let _ = segments.file.flush();
@@ -175,13 +178,16 @@ fn write_all(receiver: &Receiver<(u64, Record)>, mut segments: Segments) {
                 return;
             }
         };
-        line.clear();
-        print(wall_ms, &record, &mut line);
-        if let Err(error) = segments.write(&line)
-            && !std::mem::replace(&mut failed, true)
-        {
-            tracing::error!(%error, "the trace cannot be written; calls go on without it");
+        for (wall_ms, record) in std::iter::once(first).chain(receiver.try_iter().take(QUEUE_MAX)) {
+            line.clear();
+            print(wall_ms, &record, &mut line);
+            if let Err(error) = segments.write(&line)
+                && !std::mem::replace(&mut failed, true)
+            {
+                tracing::error!(%error, "the trace cannot be written; calls go on without it");
+            }
         }
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -16,6 +16,7 @@ use switchboard::exchange::Input;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -55,10 +56,12 @@ pub struct Streams {
     connections_max: usize,
     open: BTreeMap<Flow, Messages>,
     events: mpsc::Sender<StreamEvent>,
+    runtime: Handle,
 }
 
 impl Streams {
-    /// Listens, and gives the connections' events. To be called within the runtime.
+    /// Listens, and gives the connections' events. To be called within the runtime that is to serve
+    /// the connections.
     ///
     /// # Errors
     /// The system's, when the address cannot be bound.
@@ -70,7 +73,8 @@ impl Streams {
         let listen = listener.local_addr()?;
         let (events, receiver) = mpsc::channel(INPUT_MAX);
         tokio::spawn(accept(listener, listen, events.clone()));
-        Ok((Self { listen, connections_max, open: BTreeMap::new(), events }, receiver))
+        let (open, runtime) = (BTreeMap::new(), Handle::current());
+        Ok((Self { listen, connections_max, open, events, runtime }, receiver))
     }
 
     /// Takes note of a connection; at the bound it is refused by being closed at once.
@@ -115,7 +119,7 @@ impl Streams {
             events: self.events.clone(),
         };
         self.open.insert(flow, messages);
-        tokio::spawn(connection.open());
+        self.runtime.spawn(connection.open());
         sent
     }
 
