@@ -89,7 +89,10 @@ impl Herald {
             Ok(Err(Busy::Full)) => (),
         }
         let Ok(place) = self.waiting.clone().try_acquire_owned() else {
-            tracing::error!(?command, "news for the exchange dropped: too much of it waits");
+            // Not the news itself: a promise bears a telephone number.
+            tracing::error!(
+                "news for the exchange dropped, too much of it waits; a restart reads it"
+            );
             return;
         };
         let exchange = self.exchange.clone();
