@@ -12,6 +12,9 @@ use tokio::sync::watch;
 
 /// How many events are kept for streams that come back.
 pub const KEPT_MAX: usize = 65_536;
+/// And how many bytes of them: an event may have a thousand letters of speech. Usual ones have some
+/// 200, so this is about 40,000 of them.
+const KEPT_BYTES_MAX: usize = 8 << 20;
 /// How many events one read hands out.
 const BATCH_MAX: usize = 256;
 
@@ -53,11 +56,23 @@ struct Kept {
     oldest: u64,
     events: VecDeque<Arc<Published>>,
     capacity: usize,
+    /// Bytes of all their texts.
+    bytes: usize,
 }
 
 impl Kept {
     fn next(&self) -> u64 {
         self.oldest + self.events.len() as u64
+    }
+
+    /// Makes room for one of `bytes`: the oldest go.
+    fn make_room(&mut self, bytes: usize) {
+        while self.events.len() >= self.capacity || self.bytes + bytes > KEPT_BYTES_MAX {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.oldest += 1;
+            self.bytes -= oldest.text.len();
+        }
+        self.bytes += bytes;
     }
 }
 
@@ -71,7 +86,7 @@ impl EventFeed {
     pub fn with_capacity(wall_ms: u64, capacity: usize) -> Self {
         let oldest = (wall_ms << 12) + 1;
         let capacity = capacity.max(1);
-        let kept = Kept { oldest, events: VecDeque::new(), capacity };
+        let kept = Kept { oldest, events: VecDeque::new(), capacity, bytes: 0 };
         Self { kept: Mutex::new(kept), newest: watch::Sender::new(oldest - 1) }
     }
 
@@ -80,11 +95,8 @@ impl EventFeed {
     pub fn publish(&self, tenant: TenantId, text: impl FnOnce(u64) -> String) {
         let mut kept = self.kept.lock();
         let sequence = kept.next();
-        if kept.events.len() == kept.capacity {
-            kept.events.pop_front();
-            kept.oldest += 1;
-        }
-        let text = text(sequence).into();
+        let text: Arc<str> = text(sequence).into();
+        kept.make_room(text.len());
         kept.events.push_back(Arc::new(Published { sequence, tenant, text }));
         drop(kept);
         self.newest.send_replace(sequence);
@@ -151,6 +163,22 @@ mod tests {
         assert_eq!(read(&feed, start + 5), Err(start + 2));
         assert_eq!(read(&feed, 0), Err(start + 2));
         assert_eq!(read(&feed, u64::MAX), Err(start + 2));
+    }
+
+    #[test]
+    fn long_events_go_earlier() {
+        let feed = EventFeed::with_capacity(1, 100);
+        let start = feed.newest();
+        let mebibyte = || "x".repeat(1 << 20);
+        for _ in 0..10 {
+            feed.publish(tenant("a"), |_| mebibyte());
+        }
+        // Eight fit; one that fits alone in no feed is still kept until the next.
+        assert_eq!(read(&feed, start), Err(start + 3));
+        feed.publish(tenant("a"), |_| mebibyte().repeat(9));
+        assert_eq!(read(&feed, start + 10).unwrap().0.len(), 1);
+        feed.publish(tenant("a"), |_| "y".into());
+        assert_eq!(read(&feed, start + 11), Ok((vec!["y".into()], start + 12)));
     }
 
     #[test]
