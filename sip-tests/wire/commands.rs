@@ -59,6 +59,26 @@ fn check_reports_every_fault_of_every_file_at_once() {
     assert!(text(&output.stderr).contains("suport") || text(&output.stderr).contains("listen_too"));
 }
 
+/// What is in the way of a start is told with the key that would mend it.
+#[test]
+fn a_port_that_is_taken_is_named_by_its_key() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for key in ["[sip] listen", "[http] api", "[http] operations"] {
+        let installation = Installation::new(&Plan::default());
+        let written = std::fs::read_to_string(&installation.config).unwrap();
+        let (section, name) = key.split_once(' ').unwrap();
+        let line = format!("{name} = \"127.0.0.1:0\"");
+        let ours = format!("{name} = \"127.0.0.1:{port}\"");
+        assert!(written.contains(section) && written.contains(&line), "{written}");
+        std::fs::write(&installation.config, written.replace(&line, &ours)).unwrap();
+        let output = installation.run(&["serve"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains(key) && !told.contains("panicked"), "{told}");
+    }
+}
+
 #[test]
 fn the_telephone_of_the_command_line_rings_and_the_ladder_shows_the_call() {
     let installation = Installation::new(&Plan::default());

@@ -212,11 +212,6 @@ impl Gateway {
             (reply.json["live"].is_null() && legs.len() == count).then_some(legs)
         })
     }
-
-    /// The place of SIP as text.
-    pub fn address(&self) -> String {
-        self.sip.to_string()
-    }
 }
 
 /// A configuration as an owner would write it: only what differs from the default.

@@ -124,13 +124,11 @@ impl Running {
         let engines = engines::Engines::start(&config, &inbox)?;
         let prompts = warm_prompts(&engines, &documents, &inbox);
         let media = media_worker::start(&config, &inbox, &engines)?;
-        let trace = Trace::start(&crate::cli::trace_folder(&config.data), config.trace_bytes)
-            .map_err(system("the trace in [node] data"))?;
+        let trace = trace(&config)?;
         let exchange = exchange(&config, &documents, &secrets, sip);
         let intents = Intents::start(documents.classifiers, inbox.clone())
             .map_err(system("the thread of the intents"))?;
-        let fetcher = Fetcher::new(inbox.clone())
-            .map_err(|error| system("the HTTP client")(std::io::Error::other(error)))?;
+        let fetcher = fetcher(&inbox)?;
         let (replies, live) = (Replies::default(), broadcast::channel(65_536).0);
         let state = api_state(&config, &inbox, &replies, &ledger, reader, metrics);
         let performer = Performer {
@@ -156,10 +154,8 @@ impl Running {
             trunks: Trunks::new(config.trunks.keys().cloned()),
             done: false,
         };
-        let mut helpers =
-            vec![tokio::spawn(state.clone().housekeeping()), webhooks(&config, &ledger)?];
         let (api, operations) = (doors.api.1, doors.operations.1);
-        doors.serve(&state, &mut helpers);
+        let helpers = helpers(doors, &config, &ledger, &state)?;
         let signalling = Signalling {
             exchange,
             performer,
@@ -286,11 +282,35 @@ impl Doors {
         })
     }
 
-    fn serve(self, state: &Shared, helpers: &mut Vec<JoinHandle<()>>) {
-        helpers.push(tokio::spawn(self.api.0.serve(api::router::router(state.clone()))));
+    fn serve(self, state: &Shared) -> [JoinHandle<()>; 2] {
         let operations = api::health::operations_router(state.clone());
-        helpers.push(tokio::spawn(self.operations.0.serve(operations)));
+        [
+            tokio::spawn(self.api.0.serve(api::router::router(state.clone()))),
+            tokio::spawn(self.operations.0.serve(operations)),
+        ]
     }
+}
+
+/// The tasks beside the loop, which end with it.
+fn helpers(
+    doors: Doors,
+    config: &Config,
+    ledger: &Ledger,
+    state: &Shared,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let mut helpers = vec![tokio::spawn(state.clone().housekeeping()), webhooks(config, ledger)?];
+    helpers.extend(doors.serve(state));
+    Ok(helpers)
+}
+
+fn trace(config: &Config) -> Result<Trace, StartError> {
+    Trace::start(&crate::cli::trace_folder(&config.data), config.trace_bytes)
+        .map_err(system("the trace in [node] data"))
+}
+
+fn fetcher(inbox: &Inbox) -> Result<Fetcher, StartError> {
+    Fetcher::new(inbox.clone())
+        .map_err(|error| system("the HTTP client")(std::io::Error::other(error)))
 }
 
 async fn listen(
