@@ -115,8 +115,7 @@ impl Running {
         let (inbox, told) = Inbox::new();
         // Whatever may refuse to start comes before the exchange, which begins to dial at once.
         let doors = Doors::open(&config).await?;
-        let metrics = api::metrics::install();
-        telemetry::describe();
+        let metrics = metrics();
         let (ledger, restored) = open_ledger(&config, &inbox)?;
         let reader = Reader::open(ledger.path(), 4)?;
         let runtime = signalling::runtime().map_err(system("the runtime of signalling"))?;
@@ -301,6 +300,13 @@ fn helpers(
     let mut helpers = vec![tokio::spawn(state.clone().housekeeping()), webhooks(config, ledger)?];
     helpers.extend(doors.serve(state));
     Ok(helpers)
+}
+
+/// The recorder of figures, which may then be described.
+fn metrics() -> metrics_exporter_prometheus::PrometheusHandle {
+    let recorder = api::metrics::install();
+    telemetry::describe();
+    recorder
 }
 
 fn trace(config: &Config) -> Result<Trace, StartError> {
