@@ -131,7 +131,9 @@ impl Process {
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let done = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
+        // The shell's own `kill`: the program of that name is not on every machine.
+        let done =
+            Command::new("sh").arg("-c").arg(format!("kill -s {name} {}", self.id())).status();
         assert!(done.is_ok_and(|status| status.success()), "{name} could not be sent");
     }
 
