@@ -22,7 +22,6 @@ test:
 crash:
 	@scripts/setup test
 	@scripts/fetch-models
-	$(CARGO) build --quiet --workspace --bins --benches
 	$(CARGO) bench --quiet --profile dev --bench crash -- $(ARGS)
 
 # 6,000 calls a minute for two minutes against SIPp, with the ledger on disk.

@@ -1,7 +1,7 @@
 //! Kills the gateway with signal 9 at random moments of a campaign with open callbacks, and judges by
 //! what its carrier recorded and by what callers have on their own recordings.
 //!
-//! `make crash ARGS="[--kills 100] [--contacts 5000] [--rate 1500] [--callers 4]"`
+//! `make crash ARGS="[--kills 100] [--contacts 5000] [--rate 1500] [--callers 8]"`
 //!
 //! `--rate`: calls a minute. A kill counts only when diallings were in flight. Ends with one line of
 //! JSON; fails when a contact was lost, an attempt was dialled twice, or a promise was lost.
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         kills: number("--kills", 100),
         contacts: number("--contacts", 5_000),
         rate: number("--rate", 1_500),
-        callers: number("--callers", 4),
+        callers: number("--callers", 8),
         attempts_max: 2,
     };
     match trial::run(options) {

@@ -21,9 +21,9 @@ const PORTS: (u16, u16) = (16_000, 17_999);
 /// How long an answer is awaited.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
 /// The offer has begun by then; the key is pressed.
-const KEY_AFTER: Duration = Duration::from_millis(400);
+const KEY_AFTER: Duration = Duration::from_millis(150);
 /// The confirmation is over by then, if it comes.
-const TALK_MAX: Duration = Duration::from_secs(4);
+const TALK_MAX: Duration = Duration::from_millis(2_500);
 /// A BYE that nobody answers is given up after 32 s (RFC 3261 §17.1.2.2, Timer F).
 const END_MAX: Duration = Duration::from_secs(40);
 

@@ -205,7 +205,7 @@ impl Office {
     fn line(&self, call_id: &str, number: &str, message: &str, remote: SocketAddr) -> Option<Line> {
         let mut random = rand::rng();
         let mut ms = |range| Duration::from_millis(random.random_range(range));
-        let (soon, talk) = (ms(30..350), ms(150..700));
+        let (soon, talk) = (ms(30..350), ms(150..1_200));
         let (next, at, talk) = match random.random_range(0..100) {
             _ if number.starts_with(PROMISED) => (Next::Answer, soon, Duration::from_secs(4)),
             0..60 => (Next::Answer, soon, talk),

@@ -5,6 +5,7 @@ use crate::common::Failure;
 use crate::common::api::Api;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// What was found wrong, each case in words, and what was counted.
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ impl Verdict {
     }
 
     /// Every contact is there, and is final or waits with the word on its last attempt.
-    fn contacts(&mut self, contacts: &[Value], numbers: &[String]) {
+    pub fn contacts(&mut self, contacts: &[Value], numbers: &[String]) {
         let mut missing: BTreeSet<&str> = numbers.iter().map(String::as_str).collect();
         for contact in contacts {
             let number = contact["number"].as_str().unwrap_or("");
@@ -56,8 +57,8 @@ impl Verdict {
     }
 
     /// Every dialling that the carrier saw is one attempt of its own, no attempt has two, nobody
-    /// who was answered is called again, and no outcome is told that the carrier knows nothing of.
-    fn attempts(&mut self, attempts: &[Value], numbers: &[String], book: &Book) {
+    /// who answered is called again, and no outcome is told that the carrier knows nothing of.
+    pub fn attempts(&mut self, attempts: &[Value], numbers: &[String], book: &Book) {
         let numbers: BTreeSet<&str> = numbers.iter().map(String::as_str).collect();
         let mut known = BTreeMap::new();
         let mut diallings: BTreeMap<(u64, u64), u64> = BTreeMap::new();
@@ -66,8 +67,9 @@ impl Verdict {
             let call_id = attempt["sip_call_id"].as_str().unwrap_or("");
             let in_doubt = word == "in_doubt";
             self.in_doubt += u64::from(in_doubt);
+            let unanswered = ["busy", "no_answer", "failed"].contains(&word.as_str());
             *self.dispositions.entry(word).or_default() += 1;
-            known.insert(call_id, attempt["number"].as_str().unwrap_or(""));
+            known.insert(call_id, (attempt["number"].as_str().unwrap_or(""), unanswered));
             if book.contains_key(call_id) {
                 let contact = attempt["contact"].as_u64().unwrap_or(0);
                 let number = attempt["attempt_number"].as_u64().unwrap_or(0);
@@ -79,21 +81,24 @@ impl Verdict {
         for ((contact, number), count) in diallings.iter().filter(|(_, count)| **count > 1) {
             self.twice.push(format!("contact {contact}, attempt {number}: {count} diallings"));
         }
-        let mut answered: BTreeMap<&str, (std::time::Instant, &str)> = BTreeMap::new();
+        let mut spoken_to: BTreeMap<&str, (Instant, &str)> = BTreeMap::new();
         let of_campaign = book.iter().filter(|(_, seen)| numbers.contains(seen.number.as_str()));
         for (call_id, dialling) in of_campaign.clone() {
-            if known.get(call_id.as_str()) != Some(&dialling.number.as_str()) {
+            let attempt = known.get(call_id.as_str()).filter(|it| it.0 == dialling.number);
+            let Some((_, may_be_tried_again)) = attempt else {
                 self.twice.push(format!("no attempt knows {call_id}: {dialling:?}"));
-            }
-            if dialling.final_status == Some(200) {
-                answered.insert(&dialling.number, (dialling.first_seen, call_id));
+                continue;
+            };
+            // An answer that crosses our giving up is no answer to us: he may be tried again.
+            if dialling.final_status == Some(200) && !may_be_tried_again {
+                spoken_to.insert(&dialling.number, (dialling.first_seen, call_id));
             }
         }
         for (call_id, dialling) in of_campaign {
-            if let Some((at, other)) = answered.get(dialling.number.as_str())
+            if let Some((at, other)) = spoken_to.get(dialling.number.as_str())
                 && *at < dialling.first_seen
             {
-                self.twice.push(format!("{} was answered in {other}: {call_id}", dialling.number));
+                self.twice.push(format!("{} answered in {other}: {call_id}", dialling.number));
             }
         }
     }

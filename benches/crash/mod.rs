@@ -1,7 +1,7 @@
 //! Kills with signal 9 in the middle of a campaign, judged by the record of its carrier.
 
 mod callers;
-mod carrier;
-mod judge;
+pub mod carrier;
+pub mod judge;
 mod tones;
 pub mod trial;

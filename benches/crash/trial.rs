@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// The gateway lives between these two after its first dialling.
-const LIFE_MS: std::ops::Range<u64> = 20..1_800;
+const LIFE_MS: std::ops::Range<u64> = 20..2_500;
 /// How long diallings are waited for before another campaign is begun.
 const DIALLINGS_MAX: Duration = Duration::from_secs(6);
 /// How long the rest may take beyond what its rate needs: the gap after a busy line is a minute.
@@ -300,6 +300,6 @@ fn definition(options: &Options) -> Value {
             "attempts_max": options.attempts_max, "busy_after_min": 1, "no_answer_after_min": 1,
             "failed_after_min": 1, "in_doubt_after_min": 60,
         },
-        "message": { "language": "en", "text": "Your parcel arrives tomorrow." },
+        "message": { "language": "en", "text": "Hello." },
     })
 }
