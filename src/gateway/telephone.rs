@@ -163,6 +163,7 @@ impl Telephone {
             next_leg: 2,
             next_order: 0,
             record: None,
+            dial_next: None,
             answer_at: None,
             leaving: false,
             sip_out: Vec::new(),
@@ -238,6 +239,8 @@ struct Line {
     next_leg: u64,
     next_order: u64,
     record: Option<Arc<str>>,
+    /// What was ordered while the line was busy.
+    dial_next: Option<Then>,
     answer_at: Option<std::time::Instant>,
     leaving: bool,
     sip_out: Vec<Action>,
@@ -434,12 +437,11 @@ impl Line {
         let now = now();
         match order {
             Order::Dial { address, user, from } => {
-                if self.leg.is_none() {
-                    self.next_leg += 2;
-                    let leg = LegId(self.next_leg);
-                    let then = Then::Nothing;
-                    self.leg = Some(Talk { leg, local: None, then, connected: false, over: None });
-                    self.open(Then::Dial { address, user, from });
+                let dial = Then::Dial { address, user, from };
+                match self.leg {
+                    // The line is still busy: dialled as soon as it is free.
+                    Some(_) => self.dial_next = Some(dial),
+                    None => self.dial(dial),
                 }
             }
             Order::Play(clip) => {
@@ -463,6 +465,7 @@ impl Line {
             Order::HangUp => self.hang_up(now),
             Order::Leave => {
                 self.leaving = true;
+                self.dial_next = None;
                 self.hang_up(now);
                 let mut asked = Vec::new();
                 if let Some(registration) = &mut self.registration {
@@ -524,6 +527,17 @@ impl Line {
         if let Some(cause) = self.leg.take().and_then(|talk| talk.over) {
             let _ = self.tell.send(Happening::Ended(cause));
         }
+        if let Some(dial) = self.dial_next.take() {
+            self.dial(dial);
+        }
+    }
+
+    fn dial(&mut self, dial: Then) {
+        self.next_leg += 2;
+        let leg = LegId(self.next_leg);
+        let then = Then::Nothing;
+        self.leg = Some(Talk { leg, local: None, then, connected: false, over: None });
+        self.open(dial);
     }
 
     fn opened(&mut self, local: SocketAddr, now: Now) {

@@ -254,10 +254,13 @@ impl Scene {
         let (address, user) = (self.gateway.sip, code.into());
         let from = self.anna_account.user.clone();
         self.stage.phone("anna", &format!("dials {code}"));
-        while self.anna.1.try_recv().is_ok() {}
         self.anna.0.order(Order::Dial { address, user, from });
+        // The end of an earlier call may still be told before this one's beginning.
+        let connected = |it: &Happening| *it == Happening::Connected;
         let over = |it: &Happening| matches!(it, Happening::Ended(_));
-        self.stage.meanwhile(until(&mut self.anna.1, wait_s(15), over)).await
+        while self.anna.1.try_recv().is_ok() {}
+        self.stage.meanwhile(until(&mut self.anna.1, wait_s(15), connected)).await
+            && self.stage.meanwhile(until(&mut self.anna.1, wait_s(15), over)).await
     }
 
     async fn agent(&mut self) -> Result<Outcome, Failure> {
