@@ -160,8 +160,7 @@ impl Signalling {
         let mut yielded = Instant::now();
         while !self.performer.is_done() {
             // Under a flood there is always a datagram more, and a task that never waits keeps its
-            // thread from looking at timers and at the sockets of others: the API would be deaf and
-            // no deadline would come.
+            // thread from looking at the clock and at streams: no deadline would come.
             if yielded.elapsed() >= YIELD_EVERY {
                 tokio::task::yield_now().await;
                 yielded = Instant::now();
