@@ -2,6 +2,7 @@
 //! usual campaign.
 
 use crate::campaign_table::{AddContacts, CreateCampaign, NewContact};
+use crate::error::StoreError;
 use crate::ledger::{Ledger, StoreConfig};
 use campaign::event::{CampaignRules, CampaignState, RetryPolicy};
 use domain::id::{CampaignId, TenantId, TrunkId};
@@ -84,11 +85,21 @@ impl Kit {
     }
 
     /// Starts again with other settings.
-    pub(crate) fn reopen_with(&mut self, change: impl FnOnce(&mut StoreConfig)) {
+    pub(crate) fn reopen_with(&mut self, mut change: impl FnMut(&mut StoreConfig)) {
         self.ledger = None;
-        let mut config = self.config();
-        change(&mut config);
-        let (ledger, restored) = Ledger::open(config).unwrap();
+        let mut looks_left = 1_000_000;
+        let (ledger, restored) = loop {
+            let mut config = self.config();
+            change(&mut config);
+            match Ledger::open(config) {
+                // A child that another test is just starting holds a copy of the lock until its exec.
+                Err(StoreError::Held { .. }) if looks_left > 0 => {
+                    looks_left -= 1;
+                    std::thread::yield_now();
+                }
+                opened => break opened.unwrap(),
+            }
+        };
         self.ledger = Some(ledger);
         self.restored = restored;
     }

@@ -175,6 +175,7 @@ fn a_held_file_fails_new_work_keeps_facts_and_heals_by_itself() {
     let mut kit = Kit::new();
     kit.reopen_with(|config| {
         config.busy_timeout = Duration::from_millis(20);
+        let health = health.clone();
         config.on_health = Box::new(move |works| health.send(works).unwrap());
     });
     let foreign = foreign_lock(&kit);
@@ -205,6 +206,7 @@ fn a_full_disk_loses_nothing_that_was_receipted() {
     let (health, told) = channel();
     let mut kit = Kit::new();
     kit.reopen_with(|config| {
+        let health = health.clone();
         config.on_health = Box::new(move |works| health.send(works).unwrap());
     });
     assert_eq!(kit.ledger().perform(small(1)), Ok(true));
