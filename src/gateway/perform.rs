@@ -160,7 +160,9 @@ impl Performer {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => true,
                 Err(_) => false,
             },
-            Transport::Tcp => self.streams.send(flow, message),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                self.streams.send(flow, message)
+            }
         };
         if !sent {
             self.failed.push_back(Input::TransportFailed { flow });

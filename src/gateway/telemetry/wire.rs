@@ -26,14 +26,14 @@ const METHODS: [&str; 14] = [
 /// Classes of final responses.
 const CLASSES: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "6xx"];
 const DIRECTIONS: [&str; 2] = ["in", "out"];
-const TRANSPORTS: [&str; 2] = ["udp", "tcp"];
+const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
 /// INVITEs awaiting a sign of life at most; the delay of one more is not measured.
 const DIALLED_MAX: usize = 65_536;
 
 /// What has passed since the start.
 #[derive(Debug, Default)]
 pub struct Wire {
-    requests: [[[u64; METHODS.len()]; 2]; 2],
+    requests: [[[u64; METHODS.len()]; TRANSPORTS.len()]; 2],
     responses: [[u64; CLASSES.len()]; 2],
     dialled: HashMap<LegId, Instant>,
 }
@@ -60,6 +60,9 @@ impl Wire {
         let transport = match transport {
             Transport::Udp => 0,
             Transport::Tcp => 1,
+            Transport::Tls => 2,
+            Transport::Ws => 3,
+            Transport::Wss => 4,
         };
         match kind(message) {
             Some(Kind::Request(method)) => self.requests[direction][transport][method] += 1,

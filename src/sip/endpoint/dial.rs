@@ -103,7 +103,8 @@ impl Endpoint {
                 let uri = uri.map_err(|_| refused_by_us(484))?;
                 let to = format!("<{uri}>");
                 let uri = if transport.is_reliable() {
-                    uri.with_param("transport", Some("tcp")).map_err(|_| refused_by_us(484))?
+                    let name = transport.uri_param();
+                    uri.with_param("transport", Some(name)).map_err(|_| refused_by_us(484))?
                 } else {
                     uri
                 };

@@ -16,6 +16,7 @@ use crate::transaction::servers::Incoming;
 use domain::id::LegId;
 use domain::media_plan::MediaPlan;
 use rand::RngCore;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -141,7 +142,11 @@ impl Endpoint {
     pub(super) fn contact(&self, flow: Flow, user: Option<&str>) -> Arc<str> {
         let address = self.config.advertised(flow);
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
-        let transport = if flow.transport.is_reliable() { ";transport=tcp" } else { "" };
-        format!("<sip:{user}{address}{transport}>").into()
+        let mut uri = format!("sip:{user}{address}");
+        if flow.transport.is_reliable() {
+            // §19.1.2: without it, datagrams are meant.
+            let _ = write!(uri, ";transport={}", flow.transport.uri_param());
+        }
+        format!("<{uri}>").into()
     }
 }

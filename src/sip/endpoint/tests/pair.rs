@@ -271,14 +271,14 @@ impl Pair {
             }
         }
         let copies = match flow.transport {
-            Transport::Tcp => 1,
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => 1,
             Transport::Udp if self.luck.random_range(0..100) < self.weather.lost => 0,
             Transport::Udp if self.luck.random_range(0..100) < self.weather.twice => 2,
             Transport::Udp => 1,
         };
         for _ in 0..copies {
             let delay = match flow.transport {
-                Transport::Tcp => 1,
+                Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => 1,
                 Transport::Udp => self.luck.random_range(1..=self.weather.delay_ms),
             };
             self.serial += 1;
