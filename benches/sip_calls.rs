@@ -22,7 +22,9 @@ use rand::rngs::StdRng;
 use serde_json::{Map, Value, json};
 use sip::digest::Algorithm;
 use sip::endpoint::Endpoint;
-use sip::endpoint::config::{EndpointConfig, Limits, Listener, Network, TrunkAccess};
+use sip::endpoint::config::{
+    EndpointConfig, Limits, Listener, Network, SessionPolicy, TrunkAccess,
+};
 use sip::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -155,7 +157,9 @@ fn endpoint(side: usize) -> Endpoint {
             trunk: trunk(),
             networks: vec![Network::parse("192.0.2.0/24").expect("it is written as one")],
             credentials: None,
+            session: SessionPolicy::PLAIN,
         }],
+        agent_sessions: SessionPolicy::PLAIN,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         user_agent: "Trunkline".into(),
         limits: Limits { transactions: 4_000_000, legs: 1_000_000, contacts: 3, retry_after_s: 30 },
@@ -193,7 +197,7 @@ impl Wire {
                 } else {
                     (CALLEE, LegId(1 + 2 * old))
                 };
-                self.order(side, LegCommand::HangUp { leg });
+                self.order(side, LegCommand::HangUp { leg, q850: None });
             }
         }
     }
@@ -231,7 +235,10 @@ impl Wire {
 
     fn ring_and_answer(&mut self, leg: LegId, local_media: SocketAddr) {
         let now = self.now;
-        for command in [LegCommand::Ring { leg }, LegCommand::Answer { leg, local_media }] {
+        for command in [
+            LegCommand::Progress { leg, status: 180, local_media: None },
+            LegCommand::Answer { leg, local_media },
+        ] {
             let out = self.ends[CALLEE].work(|endpoint, out| endpoint.handle(command, now, out));
             self.perform(CALLEE, out);
         }

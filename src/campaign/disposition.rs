@@ -36,6 +36,8 @@ impl Disposition {
             CauseKind::Busy => Self::Busy,
             // Cancelled by us before an answer: it rang and nobody took it in that time.
             CauseKind::NoAnswer | CauseKind::Cancelled => Self::NoAnswer,
+            // Somebody took the call as we gave it up: he was reached, and heard nothing.
+            CauseKind::AnsweredLate => Self::AnsweredBriefly,
             CauseKind::Declined => Self::Declined,
             CauseKind::InvalidNumber => Self::InvalidNumber,
             // No final response: the INVITE may have arrived and rung.
@@ -140,6 +142,8 @@ mod tests {
             (Cause::from_status(503), Disposition::Failed),
             (Cause::not_admitted(), Disposition::Failed),
             (Cause::silent(), Disposition::InDoubt),
+            // The answer crossed our CANCEL: whoever gave it is never called again.
+            (Cause::answered_late(), Disposition::AnsweredBriefly),
         ];
         for (cause, expected) in cases {
             assert_eq!(Disposition::of(&unanswered(cause)), expected, "{cause}");

@@ -30,6 +30,9 @@ pub enum CauseKind {
     Silent,
     /// We gave up before an answer (487 to our CANCEL, or the caller's own).
     Cancelled,
+    /// We had given up when the answer came, and hung up on whoever gave it (RFC 3261 §9.1): somebody
+    /// was reached.
+    AnsweredLate,
     /// The network or the far end had a fault (4xx else, 5xx, 6xx else).
     Failed,
     /// Our own limits refused it before it left.
@@ -70,6 +73,11 @@ impl Cause {
         Self { kind: CauseKind::NoAnswer, status: 487, q850: 19, by: EndedBy::Us }
     }
 
+    /// Answered in the moment in which we gave up: hung up at once.
+    pub fn answered_late() -> Self {
+        Self { kind: CauseKind::AnsweredLate, status: 200, q850: 16, by: EndedBy::Us }
+    }
+
     /// Refused by our own limits before anything left.
     pub fn not_admitted() -> Self {
         Self { kind: CauseKind::NotAdmitted, status: 503, q850: 34, by: EndedBy::Us }
@@ -105,6 +113,7 @@ impl fmt::Display for Cause {
             CauseKind::InvalidNumber => "no such number",
             CauseKind::Silent => "no response at all",
             CauseKind::Cancelled => "cancelled",
+            CauseKind::AnsweredLate => "answered as it was given up",
             CauseKind::Failed => "failed",
             CauseKind::NotAdmitted => "not admitted by our limits",
         };

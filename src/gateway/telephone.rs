@@ -18,7 +18,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sip::digest::Algorithm;
 use sip::endpoint::Endpoint;
-use sip::endpoint::config::{Credentials, EndpointConfig, Limits, Listener, Network, TrunkAccess};
+use sip::endpoint::config::{
+    Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy, TrunkAccess,
+};
 use sip::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
 use sip::message::{Message, parse};
 use sip::registration::{Registration, RegistrationAction, RegistrationConfig};
@@ -202,7 +204,13 @@ fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointCon
         }],
         realm: "telephone.invalid".into(),
         agents: Vec::new(),
-        trunks: vec![TrunkAccess { trunk: peer(), networks, credentials }],
+        trunks: vec![TrunkAccess {
+            trunk: peer(),
+            networks,
+            credentials,
+            session: SessionPolicy::PLAIN,
+        }],
+        agent_sessions: SessionPolicy::PLAIN,
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         user_agent: concat!("Trunkline-Telephone/", env!("CARGO_PKG_VERSION")).into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
@@ -418,9 +426,9 @@ impl Line {
             WhenRung::Refuse(status) => LegCommand::Refuse { leg, status, retry_after_s: None },
             WhenRung::Answer(after) => {
                 self.answer_at = Some(now.instant + after);
-                LegCommand::Ring { leg }
+                LegCommand::Progress { leg, status: 180, local_media: None }
             }
-            WhenRung::Ignore => LegCommand::Ring { leg },
+            WhenRung::Ignore => LegCommand::Progress { leg, status: 180, local_media: None },
         };
         self.endpoint.handle(command, now, &mut self.sip_out);
     }
@@ -481,7 +489,7 @@ impl Line {
         self.answer_at = None;
         if let Some(talk) = &self.leg {
             let leg = talk.leg;
-            self.endpoint.handle(LegCommand::HangUp { leg }, now, &mut self.sip_out);
+            self.endpoint.handle(LegCommand::HangUp { leg, q850: None }, now, &mut self.sip_out);
         }
     }
 

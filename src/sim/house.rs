@@ -12,7 +12,8 @@ use queue::callback::CallbackRules;
 use queue::event::{AgentSays, QueueRules};
 use sip::digest::Algorithm;
 use sip::endpoint::config::{
-    AgentAccount, EndpointConfig, Limits as SipLimits, Listener, Network, TrunkAccess,
+    AgentAccount, EndpointConfig, Limits as SipLimits, Listener, Network, SessionPolicy,
+    TrunkAccess,
 };
 use sip::event::Transport;
 use std::collections::BTreeMap;
@@ -207,6 +208,7 @@ pub(crate) fn telephone_sip(local: SocketAddr, realm: &str) -> EndpointConfig {
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         agents: Vec::new(),
         trunks: vec![access("gateway", "10.0.0.1")],
+        agent_sessions: SessionPolicy::PLAIN,
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         user_agent: "Simulated".into(),
         limits: SipLimits { transactions: 2_000, legs: 200, contacts: 3, retry_after_s: 5 },
@@ -219,6 +221,7 @@ fn access(name: &str, network: &str) -> TrunkAccess {
         trunk: TrunkId::new(&TenantId::default(), name),
         networks: Network::parse(network).into_iter().collect(),
         credentials: None,
+        session: SessionPolicy::PLAIN,
     }
 }
 

@@ -183,7 +183,7 @@ impl Telephone {
     pub fn hang_up(&mut self, party: &str, now: Now, out: &mut Vec<Datagram>) {
         let legs = self.calls.iter().filter(|(_, call)| call.up && *call.party == *party);
         for leg in legs.map(|(leg, _)| *leg).collect::<Vec<_>>() {
-            self.endpoint.handle(LegCommand::HangUp { leg }, now, &mut self.actions);
+            self.endpoint.handle(LegCommand::HangUp { leg, q850: None }, now, &mut self.actions);
         }
         self.perform(now, out);
     }
@@ -228,10 +228,10 @@ impl Telephone {
             }
             let (leg, deed) = entry.remove();
             let command = match deed {
-                Deed::Ring => LegCommand::Ring { leg },
+                Deed::Ring => LegCommand::Progress { leg, status: 180, local_media: None },
                 Deed::Answer => LegCommand::Answer { leg, local_media: self.media() },
                 Deed::Refuse(status) => LegCommand::Refuse { leg, status, retry_after_s: None },
-                Deed::HangUp => LegCommand::HangUp { leg },
+                Deed::HangUp => LegCommand::HangUp { leg, q850: None },
             };
             self.endpoint.handle(command, now, &mut self.actions);
         }

@@ -138,14 +138,22 @@ impl Endpoint {
         let now = now.instant;
         match command {
             LegCommand::Dial { .. } => self.dial(command, now, out),
-            LegCommand::Ring { leg } => self.deliver(leg, leg::Event::Ring, now, out),
+            LegCommand::Progress { leg, status, local_media } => {
+                self.deliver(leg, leg::Event::Progress { status, local_media }, now, out);
+            }
             LegCommand::Answer { leg, local_media } => {
                 self.deliver(leg, leg::Event::Answer { local_media }, now, out);
             }
             LegCommand::Refuse { leg, status, retry_after_s } => {
                 self.deliver(leg, leg::Event::Refuse { status, retry_after_s }, now, out);
             }
-            LegCommand::HangUp { leg } => self.deliver(leg, leg::Event::HangUp, now, out),
+            LegCommand::Hold { leg, on } => self.deliver(leg, leg::Event::Hold { on }, now, out),
+            LegCommand::Offer { leg, local_media } => {
+                self.deliver(leg, leg::Event::Offer { local_media }, now, out);
+            }
+            LegCommand::HangUp { leg, q850 } => {
+                self.deliver(leg, leg::Event::HangUp { q850 }, now, out);
+            }
         }
         self.count_sent(before, out);
     }

@@ -153,10 +153,16 @@ pub enum LegCommand {
         /// A Call-ID fixed beforehand (a campaign's dialling is on disk under it); else a random one.
         call_id: Option<Arc<str>>,
     },
-    /// Sends 180 Ringing.
-    Ring {
+    /// Sends a provisional response: with early media where `local_media` is given (RFC 3960 §3.2),
+    /// reliably where that is agreed (RFC 3262).
+    Progress {
         /// Which leg.
         leg: LegId,
+        /// 180–183; anything else is sent as 183.
+        status: u16,
+        /// Our RTP address for the answer (or the offer, when the INVITE had none). What was once
+        /// given stands until the call is answered.
+        local_media: Option<SocketAddr>,
     },
     /// Sends 200 OK, again until the ACK (RFC 3261 §13.3.1.4).
     Answer {
@@ -174,10 +180,27 @@ pub enum LegCommand {
         /// `Retry-After` in seconds, if any (RFC 3261 §20.33).
         retry_after_s: Option<u32>,
     },
+    /// Puts the other end on hold, or takes it back (RFC 3264 §8.4), by a re-INVITE.
+    Hold {
+        /// Which leg.
+        leg: LegId,
+        /// Whether it is to be held.
+        on: bool,
+    },
+    /// Offers our sound anew, at another address or as it is: by re-INVITE, before the answer by
+    /// UPDATE where that is possible.
+    Offer {
+        /// Which leg.
+        leg: LegId,
+        /// Our RTP address from now on.
+        local_media: SocketAddr,
+    },
     /// Ends the leg in whatever way its state asks for: CANCEL, refusal (480) or BYE.
     HangUp {
         /// Which leg.
         leg: LegId,
+        /// The Q.850 cause shown in `Reason` (RFC 3326); `None`: normal clearing, or why we gave up.
+        q850: Option<u8>,
     },
 }
 

@@ -49,10 +49,16 @@ pub(crate) enum Leg {
 }
 
 /// What happens to a leg.
+#[allow(dead_code, reason = "holding and offering are on their way")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
-    /// Ordered: send 180.
-    Ring,
+    /// Ordered: send a provisional response.
+    Progress {
+        /// Which.
+        status: u16,
+        /// Our RTP address, for early media.
+        local_media: Option<SocketAddr>,
+    },
     /// Ordered: send 200.
     Answer {
         /// Our RTP address.
@@ -65,8 +71,21 @@ pub(crate) enum Event<'a> {
         /// For `Retry-After`.
         retry_after_s: Option<u32>,
     },
+    /// Ordered: hold the other end, or take it back.
+    Hold {
+        /// Which of both.
+        on: bool,
+    },
+    /// Ordered: offer our sound anew.
+    Offer {
+        /// Our RTP address.
+        local_media: SocketAddr,
+    },
     /// Ordered: end it.
-    HangUp,
+    HangUp {
+        /// The Q.850 cause to be shown.
+        q850: Option<u8>,
+    },
     /// A request inside the dialog, other than ACK and CANCEL.
     Request {
         /// Its transaction.

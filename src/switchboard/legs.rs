@@ -105,7 +105,7 @@ impl Switchboard {
             match not_begun {
                 // Nothing was sent, so nothing comes back: it is over at once.
                 true => self.inner.push_back(Inner::LegOver(id, Cause::cancelled())),
-                false => out.push(Action::Leg(LegCommand::HangUp { leg: id })),
+                false => out.push(Action::Leg(LegCommand::HangUp { leg: id, q850: None })),
             }
         }
     }

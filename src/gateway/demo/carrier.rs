@@ -14,7 +14,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sip::digest::Algorithm;
 use sip::endpoint::Endpoint;
-use sip::endpoint::config::{EndpointConfig, Limits, Listener, Network, TrunkAccess};
+use sip::endpoint::config::{
+    EndpointConfig, Limits, Listener, Network, SessionPolicy, TrunkAccess,
+};
 use sip::event::{Action, Flow, LegCommand, LegEvent, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -89,7 +91,13 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
         realm: "carrier.invalid".into(),
         digest_algorithms: vec![Algorithm::Md5],
         agents: Vec::new(),
-        trunks: vec![TrunkAccess { trunk, networks, credentials: None }],
+        trunks: vec![TrunkAccess {
+            trunk,
+            networks,
+            credentials: None,
+            session: SessionPolicy::PLAIN,
+        }],
+        agent_sessions: SessionPolicy::PLAIN,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         user_agent: "Trunkline-Carrier".into(),
         limits: Limits { transactions: 100_000, legs: 5_000, contacts: 1, retry_after_s: 1 },
@@ -168,9 +176,11 @@ impl Carrier {
                     }
                     Subscriber::Answers { after, .. } => {
                         self.timers.update(&leg, Some(now.instant + *after));
-                        LegCommand::Ring { leg }
+                        LegCommand::Progress { leg, status: 180, local_media: None }
                     }
-                    Subscriber::Absent => LegCommand::Ring { leg },
+                    Subscriber::Absent => {
+                        LegCommand::Progress { leg, status: 180, local_media: None }
+                    }
                 };
                 self.lines.insert(leg, Line { subscriber, done: 0, answered: None });
                 self.endpoint.handle(command, now, &mut self.sip_out);
@@ -229,7 +239,11 @@ impl Carrier {
         match deed {
             Some(Deed::Keys(digits)) => self.workers.send(MediaCommand::SendDigits { leg, digits }),
             Some(Deed::HangsUp) => {
-                self.endpoint.handle(LegCommand::HangUp { leg }, now(), &mut self.sip_out);
+                self.endpoint.handle(
+                    LegCommand::HangUp { leg, q850: None },
+                    now(),
+                    &mut self.sip_out,
+                );
             }
             None => (),
         }

@@ -51,6 +51,7 @@ fn shown_by(leg: &LegRecord) -> Option<bool> {
             | CauseKind::Declined
             | CauseKind::InvalidNumber
             | CauseKind::Cancelled
+            | CauseKind::AnsweredLate
             | CauseKind::Failed,
             _,
         ) => Some(true),

@@ -21,6 +21,8 @@ pub struct EndpointConfig {
     pub agents: Vec<AgentAccount>,
     /// The carriers and PBXs.
     pub trunks: Vec<TrunkAccess>,
+    /// Which extensions the sessions of agents' telephones use.
+    pub agent_sessions: SessionPolicy,
     /// What we speak, the preferred first; not empty.
     pub codecs: Vec<Codec>,
     /// `User-Agent` and `Server`.
@@ -62,6 +64,36 @@ pub struct TrunkAccess {
     pub networks: Vec<Network>,
     /// What answers its challenges to our calls, if it makes any.
     pub credentials: Option<Credentials>,
+    /// Which extensions its sessions use.
+    pub session: SessionPolicy,
+}
+
+/// Which extensions sessions with a peer use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SessionPolicy {
+    /// Reliable provisional responses, both ways.
+    pub reliable: Reliable,
+    /// The session interval we ask for, in seconds (RFC 4028); 0: we ask for none, but keep what is
+    /// asked of us. Below 90 it counts as 90.
+    pub interval_s: u32,
+    /// Whether our INVITE leaves the offer to the other end (RFC 3261 §13.2.1).
+    pub late_offer: bool,
+}
+
+/// Whether provisional responses are acknowledged (RFC 3262).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reliable {
+    /// Never; who insists on it is refused with 420.
+    Off,
+    /// Where the other end can.
+    Supported,
+    /// Always; who cannot is refused with 421.
+    Required,
+}
+
+impl SessionPolicy {
+    /// None of them: what the oldest telephone understands.
+    pub const PLAIN: Self = Self { reliable: Reliable::Off, interval_s: 0, late_offer: false };
 }
 
 /// A user name and password for one trunk, never shown to another.

@@ -105,7 +105,7 @@ impl Confirmed {
     /// Takes one event; the leg that follows this one, if it ends here.
     pub(super) fn handle(&mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Leg> {
         match event {
-            Event::HangUp => {
+            Event::HangUp { q850: _ } => {
                 self.hang_up(turn);
                 None
             }
@@ -123,9 +123,11 @@ impl Confirmed {
                 None
             }
             // Too late: the leg is answered.
-            Event::Ring | Event::Answer { .. } | Event::Refuse { .. } | Event::Cancel { .. } => {
-                None
-            }
+            Event::Progress { .. }
+            | Event::Answer { .. }
+            | Event::Refuse { .. }
+            | Event::Cancel { .. } => None,
+            Event::Hold { .. } | Event::Offer { .. } => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! A call that comes in, until it is answered or refused (RFC 3261 §13.3, §9.2).
 //!
 //! ```text
-//! INVITE ─► Waiting ── Ring: 180 ──┐
+//! INVITE ─► Waiting ── Progress: 18x ┐
 //!              ▲───────────────────┘
 //!              ├── Answer: 200 ─────────────► Confirmed
 //!              ├── Refuse: 300–699 ─────────► Over
@@ -52,16 +52,17 @@ impl Inbound {
     /// Takes one event; the leg that follows this one, if it ends here.
     pub(super) fn handle(&mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Leg> {
         match event {
-            Event::Ring => {
+            Event::Progress { .. } => {
                 self.ring(turn);
                 None
             }
+            Event::Hold { .. } | Event::Offer { .. } => None,
             Event::Answer { local_media } => Some(self.answer(local_media, turn)),
             Event::Refuse { status, retry_after_s } => {
                 Some(self.refuse(status, retry_after_s, turn))
             }
             // 480: nobody here will take the call (RFC 3261 §21.4.18).
-            Event::HangUp => Some(self.refuse(480, None, turn)),
+            Event::HangUp { .. } => Some(self.refuse(480, None, turn)),
             Event::Cancel { request } => {
                 let cause = with_reason(Cause::from_status(487), &request.headers);
                 Some(self.terminate(cause, turn))

@@ -76,7 +76,7 @@ impl Outbound {
     /// Takes one event; the leg that follows this one, if it ends here.
     pub(super) fn handle(&mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Leg> {
         match event {
-            Event::HangUp => {
+            Event::HangUp { q850: _ } => {
                 // We gave up before an answer.
                 let cause = Cause { kind: CauseKind::Cancelled, q850: 16, ..refused_by_us(487) };
                 self.withdraw(cause, turn);
@@ -106,7 +106,9 @@ impl Outbound {
                 None
             }
             // Not for a call that we make.
-            Event::Ring
+            Event::Progress { .. }
+            | Event::Hold { .. }
+            | Event::Offer { .. }
             | Event::Answer { .. }
             | Event::Refuse { .. }
             | Event::Ack { .. }
@@ -242,8 +244,8 @@ impl Outbound {
             (State::Calling { .. }, true) => leg.tell(true, turn),
             (State::Calling { .. }, false) => leg.end(refused_by_us(488), turn),
             // §9.1: the 2xx has crossed our CANCEL, or came before we could send it.
-            (State::Unwanted { cause } | State::Cancelling { cause, .. }, _) => {
-                leg.end(cause, turn);
+            (State::Unwanted { .. } | State::Cancelling { .. }, _) => {
+                leg.end(Cause::answered_late(), turn);
             }
         }
         Leg::Confirmed(Box::new(leg))

@@ -320,10 +320,10 @@ impl Bench {
                 let fixed = call_id.as_deref().map(|id| format!(" as {id}")).unwrap_or_default();
                 format!("invite {} at {who}{fixed}", self.names[leg])
             }
-            LegCommand::Ring { leg } => format!("ring {}", self.names[leg]),
+            LegCommand::Progress { leg, .. } => format!("ring {}", self.names[leg]),
             LegCommand::Answer { leg, .. } => format!("answer {}", self.names[leg]),
             LegCommand::Refuse { status, .. } => format!("refuse {status}"),
-            LegCommand::HangUp { leg } => format!("hang up {}", self.names[leg]),
+            LegCommand::HangUp { leg, .. } => format!("hang up {}", self.names[leg]),
         }
     }
 

@@ -143,7 +143,7 @@ fn an_agent_calls_and_is_known() {
     let ack = draft("ACK", 2, "ann").to(header(&answer[0], "To"));
     peer.request(&ack);
     // The BYE goes where the call came from, whatever the Contact says.
-    let bye = peer.handle(LegCommand::HangUp { leg: LegId(1) });
+    let bye = peer.handle(LegCommand::HangUp { leg: LegId(1), q850: None });
     assert!(bye[0].starts_with("BYE sip:ann@10.0.0.9:5062 SIP/2.0"), "{}", bye[0]);
     assert_eq!(peer.sent_over, Some(peer.flow));
 }

@@ -16,11 +16,11 @@ fn a_call_is_answered_and_ended_over_both_transports() {
         let mut pair = Pair::new(1);
         pair.dial(transport, Duration::from_secs(60));
         pair.run_for(Duration::from_millis(100));
-        pair.handle(B, LegCommand::Ring { leg: THEIRS });
+        pair.handle(B, LegCommand::Progress { leg: THEIRS, status: 180, local_media: None });
         pair.run_for(Duration::from_secs(3));
         pair.handle(B, LegCommand::Answer { leg: THEIRS, local_media: media(B) });
         pair.run_for(Duration::from_secs(3));
-        pair.handle(A, LegCommand::HangUp { leg: OURS });
+        pair.handle(A, LegCommand::HangUp { leg: OURS, q850: None });
         pair.run_out();
         assert_eq!(
             pair.take_ladder(),
@@ -63,7 +63,7 @@ fn a_call_is_answered_and_ended_over_both_transports() {
 fn the_callee_hangs_up_or_refuses() {
     let mut pair = Pair::new(2);
     pair.talk(Transport::Udp);
-    pair.handle(B, LegCommand::HangUp { leg: THEIRS });
+    pair.handle(B, LegCommand::HangUp { leg: THEIRS, q850: None });
     pair.run_out();
     assert_eq!(pair.ends(A), [Cause::normal(EndedBy::Peer)]);
     assert_eq!(pair.ends(B), [Cause::normal(EndedBy::Us)]);
@@ -97,7 +97,7 @@ fn an_unanswered_call_is_cancelled() {
     let mut pair = Pair::new(3);
     pair.dial(Transport::Udp, Duration::from_secs(20));
     pair.run_for(Duration::from_secs(1));
-    pair.handle(A, LegCommand::HangUp { leg: OURS });
+    pair.handle(A, LegCommand::HangUp { leg: OURS, q850: None });
     pair.run_out();
     let ends = pair.ends(A);
     assert_eq!(ends.len(), 1);
@@ -112,7 +112,7 @@ fn any_one_message_may_be_lost() {
         pair.swallow = vec![(lost, 1)];
         pair.dial(Transport::Udp, Duration::from_secs(60));
         pair.run_for(Duration::from_secs(1));
-        pair.handle(B, LegCommand::Ring { leg: THEIRS });
+        pair.handle(B, LegCommand::Progress { leg: THEIRS, status: 180, local_media: None });
         pair.handle(B, LegCommand::Answer { leg: THEIRS, local_media: media(B) });
         pair.run_for(Duration::from_secs(3));
         for side in [A, B] {
@@ -120,7 +120,7 @@ fn any_one_message_may_be_lost() {
             let count = pair.sides[side].events.iter().filter(established).count();
             assert_eq!(count, 1, "{lost}");
         }
-        pair.handle(A, LegCommand::HangUp { leg: OURS });
+        pair.handle(A, LegCommand::HangUp { leg: OURS, q850: None });
         pair.run_out();
         assert_eq!(pair.ends(A), [Cause::normal(EndedBy::Us)], "{lost}");
         assert_eq!(pair.ends(B), [Cause::normal(EndedBy::Peer)], "{lost}");
@@ -135,7 +135,7 @@ fn a_vanished_peer_leaves_nothing_behind() {
     let mut pair = Pair::new(5);
     pair.talk(Transport::Udp);
     pair.swallow = vec![("BYE", u32::MAX)];
-    pair.handle(A, LegCommand::HangUp { leg: OURS });
+    pair.handle(A, LegCommand::HangUp { leg: OURS, q850: None });
     assert_eq!(pair.ends(A), [Cause::normal(EndedBy::Us)]);
     pair.run_out();
     assert_eq!(pair.sides[A].endpoint.legs(), 0);
@@ -150,15 +150,15 @@ fn a_vanished_peer_leaves_nothing_behind() {
 fn orders_for_no_leg_are_ignored() {
     let mut pair = Pair::new(6);
     pair.talk(Transport::Udp);
-    pair.handle(B, LegCommand::HangUp { leg: THEIRS });
+    pair.handle(B, LegCommand::HangUp { leg: THEIRS, q850: None });
     pair.run_out();
     pair.take_ladder();
     for side in [A, B] {
         for leg in [OURS, THEIRS, LegId(77)] {
-            pair.handle(side, LegCommand::Ring { leg });
+            pair.handle(side, LegCommand::Progress { leg, status: 180, local_media: None });
             pair.handle(side, LegCommand::Answer { leg, local_media: media(side) });
             pair.handle(side, LegCommand::Refuse { leg, status: 486, retry_after_s: None });
-            pair.handle(side, LegCommand::HangUp { leg });
+            pair.handle(side, LegCommand::HangUp { leg, q850: None });
         }
     }
     assert_eq!(pair.take_ladder(), Vec::<String>::new());

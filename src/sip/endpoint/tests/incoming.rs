@@ -83,7 +83,7 @@ fn hanging_up_waits_for_the_ack() {
     let mut peer = Peer::new();
     peer.request(&Draft::invite(1));
     let answer = peer.handle(LegCommand::Answer { leg: LEG, local_media: media(A) });
-    assert_eq!(peer.handle(LegCommand::HangUp { leg: LEG }), Vec::<String>::new());
+    assert_eq!(peer.handle(LegCommand::HangUp { leg: LEG, q850: None }), Vec::<String>::new());
     let cause = Cause::normal(EndedBy::Us);
     assert_eq!(peer.events.last(), Some(&LegEvent::Ended { leg: LEG, cause }));
     assert_eq!(words(&peer.wait(Duration::from_millis(500))), ["200"]);
@@ -106,7 +106,7 @@ fn a_late_offer_is_settled_by_the_ack() {
         if is_good {
             let plan = plan(Direction::SendRecv);
             assert_eq!(peer.events, [LegEvent::Established { leg: LEG, plan }]);
-            peer.handle(LegCommand::HangUp { leg: LEG });
+            peer.handle(LegCommand::HangUp { leg: LEG, q850: None });
         } else {
             assert_eq!(words(&sent), ["BYE"]);
             let cause = Cause { by: EndedBy::Us, ..Cause::from_status(488) };
@@ -145,7 +145,7 @@ fn hold_is_answered_with_its_counterpart() {
         assert_eq!(words(&peer.request(&refresh.to(&to))), ["200"]);
         peer.request(&ack(9, &to));
         assert_eq!(peer.take_events(), []);
-        peer.handle(LegCommand::HangUp { leg: LEG });
+        peer.handle(LegCommand::HangUp { leg: LEG, q850: None });
         peer.assert_clean();
     }
 }
@@ -203,7 +203,7 @@ fn what_cannot_be_changed_stays() {
 fn requests_that_overlap_are_put_off() {
     let mut peer = Peer::new();
     peer.request(&Draft::invite(5));
-    let ringing = peer.handle(LegCommand::Ring { leg: LEG });
+    let ringing = peer.handle(LegCommand::Progress { leg: LEG, status: 180, local_media: None });
     let to = header(&ringing[0], "To").to_owned();
     let early = peer.request(&Draft::new("UPDATE", 6).to(&to));
     assert_eq!(word(&early[0]), "500");
@@ -253,7 +253,8 @@ fn a_caller_gives_up_by_cancel_bye_or_expiry() {
         let mut peer = Peer::new();
         let sent = peer.request(&Draft::invite(1).set("Expires", "30"));
         assert_eq!(words(&sent), ["100"]);
-        let ringing = peer.handle(LegCommand::Ring { leg: LEG });
+        let ringing =
+            peer.handle(LegCommand::Progress { leg: LEG, status: 180, local_media: None });
         peer.take_events();
         let sent = match way {
             "CANCEL" => {
@@ -292,9 +293,12 @@ fn a_cancel_after_the_answer_changes_nothing() {
 fn ringing_is_repeated_each_minute() {
     let mut peer = Peer::new();
     peer.request(&Draft::invite(1));
-    assert_eq!(words(&peer.handle(LegCommand::Ring { leg: LEG })), ["180"]);
+    assert_eq!(
+        words(&peer.handle(LegCommand::Progress { leg: LEG, status: 180, local_media: None })),
+        ["180"]
+    );
     assert_eq!(words(&peer.wait(Duration::from_secs(150))), ["180", "180"]);
-    assert_eq!(words(&peer.handle(LegCommand::HangUp { leg: LEG })), ["480"]);
+    assert_eq!(words(&peer.handle(LegCommand::HangUp { leg: LEG, q850: None })), ["480"]);
 }
 
 /// RFC 4028: we keep the timer we are asked for, in either role.

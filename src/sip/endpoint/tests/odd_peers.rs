@@ -67,7 +67,7 @@ fn a_fork_that_does_not_answer_its_bye_leaves_the_call_alone() {
         }
         peer.wait(Duration::from_secs(40));
         assert_eq!((peer.endpoint.legs(), peer.take_events()), (1, vec![]), "{answer}");
-        let bye = peer.handle(LegCommand::HangUp { leg: OUT });
+        let bye = peer.handle(LegCommand::HangUp { leg: OUT, q850: None });
         assert_eq!(words(&bye), ["BYE"]);
         let cause = Cause::normal(EndedBy::Us);
         assert_eq!(peer.take_events(), [LegEvent::Ended { leg: OUT, cause }]);
@@ -82,7 +82,7 @@ fn only_the_request_that_was_challenged_is_sent_again() {
     let mut peer = Peer::new();
     let invite = dial(&mut peer);
     peer.send(&response(&invite, "180 Ringing", "one", CONTACT, ""));
-    let cancel = peer.handle(LegCommand::HangUp { leg: OUT });
+    let cancel = peer.handle(LegCommand::HangUp { leg: OUT, q850: None });
     let body = sdp("8", "sendrecv");
     let sent = peer.send(&response(&invite, "200 OK", "one", CONTACT, &body));
     assert_eq!(words(&sent), ["ACK", "BYE"]);
@@ -191,7 +191,7 @@ fn the_answer_to_a_refresh_moves_the_target() {
     let sent = peer.send(&ok);
     assert!(sent[0].starts_with("ACK sip:new@192.0.2.77:5070 SIP/2.0"), "{}", sent[0]);
     assert_eq!(peer.sent_over.unwrap().remote, ([192, 0, 2, 77], 5070).into());
-    let bye = peer.handle(LegCommand::HangUp { leg: IN });
+    let bye = peer.handle(LegCommand::HangUp { leg: IN, q850: None });
     assert!(bye[0].starts_with("BYE sip:new@192.0.2.77:5070 SIP/2.0"), "{}", bye[0]);
 }
 
@@ -222,6 +222,6 @@ fn a_contact_with_headers_is_called_without_them() {
     let to = talking(&mut peer, &Draft::invite(1).set("Contact", contact));
     let update = Draft::new("UPDATE", 2).to(&to).set("Contact", contact);
     assert_eq!(words(&peer.request(&update)), ["200"]);
-    let bye = peer.handle(LegCommand::HangUp { leg: IN });
+    let bye = peer.handle(LegCommand::HangUp { leg: IN, q850: None });
     assert!(bye[0].starts_with("BYE sip:+49302@192.0.2.2:5060;x=y SIP/2.0\r\n"), "{}", bye[0]);
 }

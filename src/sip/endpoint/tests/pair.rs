@@ -4,7 +4,8 @@
 use crate::digest::Algorithm;
 use crate::endpoint::Endpoint;
 use crate::endpoint::config::{
-    AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, TrunkAccess,
+    AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy,
+    TrunkAccess,
 };
 use crate::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
 use bytes::Bytes;
@@ -89,7 +90,9 @@ pub(super) fn config(side: usize) -> EndpointConfig {
                 password: "pass".into(),
                 realm: Some("carrier".into()),
             }),
+            session: SessionPolicy::PLAIN,
         }],
+        agent_sessions: SessionPolicy::PLAIN,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         user_agent: "Trunkline".into(),
         limits: Limits { transactions: 1000, legs: 100, contacts: 3, retry_after_s: 30 },

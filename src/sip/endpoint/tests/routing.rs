@@ -76,7 +76,9 @@ fn spoilt_messages_do_no_harm() {
         let call = Draft::invite(1);
         peer.request(&call);
         let answer = match round % 3 {
-            0 => peer.handle(LegCommand::Ring { leg: LegId(1) }),
+            0 => {
+                peer.handle(LegCommand::Progress { leg: LegId(1), status: 180, local_media: None })
+            }
             _ => peer.handle(LegCommand::Answer { leg: LegId(1), local_media: media(A) }),
         };
         let to = header(&answer[0], "To").to_owned();
@@ -99,7 +101,7 @@ fn spoilt_messages_do_no_harm() {
         }
         // Spoilt INVITEs may be good enough for calls of their own.
         for leg in (1..20).step_by(2) {
-            peer.handle(LegCommand::HangUp { leg: LegId(leg) });
+            peer.handle(LegCommand::HangUp { leg: LegId(leg), q850: None });
         }
         peer.wait(std::time::Duration::from_secs(64));
         peer.assert_clean();

@@ -39,14 +39,16 @@ fn meddle(pair: &mut Pair, luck: &mut StdRng, calls: u64) {
     let call = luck.random_range(0..calls);
     let (ours, theirs) = (LegId(2 + 2 * call), LegId(1 + 2 * call));
     match luck.random_range(0..8) {
-        0 | 1 => pair.handle(B, LegCommand::Ring { leg: theirs }),
+        0 | 1 => {
+            pair.handle(B, LegCommand::Progress { leg: theirs, status: 180, local_media: None })
+        }
         2..=4 => pair.handle(B, LegCommand::Answer { leg: theirs, local_media: media(B) }),
         5 => {
             let status = luck.random_range(0..700);
             pair.handle(B, LegCommand::Refuse { leg: theirs, status, retry_after_s: None });
         }
-        6 => pair.handle(A, LegCommand::HangUp { leg: ours }),
-        _ => pair.handle(B, LegCommand::HangUp { leg: theirs }),
+        6 => pair.handle(A, LegCommand::HangUp { leg: ours, q850: None }),
+        _ => pair.handle(B, LegCommand::HangUp { leg: theirs, q850: None }),
     }
 }
 
@@ -71,8 +73,8 @@ fn storm(seed: u64) -> usize {
         pair.run_for(Duration::from_millis(luck.random_range(0..4000)));
     }
     for call in 0..calls {
-        pair.handle(A, LegCommand::HangUp { leg: LegId(2 + 2 * call) });
-        pair.handle(B, LegCommand::HangUp { leg: LegId(1 + 2 * call) });
+        pair.handle(A, LegCommand::HangUp { leg: LegId(2 + 2 * call), q850: None });
+        pair.handle(B, LegCommand::HangUp { leg: LegId(1 + 2 * call), q850: None });
     }
     let took = pair.run_out();
     // An INVITE that is still on its way makes a leg that nobody at B wants: 300 s; then 64*T1
@@ -100,7 +102,7 @@ fn a_seed_tells_the_whole_run() {
         let mut pair = Pair::new(seed);
         pair.weather = Weather { lost: 20, twice: 20, delay_ms: 700 };
         pair.talk(Transport::Udp);
-        pair.handle(A, LegCommand::HangUp { leg: LegId(2) });
+        pair.handle(A, LegCommand::HangUp { leg: LegId(2), q850: None });
         pair.run_out();
         (pair.take_ladder(), pair.sides[A].endpoint.counters())
     };
