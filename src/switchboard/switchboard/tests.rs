@@ -324,6 +324,8 @@ impl Bench {
             LegCommand::Answer { leg, .. } => format!("answer {}", self.names[leg]),
             LegCommand::Refuse { status, .. } => format!("refuse {status}"),
             LegCommand::HangUp { leg, .. } => format!("hang up {}", self.names[leg]),
+            LegCommand::Hold { leg, on } => format!("hold {} {on}", self.names[leg]),
+            LegCommand::Offer { leg, .. } => format!("offer {}", self.names[leg]),
         }
     }
 
