@@ -14,6 +14,7 @@
 //! best of twenty.
 
 use bytes::Bytes;
+use domain::hop::Hop;
 use domain::id::{LegId, TenantId, TrunkId};
 use domain::media_plan::Codec;
 use domain::now::{Now, epoch};
@@ -254,8 +255,7 @@ fn dial(call: u64) -> LegCommand {
         leg: caller_leg(call),
         target: Target::Trunk {
             trunk: trunk(),
-            transport: Transport::Udp,
-            address: address(CALLEE),
+            hop: Hop::at(Transport::Udp, address(CALLEE)),
             user: "+493012345678".into(),
         },
         from_user: "+493087654321".into(),

@@ -4,6 +4,7 @@
 
 pub mod cause;
 pub mod fault;
+pub mod hop;
 pub mod id;
 pub mod media_plan;
 pub mod now;

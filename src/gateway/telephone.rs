@@ -9,6 +9,7 @@ use crate::media_worker::MediaWorkers;
 use crate::signalling::now;
 use bytes::Bytes;
 use domain::cause::Cause;
+use domain::hop::Hop;
 use domain::id::{LegId, OrderId, TenantId, TrunkId};
 use domain::media_plan::Codec;
 use domain::now::Now;
@@ -558,7 +559,11 @@ impl Line {
         let command = match std::mem::replace(&mut talk.then, Then::Nothing) {
             Then::Dial { address, user, from } => LegCommand::Dial {
                 leg,
-                target: Target::Trunk { trunk: peer(), transport: Transport::Udp, address, user },
+                target: Target::Trunk {
+                    trunk: peer(),
+                    hop: Hop::at(Transport::Udp, address),
+                    user,
+                },
                 from_user: from,
                 from_display: None,
                 local_media: local,

@@ -4,6 +4,7 @@
 use crate::house::{GATEWAY, telephone_sip};
 use crate::network::Datagram;
 use bytes::Bytes;
+use domain::hop::Hop;
 use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use rand::rngs::StdRng;
@@ -165,8 +166,7 @@ impl Telephone {
             leg,
             target: Target::Trunk {
                 trunk: TrunkId::new(&Default::default(), "gateway"),
-                transport: Transport::Udp,
-                address: GATEWAY,
+                hop: Hop::at(Transport::Udp, GATEWAY),
                 user: number.into(),
             },
             from_user: if from == "anonymous" { "".into() } else { from.into() },

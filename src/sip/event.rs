@@ -2,97 +2,15 @@
 
 use bytes::Bytes;
 use domain::cause::Cause;
+use domain::hop::Hop;
 use domain::id::{AgentId, LegId, TrunkId};
 use domain::media_plan::MediaPlan;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a message travels.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
-pub enum Transport {
-    /// Datagrams: unreliable, so transactions retransmit.
-    Udp,
-    /// A stream.
-    Tcp,
-    /// A stream within TLS (RFC 3261 §26.2.1).
-    Tls,
-    /// WebSocket frames (RFC 7118).
-    Ws,
-    /// WebSocket frames within TLS.
-    Wss,
-}
-
-impl Transport {
-    /// Every transport, in the order they are counted and listed.
-    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
-
-    /// Whether the transport repeats what is lost (RFC 3261 §17, RFC 7118 §5): everything but
-    /// datagrams. A reliable transport has connections.
-    pub fn is_reliable(self) -> bool {
-        match self {
-            Self::Udp => false,
-            Self::Tcp | Self::Tls | Self::Ws | Self::Wss => true,
-        }
-    }
-
-    /// Whether nobody on the way can read or change what is sent: what `sips` asks of each hop
-    /// (RFC 3261 §26.2.2).
-    pub fn is_secure(self) -> bool {
-        match self {
-            Self::Tls | Self::Wss => true,
-            Self::Udp | Self::Tcp | Self::Ws => false,
-        }
-    }
-
-    /// Whether a message is one WebSocket frame and the peer cannot be connected to (RFC 7118 §5).
-    pub fn is_web_socket(self) -> bool {
-        match self {
-            Self::Ws | Self::Wss => true,
-            Self::Udp | Self::Tcp | Self::Tls => false,
-        }
-    }
-
-    /// The word in `Via` (RFC 3261 §20.42, RFC 7118 §5.1).
-    pub fn via_name(self) -> &'static str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-            Self::Tls => "TLS",
-            Self::Ws => "WS",
-            Self::Wss => "WSS",
-        }
-    }
-
-    /// The port that is meant where none is written (RFC 3261 §19.1.2, RFC 7118 §5.5).
-    pub fn default_port(self) -> u16 {
-        match self {
-            Self::Udp | Self::Tcp => 5060,
-            Self::Tls => 5061,
-            Self::Ws => 80,
-            Self::Wss => 443,
-        }
-    }
-
-    /// The value of the `transport` parameter of a `sip` URI (RFC 3261 §19.1.1, RFC 7118 §5.2). Over
-    /// TLS it is `tls`: RFC 3261 §26.2.2 deprecates the word, but without it a `sip` URI leads
-    /// everybody to plain TCP, and it is what carriers and telephones write and read.
-    ///
-    /// Both WebSocket transports are `ws` (RFC 7118 §5.2: whether it is secure is the scheme's word).
-    pub fn uri_param(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Ws | Self::Wss => "ws",
-        }
-    }
-
-    /// The transport that a `transport` parameter names. `None`: one we do not know (sctp).
-    pub fn of_uri_param(value: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|transport| transport.uri_param().eq_ignore_ascii_case(value))
-    }
-}
+/// How a message travels: a word of every layer, so it lives in `domain`.
+pub type Transport = domain::hop::Transport;
 
 /// Between which two addresses a message travels. For TCP and TLS, a flow with no open connection is
 /// opened by the shell on the first `Transmit`; a WebSocket's peer cannot be connected to.
@@ -120,12 +38,10 @@ pub enum Source {
 pub enum Target {
     /// To a carrier or PBX.
     Trunk {
-        /// Which, for the record.
+        /// Which, for the record and its profile.
         trunk: TrunkId,
-        /// Chosen before the transaction exists: its Via carries the transport.
-        transport: Transport,
-        /// Where the INVITE is sent.
-        address: SocketAddr,
+        /// Where the INVITE is sent; its host, if it has one, names the trunk in request URI and To.
+        hop: Hop,
         /// The user part of the request URI: the number.
         user: Arc<str>,
     },
@@ -302,31 +218,4 @@ pub enum Action {
         /// Which one.
         flow: Flow,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Transport::{self, Tcp, Tls, Udp, Ws, Wss};
-
-    /// RFC 3261 §18, §20.42 and §26.2.2, RFC 7118 §5.
-    #[test]
-    fn transports_differ_as_their_rfcs_say() {
-        let table = [
-            (Udp, "UDP", "udp", 5060, false, false),
-            (Tcp, "TCP", "tcp", 5060, true, false),
-            (Tls, "TLS", "tls", 5061, true, true),
-            (Ws, "WS", "ws", 80, true, false),
-            (Wss, "WSS", "ws", 443, true, true),
-        ];
-        assert_eq!(table.map(|row| row.0), Transport::ALL);
-        for (transport, via, param, port, reliable, secure) in table {
-            let found = (transport.via_name(), transport.uri_param(), transport.default_port());
-            assert_eq!(found, (via, param, port));
-            let found = (transport.is_reliable(), transport.is_secure());
-            assert_eq!(found, (reliable, secure), "{transport:?}");
-        }
-        assert_eq!(Transport::of_uri_param("TLS"), Some(Tls));
-        assert_eq!(Transport::of_uri_param("ws"), Some(Ws));
-        assert_eq!(Transport::of_uri_param("sctp"), None);
-    }
 }

@@ -4,6 +4,7 @@ use crate::call::{Dial, Leg, Purpose, Ring, Signalling, Sound, Treatment};
 use crate::event::{Action, Fact, LegRole, Live, Reply};
 use crate::journal::Waiting;
 use crate::switchboard::{Inner, Switchboard, Timer};
+use domain::hop::Hop;
 use domain::id::{CallId, CallbackId, QueueId, RequestId, TicketId};
 use domain::now::Now;
 use domain::phone_number::PhoneNumber;
@@ -274,8 +275,7 @@ impl Switchboard {
         let from_user: Arc<str> = caller_id.map_or("anonymous", PhoneNumber::as_str).into();
         let target = Target::Trunk {
             trunk: trunk_id.clone(),
-            transport: trunk.transport,
-            address: trunk.address,
+            hop: Hop::at(trunk.transport, trunk.address),
             user: number.as_str().into(),
         };
         if !self.trunks.get_mut(&trunk_id)?.take(now.instant) {

@@ -10,6 +10,7 @@ use campaign::event::{
 };
 use campaign::retry;
 use domain::cause::Cause;
+use domain::hop::Hop;
 use domain::id::{AttemptId, CallId, CampaignId};
 use domain::now::Now;
 use sip::event::Target;
@@ -157,8 +158,7 @@ impl Switchboard {
         let user: Arc<str> = contact.number.as_str().into();
         let target = Target::Trunk {
             trunk: rules.trunk.clone(),
-            transport: trunk.transport,
-            address: trunk.address,
+            hop: Hop::at(trunk.transport, trunk.address),
             user: user.clone(),
         };
         let from: Arc<str> = rules.caller_id.as_str().into();

@@ -1,8 +1,15 @@
-//! Carriers and PBXs: how many calls one may be given.
-//!
-//! Which trunk a call takes is named by its campaign, its queue or its flow; how the trunk is
-//! reached stands in the exchange's rules. Health and failover will live here beside [`cap`].
+//! Carriers and PBXs: where they are, whether they take calls, and which one takes which call.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod caller_id;
 pub mod cap;
+pub mod event;
+pub mod failover;
+pub mod health;
+pub mod locate;
+pub mod number;
+pub mod registration;
+pub mod route;
+pub mod rules;
+pub mod trunks;

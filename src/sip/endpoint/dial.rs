@@ -95,10 +95,14 @@ impl Endpoint {
             return Err(Cause::not_admitted());
         }
         match target {
-            Target::Trunk { trunk, transport, address, user } => {
-                let flow = self.config.flow_to(*transport, *address);
+            Target::Trunk { trunk, hop, user } => {
+                let transport = hop.transport;
+                let flow = self.config.flow_to(transport, hop.address);
                 let flow = flow.ok_or(Cause::not_admitted())?;
-                let uri = Uri::of_address(user, *address);
+                let uri = match &hop.host {
+                    Some(host) => Uri::of_host(user, host),
+                    None => Uri::of_address(user, hop.address),
+                };
                 // No such number can be dialled: it makes no URI (RFC 3261 §21.4.22).
                 let uri = uri.map_err(|_| refused_by_us(484))?;
                 let to = format!("<{uri}>");

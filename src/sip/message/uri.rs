@@ -102,12 +102,20 @@ impl Uri {
     /// # Errors
     /// [`UriError::TooLong`] when the whole would be longer than [`LENGTH_MAX`].
     pub fn of_address(user: &str, address: SocketAddr) -> Result<Self, UriError> {
+        Self::of_host(user, &address.to_string())
+    }
+
+    /// Makes `sip:user@host`, as [`Uri::of_address`] does; `host` may end in `:port`.
+    ///
+    /// # Errors
+    /// As [`Uri::parse`]: what stands in `host` may be no host.
+    pub fn of_host(user: &str, host: &str) -> Result<Self, UriError> {
         let mut text = String::from("sip:");
         if !user.is_empty() {
             escape_user(user, &mut text);
             text.push('@');
         }
-        let _ = write!(text, "{address}");
+        text.push_str(host);
         Self::parse(&text)
     }
 

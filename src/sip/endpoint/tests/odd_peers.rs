@@ -5,6 +5,7 @@ use super::pair::{A, B, address, media, trunk};
 use super::peer::{Draft, Peer, header, response, sdp, word};
 use crate::event::{LegCommand, LegEvent, Target, Transport};
 use domain::cause::{Cause, EndedBy};
+use domain::hop::Hop;
 use domain::id::LegId;
 use domain::media_plan::Direction;
 use std::time::Duration;
@@ -19,8 +20,8 @@ fn words(messages: &[String]) -> Vec<&str> {
 
 /// Dials the carrier; the INVITE.
 fn dial(peer: &mut Peer) -> String {
-    let (trunk, address) = (trunk("carrier"), address(B));
-    let target = Target::Trunk { trunk, transport: Transport::Udp, address, user: "4711".into() };
+    let (trunk, hop) = (trunk("carrier"), Hop::at(Transport::Udp, address(B)));
+    let target = Target::Trunk { trunk, hop, user: "4711".into() };
     let sent = peer.handle(LegCommand::Dial {
         leg: OUT,
         target,

@@ -9,6 +9,7 @@ use crate::event::{LegCommand, LegEvent, Target, Transport};
 use crate::message::{Message, parse};
 use bytes::Bytes;
 use domain::cause::{Cause, CauseKind, EndedBy};
+use domain::hop::Hop;
 use domain::id::LegId;
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ fn dial_to(peer: &mut Peer, target: Target, from_user: &str, display: Option<&st
 
 fn at_trunk(name: &str, transport: Transport) -> Target {
     let address = address(super::pair::B);
-    Target::Trunk { trunk: trunk(name), transport, address, user: "+49 30#1".into() }
+    Target::Trunk { trunk: trunk(name), hop: Hop::at(transport, address), user: "+49 30#1".into() }
 }
 
 /// Dials; the INVITE.

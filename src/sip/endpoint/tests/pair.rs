@@ -9,6 +9,7 @@ use crate::endpoint::config::{
 };
 use crate::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
 use bytes::Bytes;
+use domain::hop::Hop;
 use domain::id::{AgentId, LegId, TenantId, TrunkId};
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use domain::now::{Now, epoch};
@@ -143,8 +144,7 @@ impl Pair {
     ) {
         let target = Target::Trunk {
             trunk: trunk("carrier"),
-            transport,
-            address: address(B),
+            hop: Hop::at(transport, address(B)),
             user: "4711".into(),
         };
         self.handle(

@@ -1,0 +1,98 @@
+//! Which number a call shows: one of the tenant's own, or what its rules put there instead.
+
+use crate::number::{DialPlan, Number, NumberForm};
+use std::sync::Arc;
+
+/// What is done with a number that is not among the tenant's.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Mismatch {
+    /// It is shown nevertheless: for transit, where the carrier before us answers for it.
+    Send,
+    /// The trunk's own number is shown in its place.
+    #[default]
+    Replace,
+    /// The call is not made.
+    Reject,
+    /// No number is shown.
+    Anonymous,
+}
+
+/// Which numbers may be shown.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct CallerIdRules {
+    /// E.164 with `+`; `*` at the end matches any rest, such as `+49305550*`. Empty: any.
+    pub allowed: Vec<Arc<str>>,
+    /// What is done with others.
+    pub mismatch: Mismatch,
+}
+
+/// What a call shows of its caller.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Shown {
+    /// The user part of From as this trunk wants it; empty: hidden.
+    pub user: Arc<str>,
+    /// What is asserted to the trunk even where From hides it (RFC 3325 §9.1); `None`: nothing.
+    pub asserted: Option<Arc<str>>,
+    /// Whether the called person must not see it (RFC 3323 §4.2).
+    pub private: bool,
+    /// What was done with the number and why, if it is not shown as it came.
+    pub changed: Option<Arc<str>>,
+}
+
+/// The number that nobody may show.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NotAllowed {
+    /// Which, as it came.
+    pub number: Arc<str>,
+}
+
+impl CallerIdRules {
+    /// What a call by `caller` shows at a trunk that wants numbers in `form`, and whose own number
+    /// is `own`. `private`: the caller asked to be hidden.
+    ///
+    /// # Errors
+    /// The number is not allowed and the rules refuse such calls.
+    pub fn show(
+        &self,
+        caller: &Number,
+        private: bool,
+        own: Option<&Number>,
+        (form, plan): (&NumberForm, &DialPlan),
+    ) -> Result<Shown, NotAllowed> {
+        let shown = |number: &Number, changed: Option<Arc<str>>| {
+            let user = form.write(number, plan);
+            Shown { asserted: Some(user.clone()).filter(|_| private), user, private, changed }
+        };
+        let replaced = |why: &str| match own {
+            Some(own) => shown(own, Some(format!("{why}: the trunk's own is shown").into())),
+            None => hidden(Some(format!("{why}, and the trunk has none: hidden").into())),
+        };
+        if caller.is_unknown() {
+            return Ok(match own {
+                // A hidden caller of somebody else's stays hidden: our number is not his.
+                _ if private => hidden(None),
+                Some(_) => replaced("no number given"),
+                None => hidden(None),
+            });
+        }
+        if self.allows(caller) {
+            return Ok(shown(caller, None));
+        }
+        match self.mismatch {
+            Mismatch::Send => Ok(shown(caller, None)),
+            Mismatch::Replace => Ok(replaced("not one of the tenant's numbers")),
+            Mismatch::Anonymous => {
+                Ok(hidden(Some("not one of the tenant's numbers: hidden".into())))
+            }
+            Mismatch::Reject => Err(NotAllowed { number: caller.raw.clone() }),
+        }
+    }
+
+    fn allows(&self, caller: &Number) -> bool {
+        self.allowed.is_empty() || self.allowed.iter().any(|pattern| caller.matches(pattern))
+    }
+}
+
+fn hidden(changed: Option<Arc<str>>) -> Shown {
+    Shown { user: "".into(), asserted: None, private: true, changed }
+}
