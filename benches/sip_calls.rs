@@ -26,7 +26,7 @@ use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
     EndpointConfig, Limits, Listener, Network, SessionPolicy, TrunkAccess,
 };
-use sip::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
+use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -258,11 +258,12 @@ fn dial(call: u64) -> LegCommand {
             hop: Hop::at(Transport::Udp, address(CALLEE)),
             user: "+493012345678".into(),
         },
-        from_user: "+493087654321".into(),
-        from_display: None,
+        caller: Caller::shown("+493087654321"),
         local_media: ([192, 0, 2, 1], 40_000).into(),
         ring_for: Duration::from_secs(60),
+        heard_within: None,
         call_id: None,
+        max_forwards: MAX_FORWARDS,
     }
 }
 

@@ -22,7 +22,7 @@ use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
     Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy, TrunkAccess,
 };
-use sip::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
+use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use sip::message::{Message, parse};
 use sip::registration::{Registration, RegistrationAction, RegistrationConfig};
 use std::collections::VecDeque;
@@ -370,7 +370,7 @@ impl Line {
 
     fn leg_event(&mut self, event: LegEvent, now: Now) {
         match event {
-            LegEvent::Incoming { leg, from_user, .. } => self.rung(leg, from_user, now),
+            LegEvent::Incoming { leg, call, .. } => self.rung(leg, call.from_user, now),
             LegEvent::Ringing { status, .. } => {
                 let _ = self.tell.send(Happening::Ringing(status));
             }
@@ -564,11 +564,12 @@ impl Line {
                     hop: Hop::at(Transport::Udp, address),
                     user,
                 },
-                from_user: from,
-                from_display: None,
+                caller: Caller::shown(from),
                 local_media: local,
                 ring_for: Duration::from_secs(120),
+                heard_within: None,
                 call_id: None,
+                max_forwards: MAX_FORWARDS,
             },
             Then::Answer => LegCommand::Answer { leg, local_media: local },
             Then::Nothing => return,

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sip::endpoint::Endpoint;
 use sip::endpoint::config::Credentials;
-use sip::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
+use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use sip::message::{Message, parse};
 use sip::registration::{Registration, RegistrationAction, RegistrationConfig};
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,11 +169,12 @@ impl Telephone {
                 hop: Hop::at(Transport::Udp, GATEWAY),
                 user: number.into(),
             },
-            from_user: if from == "anonymous" { "".into() } else { from.into() },
-            from_display: None,
+            caller: Caller::shown(if from == "anonymous" { "" } else { from }),
             local_media: self.media(),
             ring_for,
+            heard_within: None,
             call_id: None,
+            max_forwards: MAX_FORWARDS,
         };
         self.endpoint.handle(command, now, &mut self.actions);
         self.perform(now, out);
@@ -310,7 +311,7 @@ impl Telephone {
 
     fn take(&mut self, event: LegEvent, now: Now) {
         match event {
-            LegEvent::Incoming { leg, dialled, .. } => self.rings(leg, dialled, now),
+            LegEvent::Incoming { leg, call, .. } => self.rings(leg, call.dialled, now),
             LegEvent::Established { leg, .. } => {
                 let Some(call) = self.calls.get_mut(&leg) else { return };
                 call.up = true;

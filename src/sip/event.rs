@@ -49,8 +49,70 @@ pub enum Target {
     Agent(AgentId),
 }
 
+/// What an INVITE from outside says. Texts are as long as its headers at most.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct IncomingCall {
+    /// The user part of `From`; empty or `anonymous` when hidden (RFC 3323 §4.1.1.3).
+    pub from_user: Arc<str>,
+    /// The display name of `From`; empty when there is none.
+    pub from_display: Arc<str>,
+    /// The user part of the request URI: what was dialled.
+    pub dialled: Arc<str>,
+    /// SIP's Call-ID, for records and traces.
+    pub call_id: Arc<str>,
+    /// The user part of `P-Asserted-Identity`, where the sender is trusted to assert it
+    /// (RFC 3325 §5).
+    pub asserted: Option<Arc<str>>,
+    /// Whether the caller asks not to be shown (RFC 3323 §4.2, RFC 3325 §7).
+    pub private: bool,
+    /// `Max-Forwards` as it came; [`MAX_FORWARDS`] when it was missing.
+    pub max_forwards: u8,
+    /// The values of `Identity`, at most [`IDENTITIES_MAX`] (RFC 8224 §4).
+    pub identity: Vec<Arc<str>>,
+    /// The value of `Date`, which the passports are held against (RFC 8224 §6.2.2).
+    pub date: Option<Arc<str>>,
+    /// The user part of the last one who redirected the call: `Diversion` (RFC 5806), or
+    /// `History-Info` (RFC 7044).
+    pub diversion: Option<Arc<str>>,
+}
+
+/// Who calls: what an INVITE of ours says of it. How much of it the callee is told depends on
+/// whether the target is trusted.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Caller {
+    /// The user part of `From`: the number shown. Empty: none is known, so `From` is anonymous.
+    pub user: Arc<str>,
+    /// The display name of `From`, if any.
+    pub display: Option<Arc<str>>,
+    /// Whether it must not be shown: `From` is anonymous (RFC 3323 §4.1.1.3), `Privacy` says so.
+    pub private: bool,
+    /// The user part of `P-Asserted-Identity`, for trusted targets only (RFC 3325 §9.1).
+    pub asserted: Option<Arc<str>>,
+    /// The value of `Identity`: a signed passport (RFC 8224 §4).
+    pub identity: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// A caller who is shown with this number, or anonymous when it is empty.
+    pub fn shown(user: impl Into<Arc<str>>) -> Self {
+        Self { user: user.into(), ..Self::default() }
+    }
+
+    /// Whether `From` is to be the anonymous one.
+    pub fn is_hidden(&self) -> bool {
+        self.private || self.user.is_empty()
+    }
+}
+
+/// What `Max-Forwards` begins with (RFC 3261 §8.1.1.6).
+pub const MAX_FORWARDS: u8 = 70;
+
+/// Further `Identity` values are left out: each costs the verifier a certificate.
+pub const IDENTITIES_MAX: usize = 4;
+
 /// An order to a leg. Legs that exist no more ignore orders.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a box for each call costs more than the room")]
 pub enum LegCommand {
     /// Sends an INVITE with an offer.
     Dial {
@@ -58,16 +120,20 @@ pub enum LegCommand {
         leg: LegId,
         /// Where to.
         target: Target,
-        /// The user part of `From`: the number shown to the callee.
-        from_user: Arc<str>,
-        /// The display name of `From`, if any.
-        from_display: Option<Arc<str>>,
+        /// Who calls, as the callee may be told.
+        caller: Caller,
         /// Our RTP address for the offer.
         local_media: SocketAddr,
         /// How long to wait for an answer; then CANCEL and `Ended(Cause::rang_out())`.
         ring_for: Duration,
+        /// How long to wait until anything at all is heard; `None`: as long as Timer B says. Not
+        /// yet observed.
+        heard_within: Option<Duration>,
         /// A Call-ID fixed beforehand (a campaign's dialling is on disk under it); else a random one.
         call_id: Option<Arc<str>>,
+        /// `Max-Forwards`: [`MAX_FORWARDS`] where the call is our own, one less than it came with
+        /// where it passes through (RFC 3261 §16.6 step 3).
+        max_forwards: u8,
     },
     /// Sends a provisional response: with early media where `local_media` is given (RFC 3960 §3.2),
     /// reliably where that is agreed (RFC 3262).
@@ -129,12 +195,8 @@ pub enum LegEvent {
         leg: LegId,
         /// Who sent it.
         source: Source,
-        /// The user part of `From`; empty or `anonymous` when hidden (RFC 3323 §4.1.1.3).
-        from_user: Arc<str>,
-        /// The user part of the request URI: what was dialled.
-        dialled: Arc<str>,
-        /// SIP's Call-ID, for records and traces.
-        call_id: Arc<str>,
+        /// What the INVITE says of the call.
+        call: Box<IncomingCall>,
         /// What was agreed on from their offer; `None` when they left the offer to us.
         plan: Option<MediaPlan>,
     },

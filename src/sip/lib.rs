@@ -5,7 +5,7 @@
 //! | syntax | [`message`], [`sdp`], [`digest`] |
 //! | transport | the shell, which knows sockets; [`event::Flow`] is all that is seen of it here |
 //! | transaction | [`transaction`] |
-//! | transaction user | `leg`, `registrar`, put together by [`endpoint`]; [`registration`] |
+//! | transaction user | `leg`, `identity`, `registrar`, put together by [`endpoint`]; [`registration`] |
 //!
 //! Pure: an [`endpoint::Endpoint`] is told the bytes, the time and the orders, and answers with
 //! [`event::Action`]s.
@@ -16,6 +16,7 @@ pub mod digest;
 pub mod endpoint;
 pub mod error;
 pub mod event;
+mod identity;
 mod leg;
 pub mod message;
 mod registrar;

@@ -19,7 +19,7 @@ use domain::id::{
 use ivr::conversation::Conversation;
 use media::event::QualityReport;
 use queue::event::AgentSays;
-use sip::event::Target;
+use sip::event::{Caller, Target};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,7 +158,7 @@ pub(crate) fn is_conversations(order: OrderId) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) enum Signalling {
     /// An outgoing leg waiting for its port; nothing was sent.
-    NotBegun(Dial),
+    NotBegun(Box<Dial>),
     /// An incoming leg waiting for its port.
     Offered,
     /// Sent or answered, not yet agreed.
@@ -175,7 +175,7 @@ pub(crate) enum Signalling {
 #[derive(Clone, Debug)]
 pub(crate) struct Dial {
     pub(crate) target: Target,
-    pub(crate) from_user: Arc<str>,
+    pub(crate) caller: Caller,
     pub(crate) ring_for: Duration,
     pub(crate) call_id: Option<Arc<str>>,
     /// The attempt whose side-log entry must precede the INVITE.

@@ -12,7 +12,7 @@ use domain::prompt::Language;
 use ivr::event::Event as IvrEvent;
 use queue::callback::{Action as CallbackAction, Event as CallbackEvent, Made};
 use queue::event::{CallbackState, Event as QueueEvent, Promise};
-use sip::event::Target;
+use sip::event::{Caller, Target};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,9 +240,9 @@ impl Switchboard {
             id,
             call: call.id,
             role: LegRole::Callback,
-            from: dial.from_user.clone(),
+            from: dial.caller.user.clone(),
             to: number.as_str().into(),
-            signalling: Signalling::NotBegun(dial),
+            signalling: Signalling::NotBegun(Box::new(dial)),
             sound: Sound::Opening,
             sip_call_id: "".into(),
             trunk: Some(trunk),
@@ -281,7 +281,8 @@ impl Switchboard {
         if !self.trunks.get_mut(&trunk_id)?.take(now.instant) {
             return None;
         }
-        Some((Dial { target, from_user, ring_for, call_id: None, attempt: None }, trunk_id))
+        let caller = Caller::shown(from_user);
+        Some((Dial { target, caller, ring_for, call_id: None, attempt: None }, trunk_id))
     }
 
     /// The caller took the call: the reserved agent is rung.

@@ -8,22 +8,14 @@ use crate::switchboard::{Inner, Switchboard};
 use domain::id::{AgentId, CallId, FlowId, LegId, TenantId, TrunkId};
 use domain::now::Now;
 use queue::event::AgentSays;
-use sip::event::{LegCommand, Source};
-use std::sync::Arc;
-
-/// What an INVITE says.
-pub(crate) struct Offered {
-    pub(crate) from_user: Arc<str>,
-    pub(crate) dialled: Arc<str>,
-    pub(crate) call_id: Arc<str>,
-}
+use sip::event::{IncomingCall, LegCommand, Source};
 
 impl Switchboard {
     pub(crate) fn incoming(
         &mut self,
         leg: LegId,
         source: Source,
-        offered: Offered,
+        offered: IncomingCall,
         now: Now,
         out: &mut Vec<Action>,
     ) {
@@ -65,7 +57,7 @@ impl Switchboard {
         leg: LegId,
         trunk: TrunkId,
         flow: FlowId,
-        offered: Offered,
+        offered: IncomingCall,
         now: Now,
         out: &mut Vec<Action>,
     ) {
@@ -98,7 +90,7 @@ impl Switchboard {
         leg: LegId,
         agent: AgentId,
         code: FeatureCode,
-        offered: Offered,
+        offered: IncomingCall,
         now: Now,
         out: &mut Vec<Action>,
     ) {
@@ -135,7 +127,7 @@ impl Switchboard {
     }
 }
 
-fn incoming_leg(id: LegId, call: CallId, role: LegRole, offered: Offered, now: Now) -> Leg {
+fn incoming_leg(id: LegId, call: CallId, role: LegRole, offered: IncomingCall, now: Now) -> Leg {
     Leg {
         id,
         call,

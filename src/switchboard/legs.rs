@@ -12,7 +12,7 @@ use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use media::event::{MediaCommand, MediaEvent, QualityReport};
 use queue::event::Event as QueueEvent;
-use sip::event::{LegCommand, LegEvent};
+use sip::event::{LegCommand, LegEvent, MAX_FORWARDS};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +23,8 @@ const PORT_WITHIN: Duration = Duration::from_secs(5);
 impl Switchboard {
     pub(crate) fn handle_leg(&mut self, event: LegEvent, now: Now, out: &mut Vec<Action>) {
         match event {
-            LegEvent::Incoming { leg, source, from_user, dialled, call_id, .. } => {
-                let offered = crate::inbound::Offered { from_user, dialled, call_id };
-                self.incoming(leg, source, offered, now, out);
+            LegEvent::Incoming { leg, source, call, .. } => {
+                self.incoming(leg, source, *call, now, out);
             }
             LegEvent::Dialled { leg, call_id } => {
                 if let Some(leg) = self.legs.get_mut(&leg) {
@@ -129,7 +128,7 @@ impl Switchboard {
             Signalling::Offered => {
                 out.push(Action::Leg(LegCommand::Answer { leg: id, local_media: local }));
             }
-            Signalling::NotBegun(dial) => send_invite(id, dial, local, out),
+            Signalling::NotBegun(dial) => send_invite(id, *dial, local, out),
             // It was over before its port was there.
             over @ (Signalling::Ending | Signalling::Over(_)) => {
                 leg.signalling = over;
@@ -356,10 +355,11 @@ fn send_invite(leg: LegId, dial: Dial, local_media: SocketAddr, out: &mut Vec<Ac
     out.push(Action::Leg(LegCommand::Dial {
         leg,
         target: dial.target,
-        from_user: dial.from_user,
-        from_display: None,
+        caller: dial.caller,
         local_media,
         ring_for: dial.ring_for,
+        heard_within: None,
         call_id: dial.call_id,
+        max_forwards: MAX_FORWARDS,
     }));
 }

@@ -13,7 +13,7 @@ use domain::cause::Cause;
 use domain::hop::Hop;
 use domain::id::{AttemptId, CallId, CampaignId};
 use domain::now::Now;
-use sip::event::Target;
+use sip::event::{Caller, Target};
 use std::sync::Arc;
 
 impl Switchboard {
@@ -164,7 +164,7 @@ impl Switchboard {
         let from: Arc<str> = rules.caller_id.as_str().into();
         let dial = Dial {
             target,
-            from_user: from.clone(),
+            caller: Caller::shown(from.clone()),
             ring_for: rules.ring_for,
             call_id: Some(call_id),
             attempt: Some(attempt),
@@ -177,7 +177,7 @@ impl Switchboard {
             id: leg_id,
             call: call.id,
             role: LegRole::Contact,
-            signalling: Signalling::NotBegun(dial),
+            signalling: Signalling::NotBegun(Box::new(dial)),
             sound: Sound::Opening,
             sip_call_id: "".into(),
             trunk: Some(rules.trunk.clone()),

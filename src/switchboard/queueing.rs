@@ -14,7 +14,7 @@ use queue::callback::Event as CallbackEvent;
 use queue::event::{
     Action as QueueAction, AgentState, Event as QueueEvent, Holder, Refusal, Ticket,
 };
-use sip::event::Target;
+use sip::event::{Caller, Target};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -200,7 +200,7 @@ impl Switchboard {
             from.filter(|from| !from.is_empty()).unwrap_or_else(|| "anonymous".into());
         let dial = Dial {
             target: Target::Agent(ring.agent.clone()),
-            from_user: from.clone(),
+            caller: Caller::shown(from.clone()),
             ring_for: ring.ring_for,
             call_id: None,
             attempt: None,
@@ -211,7 +211,7 @@ impl Switchboard {
             id: leg,
             call: id,
             role: LegRole::Agent,
-            signalling: Signalling::NotBegun(dial),
+            signalling: Signalling::NotBegun(Box::new(dial)),
             sound: Sound::Opening,
             sip_call_id: "".into(),
             trunk: None,

@@ -168,8 +168,8 @@ impl Carrier {
 
     fn leg_event(&mut self, event: LegEvent, now: Now) {
         match event {
-            LegEvent::Incoming { leg, dialled, .. } => {
-                let subscriber = (self.directory)(&dialled);
+            LegEvent::Incoming { leg, call, .. } => {
+                let subscriber = (self.directory)(&call.dialled);
                 let command = match &subscriber {
                     Subscriber::Refuses(status) => {
                         LegCommand::Refuse { leg, status: *status, retry_after_s: None }

@@ -1,7 +1,7 @@
 //! A call goes out: where to, and the first INVITE (RFC 3261 §8.1.1, §13.2.1).
 
 use super::Endpoint;
-use crate::event::{Action, Flow, LegCommand, LegEvent, Target};
+use crate::event::{Action, Caller, Flow, LegCommand, LegEvent, Target};
 use crate::leg::outbound::{Outbound, State};
 use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{Leg, SDP, refused_by_us};
@@ -30,22 +30,17 @@ struct Route {
     keeps_flow: bool,
 }
 
-/// Who is calling.
-struct Caller<'a> {
-    user: &'a str,
-    display: Option<&'a str>,
-}
-
 impl Endpoint {
     pub(super) fn dial(&mut self, dial: LegCommand, now: Instant, out: &mut Vec<Action>) {
         let LegCommand::Dial {
             leg,
             target,
-            from_user,
-            from_display,
+            caller,
             local_media,
             ring_for,
+            heard_within: _,
             call_id,
+            max_forwards,
         } = dial
         else {
             return;
@@ -57,15 +52,17 @@ impl Endpoint {
             Ok(route) => route,
             Err(cause) => return Self::up(LegEvent::Ended { leg, cause }, out),
         };
-        let caller = Caller { user: &from_user, display: from_display.as_deref() };
         let local_tag = self.token();
         let call_id: Arc<str> = match call_id {
             Some(call_id) => call_id,
             None => format!("{}{}", self.token(), self.token()).into(),
         };
-        let contact = self.contact(route.flow, escaped(&from_user).as_deref());
+        // RFC 3323 §4.1.1.2: the Contact of a hidden caller tells no more than the From.
+        let user = if caller.is_hidden() { None } else { escaped(&caller.user) };
+        let contact = self.contact(route.flow, user.as_deref());
         let mut negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
         let mut invite = route.invite(&caller, &local_tag);
+        invite.headers.push_front(Name::MaxForwards, &max_forwards.to_string());
         invite.headers.push(Name::CallId, &call_id);
         invite.headers.push(Name::Contact, &contact);
         invite.set_body(SDP, negotiation.offer(local_media));
@@ -134,25 +131,26 @@ impl Endpoint {
 
 impl Route {
     /// The first INVITE, as far as it does not depend on the leg.
-    fn invite(&self, caller: &Caller<'_>, local_tag: &str) -> Request {
+    fn invite(&self, caller: &Caller, local_tag: &str) -> Request {
         let mut invite = Request::new(Method::Invite, self.uri.clone());
         invite.headers.push(Name::From, &self.from(caller, local_tag));
         invite.headers.push(Name::To, &self.to);
         invite.headers.push(Name::CSeq, "1 INVITE");
-        if caller.user.is_empty() {
+        if caller.is_hidden() {
             // RFC 3323 §4.2: the caller wants no number shown.
             invite.headers.push(Name::Privacy, "id");
         }
         invite
     }
 
-    fn from(&self, caller: &Caller<'_>, tag: &str) -> String {
-        let display = caller.display.map(|name| format!("{} ", quote(name))).unwrap_or_default();
+    fn from(&self, caller: &Caller, tag: &str) -> String {
         let host = &self.from_host;
-        match escaped(caller.user) {
-            Some(user) => format!("{display}<sip:{user}@{host}>;tag={tag}"),
+        let display = caller.display.as_deref();
+        let display = display.map(|name| format!("{} ", quote(name))).unwrap_or_default();
+        match escaped(&caller.user) {
+            Some(user) if !caller.is_hidden() => format!("{display}<sip:{user}@{host}>;tag={tag}"),
             // RFC 3323 §4.1.1.3.
-            None => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
+            Some(_) | None => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::Endpoint;
 use super::requests::{reply_flow, sent_by};
 use crate::event::{Action, Flow, Source};
+use crate::identity;
 use crate::leg::dialog::Dialog;
 use crate::leg::inbound::Inbound;
 use crate::leg::session_timer::{INTERVAL_MIN_S, SessionTimer};
@@ -77,7 +78,8 @@ impl Endpoint {
             ring_again_at: None,
             expires_at: now + unanswered_for.min(UNANSWERED_MAX),
         };
-        Self::up(inbound.incoming(invitation.source), out);
+        let call = identity::of_invite(request, false);
+        Self::up(inbound.incoming(invitation.source, call), out);
         self.insert_leg(id, Leg::Inbound(Box::new(inbound)), invitation.local_tag);
     }
 

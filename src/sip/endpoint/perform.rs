@@ -2,7 +2,7 @@
 //! are added here.
 
 use super::Endpoint;
-use crate::event::{Action, Flow};
+use crate::event::{Action, Flow, MAX_FORWARDS};
 use crate::leg;
 use crate::message::method::Method;
 use crate::message::name::Name;
@@ -101,7 +101,9 @@ impl Endpoint {
         let transport = flow.transport.via_name();
         // RFC 3581 §3: `rport` asks for the answer at the port we send from.
         let via = format!("SIP/2.0/{transport} {sent_by};branch={branch};rport");
-        request.headers.push_front(Name::MaxForwards, "70");
+        if !request.headers.has(Name::MaxForwards) {
+            request.headers.push_front(Name::MaxForwards, &MAX_FORWARDS.to_string());
+        }
         request.headers.push_front(Name::Via, &via);
         request.headers.push(Name::UserAgent, &self.config.user_agent);
         if matches!(request.method, Method::Invite | Method::Update) {

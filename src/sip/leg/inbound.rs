@@ -10,7 +10,7 @@
 //!
 //! Made by `endpoint` when an INVITE has passed all checks; the offer in it is already read.
 
-use crate::event::LegEvent;
+use crate::event::{IncomingCall, LegEvent, Source};
 use crate::leg::confirmed::Confirmed;
 use crate::leg::dialog::Dialog;
 use crate::leg::session_timer::SessionTimer;
@@ -180,16 +180,7 @@ impl Inbound {
     }
 
     /// The event that tells of the call.
-    pub(crate) fn incoming(&self, source: crate::event::Source) -> LegEvent {
-        let user = |uri: Option<std::borrow::Cow<'_, str>>| uri.as_deref().unwrap_or("").into();
-        let from = self.invite.headers.from().ok().and_then(|from| from.uri().ok());
-        LegEvent::Incoming {
-            leg: self.leg,
-            source,
-            from_user: user(from.as_ref().and_then(|uri| uri.user())),
-            dialled: user(self.invite.uri.user()),
-            call_id: self.dialog.call_id.clone(),
-            plan: self.plan.clone(),
-        }
+    pub(crate) fn incoming(&self, source: Source, call: IncomingCall) -> LegEvent {
+        LegEvent::Incoming { leg: self.leg, source, call: Box::new(call), plan: self.plan.clone() }
     }
 }

@@ -22,7 +22,7 @@ use ivr::flow::{Flow, Known};
 use media::event::{MediaCommand, MediaEvent, QualityReport};
 use queue::callback::CallbackRules;
 use queue::event::{AgentSays, QueueRules};
-use sip::event::{LegCommand, LegEvent, Source, Target, Transport};
+use sip::event::{IncomingCall, LegCommand, LegEvent, MAX_FORWARDS, Source, Target, Transport};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -207,9 +207,13 @@ impl Bench {
             ["incoming"] => Event::Leg(LegEvent::Incoming {
                 leg: LegId(1),
                 source: Source::Trunk(carrier()),
-                from_user: "+4930123456".into(),
-                dialled: "4000".into(),
-                call_id: "call".into(),
+                call: Box::new(IncomingCall {
+                    from_user: "+4930123456".into(),
+                    dialled: "4000".into(),
+                    call_id: "call".into(),
+                    max_forwards: MAX_FORWARDS,
+                    ..IncomingCall::default()
+                }),
                 plan: None,
             }),
             ["stored"] => Event::Stored(self.token),

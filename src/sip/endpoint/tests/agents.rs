@@ -3,7 +3,9 @@
 use super::pair::{A, agent, media};
 use super::peer::{Draft, Peer, header, response, sdp, word};
 use crate::digest::answerer::Answerer;
-use crate::event::{Action, Flow, LegCommand, LegEvent, Source, Target, Transport};
+use crate::event::{
+    Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Source, Target, Transport,
+};
 use crate::message::name::Name;
 use crate::message::{Message, parse};
 use bytes::Bytes;
@@ -134,11 +136,9 @@ fn an_agent_calls_and_is_known() {
     let sent = signed(&mut peer, &call, "ann", "secret");
     assert_eq!(word(&sent[0]), "100");
     let events = peer.take_events();
-    let [LegEvent::Incoming { source, from_user, dialled, .. }] = &events[..] else {
-        panic!("{events:?}")
-    };
+    let [LegEvent::Incoming { source, call, .. }] = &events[..] else { panic!("{events:?}") };
     assert_eq!(*source, Source::Agent(agent("ann")));
-    assert_eq!((&**from_user, &**dialled), ("ann", "4711"));
+    assert_eq!((&*call.from_user, &*call.dialled), ("ann", "4711"));
     let answer = peer.handle(LegCommand::Answer { leg: LegId(1), local_media: media(A) });
     let ack = draft("ACK", 2, "ann").to(header(&answer[0], "To"));
     peer.request(&ack);
@@ -158,11 +158,12 @@ fn an_agent_is_called_over_the_flow_of_its_registration() {
     let invite = peer.handle(LegCommand::Dial {
         leg: LegId(2),
         target: Target::Agent(agent("ann")),
-        from_user: "+49302".into(),
-        from_display: None,
+        caller: Caller::shown("+49302"),
         local_media: media(A),
         ring_for: Duration::from_secs(20),
+        heard_within: None,
         call_id: None,
+        max_forwards: MAX_FORWARDS,
     });
     assert_eq!(peer.sent_over, Some(flow));
     assert!(invite[0].starts_with("INVITE sip:ann@10.0.0.9:5062 SIP/2.0"), "{}", invite[0]);
@@ -207,11 +208,12 @@ fn a_telephone_is_called_without_the_headers_of_its_contact() {
     let invite = peer.handle(LegCommand::Dial {
         leg: LegId(2),
         target: Target::Agent(agent("ann")),
-        from_user: "1".into(),
-        from_display: None,
+        caller: Caller::shown("1"),
         local_media: media(A),
         ring_for: Duration::from_secs(9),
+        heard_within: None,
         call_id: None,
+        max_forwards: MAX_FORWARDS,
     });
     assert!(invite[0].starts_with("INVITE sip:ann@10.0.0.9:5062 SIP/2.0\r\n"), "{}", invite[0]);
     let sent = peer.send(&response(&invite[0], "486 Busy", "a", "", ""));

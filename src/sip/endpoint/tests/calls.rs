@@ -1,7 +1,7 @@
 //! Calls between two endpoints in fair weather, and where one of them leaves the path.
 
 use super::pair::{A, B, Pair, media, plan, trunk};
-use crate::event::{LegCommand, LegEvent, Source, Transport};
+use crate::event::{IncomingCall, LegCommand, LegEvent, MAX_FORWARDS, Source, Transport};
 use domain::cause::{Cause, CauseKind, EndedBy};
 use domain::id::LegId;
 use domain::media_plan::Direction;
@@ -41,9 +41,13 @@ fn a_call_is_answered_and_ended_over_both_transports() {
                 LegEvent::Incoming {
                     leg: THEIRS,
                     source: Source::Trunk(trunk("carrier")),
-                    from_user: "+49301".into(),
-                    dialled: "4711".into(),
-                    call_id: "dialling-1".into(),
+                    call: Box::new(IncomingCall {
+                        from_user: "+49301".into(),
+                        dialled: "4711".into(),
+                        call_id: "dialling-1".into(),
+                        max_forwards: MAX_FORWARDS,
+                        ..IncomingCall::default()
+                    }),
                     plan: Some(plan(B, Direction::SendRecv)),
                 },
                 LegEvent::Established { leg: THEIRS, plan: plan(B, Direction::SendRecv) },

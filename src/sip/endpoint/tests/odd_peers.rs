@@ -3,7 +3,7 @@
 
 use super::pair::{A, B, address, media, trunk};
 use super::peer::{Draft, Peer, header, response, sdp, word};
-use crate::event::{LegCommand, LegEvent, Target, Transport};
+use crate::event::{Caller, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use domain::cause::{Cause, EndedBy};
 use domain::hop::Hop;
 use domain::id::LegId;
@@ -25,11 +25,12 @@ fn dial(peer: &mut Peer) -> String {
     let sent = peer.handle(LegCommand::Dial {
         leg: OUT,
         target,
-        from_user: "+49301".into(),
-        from_display: None,
+        caller: Caller::shown("+49301"),
         local_media: media(A),
         ring_for: Duration::from_secs(20),
+        heard_within: None,
         call_id: None,
+        max_forwards: MAX_FORWARDS,
     });
     sent.into_iter().next().unwrap()
 }

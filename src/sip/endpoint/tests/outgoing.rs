@@ -5,7 +5,7 @@ use super::pair::{A, address, agent, media, trunk};
 use super::peer::{Peer, header, response, sdp, word};
 use crate::digest::Algorithm;
 use crate::digest::challenger::{Challenger, Verdict};
-use crate::event::{LegCommand, LegEvent, Target, Transport};
+use crate::event::{Caller, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use crate::message::{Message, parse};
 use bytes::Bytes;
 use domain::cause::{Cause, CauseKind, EndedBy};
@@ -26,11 +26,12 @@ fn dial_to(peer: &mut Peer, target: Target, from_user: &str, display: Option<&st
     peer.handle(LegCommand::Dial {
         leg: LEG,
         target,
-        from_user: from_user.into(),
-        from_display: display.map(Into::into),
+        caller: Caller { display: display.map(Into::into), ..Caller::shown(from_user) },
         local_media: media(A),
         ring_for: Duration::from_secs(20),
+        heard_within: None,
         call_id: Some("dialling".into()),
+        max_forwards: MAX_FORWARDS,
     })
 }
 

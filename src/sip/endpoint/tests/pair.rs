@@ -7,7 +7,7 @@ use crate::endpoint::config::{
     AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy,
     TrunkAccess,
 };
-use crate::event::{Action, Flow, LegCommand, LegEvent, Target, Transport};
+use crate::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use bytes::Bytes;
 use domain::hop::Hop;
 use domain::id::{AgentId, LegId, TenantId, TrunkId};
@@ -152,11 +152,12 @@ impl Pair {
             LegCommand::Dial {
                 leg,
                 target,
-                from_user: "+49301".into(),
-                from_display: None,
+                caller: Caller::shown("+49301"),
                 local_media: media(A),
                 ring_for,
+                heard_within: None,
                 call_id: Some(call_id.into()),
+                max_forwards: MAX_FORWARDS,
             },
         );
     }

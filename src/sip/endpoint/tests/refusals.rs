@@ -2,7 +2,7 @@
 
 use super::pair::{A, config};
 use super::peer::{Draft, Peer, header, sdp, word};
-use crate::event::{LegCommand, LegEvent};
+use crate::event::{Caller, LegCommand, LegEvent, MAX_FORWARDS};
 use domain::cause::Cause;
 use domain::id::LegId;
 use std::time::Duration;
@@ -116,11 +116,12 @@ fn a_full_endpoint_refuses_before_it_keeps_anything() {
     peer.handle(LegCommand::Dial {
         leg: LegId(2),
         target: crate::event::Target::Agent(super::pair::agent("ann")),
-        from_user: "1".into(),
-        from_display: None,
+        caller: Caller::shown("1"),
         local_media: super::pair::media(A),
         ring_for: Duration::from_secs(1),
+        heard_within: None,
         call_id: None,
+        max_forwards: MAX_FORWARDS,
     });
     assert_eq!(peer.events, [LegEvent::Ended { leg: LegId(2), cause: Cause::not_admitted() }]);
 }

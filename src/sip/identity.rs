@@ -1,0 +1,82 @@
+//! Who calls, at the border to peers that are trusted or not (RFC 3323, RFC 3324, RFC 3325).
+//!
+//! ```text
+//! INVITE ─► of_invite ─► IncomingCall          Caller ─► (next step: what an INVITE of ours says)
+//! ```
+//!
+//! What anybody may write (`From`, `Privacy`) is read from everybody; what only a member of the trust
+//! domain may assert (`P-Asserted-Identity`) is read from the trusted alone. Calls nothing.
+//! Called by `endpoint`.
+
+use crate::event::{IDENTITIES_MAX, IncomingCall, MAX_FORWARDS};
+use crate::message::name::Name;
+use crate::message::name_addr::NameAddr;
+use crate::message::uri::Uri;
+use crate::message::{Headers, Request};
+use std::sync::Arc;
+
+/// What an INVITE says of its call. `trusted`: whether its sender may assert an identity.
+pub(crate) fn of_invite(invite: &Request, trusted: bool) -> IncomingCall {
+    let headers = &invite.headers;
+    let from = headers.from().ok();
+    let from_user = user_of(from.as_ref().and_then(|from| from.uri().ok()).as_ref());
+    IncomingCall {
+        private: is_private(headers, &from_user),
+        from_user,
+        from_display: from.map(|from| (*from.display()).into()).unwrap_or_default(),
+        dialled: user_of(Some(&invite.uri)),
+        call_id: headers.call_id().unwrap_or("").into(),
+        asserted: if trusted { asserted(headers) } else { None },
+        max_forwards: headers.max_forwards().ok().flatten().unwrap_or(MAX_FORWARDS),
+        identity: headers.list(Name::Identity).take(IDENTITIES_MAX).map(Into::into).collect(),
+        date: headers.get(Name::Date).map(Into::into),
+        diversion: diversion(headers),
+    }
+}
+
+fn user_of(uri: Option<&Uri>) -> Arc<str> {
+    uri.and_then(Uri::user).as_deref().unwrap_or("").into()
+}
+
+/// Whether the caller asks not to be shown: `Privacy` names `id`, `user` or `header` (RFC 3323
+/// §4.2, RFC 3325 §9.3), or `From` itself is the anonymous one (RFC 3323 §4.1.1.3).
+fn is_private(headers: &Headers, from_user: &str) -> bool {
+    let asked = headers.all(Name::Privacy).flat_map(|value| value.split([';', ',']));
+    let asks = asked
+        .map(str::trim)
+        .any(|value| ["id", "user", "header"].iter().any(|word| value.eq_ignore_ascii_case(word)));
+    asks || from_user.eq_ignore_ascii_case("anonymous")
+}
+
+/// The user part of `P-Asserted-Identity`: of its two addresses (RFC 3325 §9.1: one `sip` and one
+/// `tel`) the `tel`, as it can only be a number.
+fn asserted(headers: &Headers) -> Option<Arc<str>> {
+    let addresses = headers.addresses(Name::PAssertedIdentity).ok()?;
+    let mut uris = addresses.iter().filter_map(|address| address.uri().ok());
+    let first = uris.next()?;
+    let chosen = match uris.next() {
+        Some(second) if second.scheme() == crate::message::uri::Scheme::Tel => second,
+        Some(_) | None => first,
+    };
+    Some(user_of(Some(&chosen))).filter(|user| !user.is_empty())
+}
+
+/// The last one who redirected the call: the first `Diversion` (RFC 5806 §4), else the entry of
+/// `History-Info` before the last (RFC 7044 §5), which is the one whose target was changed.
+fn diversion(headers: &Headers) -> Option<Arc<str>> {
+    let of = |text: &str| {
+        let uri = NameAddr::parse(text)?.uri().ok()?;
+        Some(user_of(Some(&uri))).filter(|user| !user.is_empty())
+    };
+    if let Some(last) = headers.list(Name::Diversion).next() {
+        return of(last);
+    }
+    let entries: Vec<&str> = headers.list(Name::HistoryInfo).take(HISTORY_MAX).collect();
+    entries.len().checked_sub(2).and_then(|at| entries.get(at)).and_then(|entry| of(entry))
+}
+
+/// Further entries of `History-Info` are not looked at.
+const HISTORY_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests;
