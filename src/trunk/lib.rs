@@ -9,6 +9,7 @@ pub mod failover;
 pub mod health;
 pub mod locate;
 pub mod number;
+pub mod random;
 pub mod registration;
 pub mod route;
 pub mod rules;
