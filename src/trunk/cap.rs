@@ -4,7 +4,7 @@
 //! second's calls are remembered one by one, and no window of a second ever holds more than the
 //! cap. A bucket of tokens would let twice the cap through where a full bucket meets a busy second.
 //!
-//! Calls nothing. Called by the switchboard.
+//! Calls nothing. Called by `trunks`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -49,6 +49,26 @@ impl TrunkCap {
         free
     }
 
+    /// Takes a channel whatever the caps say: an emergency call.
+    pub fn take_always(&mut self, now: Instant) {
+        self.forget_before(now);
+        // The window holds no more than the cap; one beyond it is not remembered.
+        if self.begun.len() < self.calls_per_second_max as usize {
+            self.begun.push_back(now);
+        }
+        self.channels += 1;
+    }
+
+    /// Whether a channel is free, whatever the calls per second.
+    pub fn has_channel(&self) -> bool {
+        self.channels < self.channels_max
+    }
+
+    /// Channels at once at most.
+    pub fn channels_max(&self) -> u32 {
+        self.channels_max
+    }
+
     /// Gives a channel back. The call still counts in its second.
     ///
     /// # Panics
@@ -81,6 +101,12 @@ impl TrunkCap {
     pub fn set(&mut self, calls_per_second_max: u32, channels_max: u32) {
         self.calls_per_second_max = calls_per_second_max;
         self.channels_max = channels_max;
+    }
+
+    /// Calls begun in the last second.
+    pub fn rate(&self, now: Instant) -> u32 {
+        let recent = self.begun.iter().filter(|at| **at + WINDOW > now).count();
+        u32::try_from(recent).unwrap_or(u32::MAX)
     }
 
     fn forget_before(&mut self, now: Instant) {

@@ -3,6 +3,7 @@
 use crate::failover::Outcome;
 use crate::health::State;
 use crate::locate::{Answer, Question};
+use crate::registration::Standing;
 use domain::hop::Hop;
 use domain::id::{LegId, TrunkId};
 use std::sync::Arc;
@@ -147,13 +148,18 @@ pub enum Action {
         /// By which of its targets.
         hop: Hop,
     },
-    /// A trunk or its registration changed: for log, event stream and metrics.
+    /// A registration changed: for log, event stream and metrics.
+    RegistrationChanged {
+        /// At which trunk.
+        trunk: TrunkId,
+        /// To what.
+        standing: Standing,
+    },
+    /// A trunk changed: for log, event stream and metrics.
     Changed {
         /// Which.
         trunk: TrunkId,
-        /// To what.
+        /// To what, and on what ground.
         state: State,
-        /// On what ground, for a person.
-        why: Arc<str>,
     },
 }

@@ -4,6 +4,7 @@
 //! final, and so is whatever comes after a telephone rang. Calls nothing. Called by `route`.
 
 use domain::cause::{Cause, CauseKind};
+use std::fmt;
 use std::time::Duration;
 
 /// How a try ended that was not answered.
@@ -68,4 +69,192 @@ pub struct FailoverRules {
     pub reached_statuses: Vec<u16>,
     /// Whether 5xx and 408 after a 180–183 are retried: a person may have been reached.
     pub after_ringing: bool,
+}
+
+/// The statuses by which a person, or whoever speaks for one, has declined: RFC 3261 §21.4.24 and
+/// §21.6, RFC 8197 (607), RFC 8688 (608).
+const REACHED: [u16; 5] = [486, 600, 603, 607, 608];
+
+impl Default for FailoverRules {
+    /// As the embedded configuration has it.
+    fn default() -> Self {
+        Self {
+            next_on: Vec::new(),
+            final_on: Vec::new(),
+            reached_statuses: Vec::new(),
+            after_ringing: false,
+        }
+    }
+}
+
+impl FailoverRules {
+    /// The statuses that say a person was reached and stand in `next_on` alone: to be refused at
+    /// load, since such a person would be rung twice without anybody having meant it.
+    pub fn unmeant(&self) -> Vec<u16> {
+        let next = self.next_on.iter().copied();
+        next.filter(|status| says_reached(*status) && !self.reached_statuses.contains(status))
+            .collect()
+    }
+
+    /// Whether another target may be tried. `second_ring`: whether the call may ring a telephone
+    /// that an earlier try may already have rung.
+    ///
+    /// | How it ended | Another target? |
+    /// |---|---|
+    /// | not sent | yes |
+    /// | nothing heard at all, 408 | if the call may ring twice |
+    /// | 5xx | yes, unless a telephone rang |
+    /// | any other status | no, unless `next_on` names it |
+    /// | given up by our side | no |
+    pub fn judge(&self, outcome: &Outcome, second_ring: bool) -> Verdict {
+        let in_doubt = |verdict| match second_ring {
+            true => verdict,
+            false => Verdict::Final("nothing was heard, so a telephone may have rung"),
+        };
+        if outcome.rang && !self.after_ringing && outcome.end != End::NotSent {
+            return Verdict::Final("a telephone rang: a person may have been reached");
+        }
+        if outcome.rang && !second_ring {
+            return Verdict::Final("a telephone rang, and this call may ring only once");
+        }
+        match outcome.end {
+            End::NotSent => Verdict::TryNext,
+            End::Silent | End::EarlyFailover => in_doubt(Verdict::TryNext),
+            End::GivenUp => Verdict::Final("given up by our side"),
+            End::Status(status) if self.final_on.contains(&status) => {
+                Verdict::Final("this status is final by configuration")
+            }
+            End::Status(status) if self.next_on.contains(&status) => {
+                match says_reached(status) && !self.reached_statuses.contains(&status) {
+                    true => Verdict::Final("a person was reached"),
+                    false => Verdict::TryNext,
+                }
+            }
+            End::Status(status) if says_reached(status) => Verdict::Final("a person was reached"),
+            // RFC 3261 §16.7 step 6 makes 408 of branches that stayed silent.
+            End::Status(408) => in_doubt(Verdict::TryNext),
+            End::Status(500..=599) => Verdict::TryNext,
+            // RFC 3261 §21.6: it speaks for every way to the number.
+            End::Status(600..) => Verdict::Final("it is said of the number, wherever it is called"),
+            End::Status(300..=399) => Verdict::Final("redirections of trunks are not followed"),
+            End::Status(_) => Verdict::Final("another way would lead to the same answer"),
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether it speaks of the target alone, so that the next one of the same trunk may do better
+    /// (RFC 3263 §4.3: 503, a failed transport, no response at all).
+    pub fn is_of_target(&self) -> bool {
+        match self.end {
+            End::NotSent | End::Silent | End::EarlyFailover => true,
+            End::Status(status) => matches!(status, 408 | 503),
+            End::GivenUp => false,
+        }
+    }
+
+    /// The status that tells the first side of it.
+    pub fn status(&self) -> u16 {
+        match self.end {
+            End::Status(status) => status,
+            End::NotSent => 503,
+            End::Silent | End::EarlyFailover => 408,
+            End::GivenUp => 487,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "{status}"),
+            Self::NotSent => f.write_str("could not be sent"),
+            Self::Silent => f.write_str("no final response"),
+            Self::EarlyFailover => f.write_str("nothing heard in time"),
+            Self::GivenUp => f.write_str("given up"),
+        }
+    }
+}
+
+/// Whether a status says that a person was reached.
+pub fn says_reached(status: u16) -> bool {
+    REACHED.contains(&status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(end: End, rang: bool) -> Outcome {
+        Outcome { end, rang, retry_after: None }
+    }
+
+    fn goes_on(rules: &FailoverRules, end: End, rang: bool, second_ring: bool) -> bool {
+        rules.judge(&ended(end, rang), second_ring) == Verdict::TryNext
+    }
+
+    /// How it ended; whether another is tried: by a call that may ring twice, by one that may not,
+    /// and by the first after a telephone rang.
+    #[test]
+    fn the_table_of_outcomes() {
+        let rules = FailoverRules::default();
+        let status = End::Status;
+        for (end, twice, once, after_ringing) in [
+            (End::NotSent, true, true, true),
+            (End::Silent, true, false, false),
+            (End::EarlyFailover, true, false, false),
+            (End::GivenUp, false, false, false),
+            (status(302), false, false, false),
+            (status(400), false, false, false),
+            (status(403), false, false, false),
+            (status(404), false, false, false),
+            (status(408), true, false, false),
+            (status(410), false, false, false),
+            (status(480), false, false, false),
+            (status(484), false, false, false),
+            (status(486), false, false, false),
+            (status(487), false, false, false),
+            (status(488), false, false, false),
+            (status(500), true, true, false),
+            (status(501), true, true, false),
+            (status(502), true, true, false),
+            (status(503), true, true, false),
+            (status(504), true, true, false),
+            (status(580), true, true, false),
+            (status(600), false, false, false),
+            (status(603), false, false, false),
+            (status(604), false, false, false),
+            (status(606), false, false, false),
+            (status(607), false, false, false),
+            (status(608), false, false, false),
+            (status(699), false, false, false),
+        ] {
+            assert_eq!(goes_on(&rules, end, false, true), twice, "{end:?}, may ring twice");
+            assert_eq!(goes_on(&rules, end, false, false), once, "{end:?}, may ring once");
+            assert_eq!(goes_on(&rules, end, true, true), after_ringing, "{end:?}, rang");
+        }
+    }
+
+    /// What says that a person was reached is retried only if it was asked for twice, and a load
+    /// without the second word is refused.
+    #[test]
+    fn a_person_is_rung_twice_only_on_purpose() {
+        for status in REACHED {
+            let end = End::Status(status);
+            let once = FailoverRules { next_on: vec![status, 480], ..FailoverRules::default() };
+            assert_eq!(once.unmeant(), [status]);
+            assert!(!goes_on(&once, end, false, true), "{status}");
+            assert!(goes_on(&once, End::Status(480), false, true));
+            let meant = FailoverRules { reached_statuses: vec![status], ..once };
+            assert_eq!(meant.unmeant(), [0_u16; 0]);
+            assert!(goes_on(&meant, end, false, true), "{status}");
+        }
+        let ringing = FailoverRules { after_ringing: true, ..FailoverRules::default() };
+        assert!(goes_on(&ringing, End::Status(500), true, true));
+        assert!(!goes_on(&ringing, End::Status(500), true, false), "a campaign's never");
+        assert!(!goes_on(&ringing, End::Status(486), true, true));
+        let shut = FailoverRules { final_on: vec![503], ..FailoverRules::default() };
+        assert!(!goes_on(&shut, End::Status(503), false, true));
+        assert!(goes_on(&shut, End::Status(500), false, true));
+    }
 }

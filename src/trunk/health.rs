@@ -1,5 +1,19 @@
 //! Whether a trunk takes calls: told by probes (OPTIONS, RFC 3261 §11) and by its own traffic.
+//!
+//! ```text
+//!        down_after failures in a row, 503 with Retry-After
+//!   Up ────────────────────────────────────────────────────► Down ─┐ trial_every: one trial call
+//!    ▲                                                         │ ◄──┘
+//!    └───── up_after good probes, or one response to a call ───┘
+//! ```
+//!
+//! One [`Target`] per hop; [`traffic`] judges the trunk as a whole. Calls nothing. Called by `trunks`.
 
+pub mod traffic;
+
+use crate::event::ProbeReply;
+use crate::failover::{End, Outcome};
+use crate::random::Random;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,3 +67,216 @@ pub struct HealthRules {
     /// Share of calls ended by 5xx or silence above which it is down, in percent; 100: never.
     pub failures_max_pct: u8,
 }
+
+impl State {
+    /// Whether it takes no calls.
+    pub fn is_down(&self) -> bool {
+        matches!(self, Self::Down { .. })
+    }
+
+    /// The word for it: `up`, `degraded`, `down`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Degraded { .. } => "degraded",
+            Self::Down { .. } => "down",
+        }
+    }
+
+    /// On what ground; empty when it is up.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Up => "",
+            Self::Degraded { why } | Self::Down { why, .. } => why,
+        }
+    }
+}
+
+impl Default for HealthRules {
+    /// As the embedded configuration has it.
+    fn default() -> Self {
+        Self {
+            probe_every: Duration::from_secs(30),
+            down_after: 3,
+            up_after: 2,
+            dead_statuses: vec![408, 503],
+            trial_every: Duration::from_secs(30),
+            retry_after_max: Duration::from_secs(3_600),
+            window: Duration::from_secs(300),
+            calls_min: 20,
+            answer_ratio_min_pct: 0,
+            effectiveness_min_pct: 50,
+            post_dial_delay_max: Duration::from_secs(10),
+            failures_max_pct: 80,
+        }
+    }
+}
+
+/// How long the endpoint may take over a probe: Timer F (RFC 3261 §17.1.2.2) is 32 s. Then another
+/// is sent.
+const PROBE_MAX: Duration = Duration::from_secs(60);
+
+/// The health of one target.
+#[derive(Clone, Debug)]
+pub struct Target {
+    down: Option<Down>,
+    /// Failures in a row while it is up.
+    failures: u32,
+    /// Good probes in a row while it is down.
+    good: u32,
+    /// When the next probe is due, or the one under way counts as lost; `None`: none is sent.
+    probe_at: Option<Instant>,
+    round_trip: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+struct Down {
+    why: Arc<str>,
+    since: Instant,
+    /// When a call may try it.
+    trial_at: Instant,
+}
+
+impl Target {
+    /// A target nothing is known of: up. Its first probe falls anywhere within a tenth of the
+    /// interval, so that many targets are not probed at once.
+    pub fn new(rules: &HealthRules, now: Instant, random: &mut Random) -> Self {
+        let probe_at = match rules.probe_every {
+            Duration::ZERO => None,
+            every => Some(now + random.share_of(every, 0, 10)),
+        };
+        Self { down: None, failures: 0, good: 0, probe_at, round_trip: None }
+    }
+
+    /// How it is.
+    pub fn state(&self) -> State {
+        match &self.down {
+            None => State::Up,
+            Some(down) => State::Down { why: down.why.clone(), since: down.since },
+        }
+    }
+
+    /// Whether it is down.
+    pub fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// Whether a call may try it though it is down.
+    pub fn is_trial_due(&self, now: Instant) -> bool {
+        self.down.as_ref().is_some_and(|down| down.trial_at <= now)
+    }
+
+    /// A call tries it: no other does for as long as `trial_every`.
+    pub fn trial_begun(&mut self, rules: &HealthRules, now: Instant) {
+        if let Some(down) = &mut self.down {
+            down.trial_at = now + rules.trial_every;
+        }
+    }
+
+    /// How long its last answered probe took.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// When its next probe is due.
+    pub fn probe_at(&self) -> Option<Instant> {
+        self.probe_at
+    }
+
+    /// Asks for a probe now.
+    pub fn probe_now(&mut self, now: Instant) {
+        self.probe_at = Some(now);
+    }
+
+    /// Whether a probe is to be sent now; it then counts as sent.
+    pub fn take_probe(&mut self, now: Instant) -> bool {
+        let due = self.probe_at.is_some_and(|at| at <= now);
+        if due {
+            self.probe_at = Some(now + PROBE_MAX);
+        }
+        due
+    }
+
+    /// No probe is sent any more.
+    pub fn stop_probing(&mut self) {
+        self.probe_at = None;
+    }
+
+    /// Takes the outcome of a probe. The next falls between 90 and 110 % of the interval later.
+    pub fn probed(
+        &mut self,
+        reply: &ProbeReply,
+        rules: &HealthRules,
+        now: Instant,
+        random: &mut Random,
+    ) {
+        self.probe_at = match rules.probe_every {
+            Duration::ZERO => None,
+            every => Some(now + random.share_of(every, 90, 110)),
+        };
+        match reply.status {
+            Some(status) if !rules.dead_statuses.contains(&status) => {
+                self.round_trip = Some(reply.round_trip);
+                self.failures = 0;
+                self.good = self.good.saturating_add(1);
+                if self.good >= rules.up_after {
+                    self.down = None;
+                }
+            }
+            // RFC 3261 §21.5.4: with Retry-After it says itself how long it takes no requests.
+            Some(503) if reply.retry_after.is_some() => {
+                self.round_trip = Some(reply.round_trip);
+                let wait = reply.retry_after.unwrap_or_default();
+                self.take_down("503 to a probe".into(), wait, rules, now);
+            }
+            Some(status) => self.fail(format!("{status} to a probe"), rules, now),
+            None => self.fail("no answer to a probe".into(), rules, now),
+        }
+    }
+
+    /// Takes the outcome of a call: `None`, it was answered.
+    pub fn called(&mut self, outcome: Option<&Outcome>, rules: &HealthRules, now: Instant) {
+        let Some(outcome) = outcome else { return self.heard() };
+        match (outcome.end, outcome.retry_after) {
+            (End::Status(503), Some(wait)) => {
+                self.take_down("503 to a call".into(), wait, rules, now);
+            }
+            // Without Retry-After it speaks for itself alone (§21.5.4: as a 500), but several in a
+            // row speak for the target.
+            (End::Status(503), None) => self.fail("503 to a call".into(), rules, now),
+            (End::NotSent, _) => self.fail("a call could not be sent".into(), rules, now),
+            (End::Silent | End::EarlyFailover, _) if !outcome.rang => {
+                self.fail("no answer at all to a call".into(), rules, now);
+            }
+            // A call that we gave up before anything was heard says nothing.
+            (End::GivenUp, _) if !outcome.rang => (),
+            // Every other response shows that somebody is there.
+            (End::Status(_) | End::GivenUp | End::Silent | End::EarlyFailover, _) => self.heard(),
+        }
+    }
+
+    /// A provisional response, or any other: it is there.
+    pub fn heard(&mut self) {
+        self.failures = 0;
+        self.down = None;
+    }
+
+    fn fail(&mut self, why: String, rules: &HealthRules, now: Instant) {
+        self.good = 0;
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= rules.down_after && self.down.is_none() {
+            let why = format!("{why}, {} failures in a row", self.failures);
+            self.take_down(why, Duration::ZERO, rules, now);
+        }
+    }
+
+    fn take_down(&mut self, why: String, wait: Duration, rules: &HealthRules, now: Instant) {
+        self.good = 0;
+        let wait = wait.min(rules.retry_after_max).max(rules.trial_every);
+        let since = self.down.as_ref().map_or(now, |down| down.since);
+        self.down = Some(Down { why: why.into(), since, trial_at: now + wait });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,12 +10,18 @@
 //! Pure: it takes no channel and changes nothing, so `would-route` is the same call. Whoever dials
 //! what was chosen takes its channel with `Trunks::take`.
 
+mod engine;
+
 use crate::caller_id::Shown;
-use crate::failover::{FailoverRules, Outcome};
+use crate::failover::{FailoverRules, Outcome, Verdict};
+use crate::health::State;
+use crate::lease::Full;
 use crate::number::Number;
+use crate::rules::Rules;
 use domain::hop::Hop;
 use domain::id::{AgentId, TenantId, TrunkId};
 use domain::media_plan::Codec;
+use domain::now::Now;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -269,6 +275,106 @@ pub struct Refusal {
     pub why: Arc<str>,
 }
 
+/// The state of things that a route is chosen by.
+pub trait Live {
+    /// Whether a trunk that wants it has us registered.
+    ///
+    /// # Errors
+    /// It has not: why.
+    fn registered(&self, trunk: &TrunkId, now: Now) -> Result<(), Arc<str>>;
+
+    /// Whether a trunk takes calls.
+    fn state(&self, trunk: &TrunkId, now: Now) -> State;
+
+    /// Whether a trunk that is down may be tried by one call.
+    fn is_trial_due(&self, trunk: &TrunkId, now: Now) -> bool;
+
+    /// The targets of a trunk in the order they are tried, `random` choosing among equals.
+    fn targets(&self, trunk: &TrunkId, random: u64, now: Now) -> Vec<(Hop, Condition)>;
+
+    /// Whether a trunk bears another call of ours.
+    ///
+    /// # Errors
+    /// Which cap is full.
+    fn trunk_room(&self, trunk: &TrunkId, now: Now) -> Result<(), Full>;
+
+    /// Whether a tenant may have another call of ours.
+    ///
+    /// # Errors
+    /// Which cap is full.
+    fn tenant_room(&self, tenant: &TenantId, now: Now) -> Result<(), Full>;
+}
+
+/// Whether a target takes calls.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Condition {
+    /// It does.
+    Up,
+    /// It is down, and one call may try it.
+    Trial,
+    /// It is down: why.
+    Down(Arc<str>),
+}
+
+/// Where a call goes, and why not elsewhere. Changes nothing.
+pub fn route(request: &RouteRequest, rules: &Rules, live: &dyn Live, now: Now) -> Decision {
+    engine::decide(request, &[], rules, live, now)
+}
+
+/// Where a call goes after what `decision` chose ended in `outcome`. `chosen` is `None` when nothing
+/// more may be tried: `refusal` then says what the first side is told.
+pub fn next(
+    request: &RouteRequest,
+    decision: &Decision,
+    outcome: Outcome,
+    (rules, live): (&Rules, &dyn Live),
+    now: Now,
+) -> Decision {
+    let mut tried = decision.tried.clone();
+    let Some(chosen) = &decision.chosen else { return decision.clone() };
+    let route = rules.routes.iter().find(|route| Some(&route.name) == chosen.route.as_ref());
+    let of_trunk = rules.trunks.get(&chosen.trunk).map(|trunk| &trunk.failover);
+    let of_route = route.and_then(|route| route.failover.as_ref());
+    let default = FailoverRules::default();
+    let failover = of_route.or(of_trunk).unwrap_or(&default);
+    let verdict = failover.judge(&outcome, request.second_ring);
+    tried.push(Tried { trunk: chosen.trunk.clone(), hop: chosen.hop.clone(), outcome });
+    let tries_max = usize::from(route.map_or(TRIES_MAX, |route| route.tries_max));
+    let why = match verdict {
+        Verdict::TryNext if tried.len() < tries_max => {
+            return engine::decide(request, &tried, rules, live, now);
+        }
+        Verdict::TryNext => "as many targets as allowed were tried",
+        Verdict::Final(why) => why,
+    };
+    let (candidate, test, why) = (Rejectee::Call, Test::Tried, Arc::from(why));
+    let refusal = Refusal {
+        status: told_of(&outcome),
+        retry_after: None,
+        why: format!("{}: {why}", outcome.end).into(),
+    };
+    Decision {
+        chosen: None,
+        rejected: vec![Rejected { candidate, test, why }],
+        rejected_more: 0,
+        tried,
+        refusal: Some(refusal),
+        ..decision.clone()
+    }
+}
+
+/// How many targets are tried where no route says it.
+pub const TRIES_MAX: u8 = 4;
+
+/// What the first side is told of a failed try. RFC 3261 §16.7 step 6: a 503 speaks of the trunk, and
+/// passed on it would speak of us.
+fn told_of(outcome: &Outcome) -> u16 {
+    match outcome.status() {
+        503 => 500,
+        status => status,
+    }
+}
+
 impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -297,3 +403,23 @@ impl fmt::Display for Test {
         })
     }
 }
+
+impl fmt::Display for Rejectee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(name) => write!(f, "route {name}"),
+            Self::Trunk(trunk) => write!(f, "trunk {trunk}"),
+            Self::Hop(trunk, hop) => write!(f, "trunk {trunk} at {hop}"),
+            Self::Call => f.write_str("the call"),
+        }
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.candidate, self.test, self.why)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -110,6 +110,7 @@ fn numbers_are_written_as_each_trunk_wants_them() {
 /// Every example number of every region, dialled nationally, internationally and with its `+`, is
 /// the same number; and written nationally again it is what was dialled.
 #[test]
+#[allow(clippy::disallowed_methods)] // The corpus lies outside the repository.
 fn the_examples_of_all_regions_are_read() {
     let Some(folder) = std::env::var_os("TRUNKLINE_CORPORA") else { return };
     let path = std::path::Path::new(&folder).join("e164/examples.jsonl");
