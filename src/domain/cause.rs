@@ -18,7 +18,7 @@ pub enum EndedBy {
 pub enum CauseKind {
     /// A talk that ended in the ordinary way.
     Normal,
-    /// The line was busy (486, 600).
+    /// The line was busy (486, 600, and 6xx that nobody knows: RFC 3261 §8.1.3.2 takes them for 600).
     Busy,
     /// It rang and nobody answered (408 after ringing, 480, our own ring limit).
     NoAnswer,
@@ -33,7 +33,7 @@ pub enum CauseKind {
     /// We had given up when the answer came, and hung up on whoever gave it (RFC 3261 §9.1): somebody
     /// was reached.
     AnsweredLate,
-    /// The network or the far end had a fault (4xx else, 5xx, 6xx else).
+    /// The network or the far end had a fault (4xx else, 5xx, 606).
     Failed,
     /// Our own limits refused it before it left.
     NotAdmitted,
@@ -97,6 +97,8 @@ impl Cause {
             503 => (CauseKind::Failed, 41),
             504 => (CauseKind::Failed, 102),
             488 | 606 => (CauseKind::Failed, 65),
+            // RFC 3261 §8.1.3.2: an unknown status counts as the first of its class.
+            601.. => (CauseKind::Busy, 17),
             _ => (CauseKind::Failed, 127),
         };
         Self { kind, status, q850, by: EndedBy::Peer }

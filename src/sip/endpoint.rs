@@ -121,6 +121,7 @@ impl Endpoint {
                 // RFC 3261 §18.2.1, RFC 3581 §4: where it really came from.
                 request.headers.stamp_via(flow.remote);
                 leg::multipart::unwrap(&mut request.headers, &mut request.body);
+                leg::leave_out_optional_body(&mut request);
                 self.handle_request(&request, flow, now.instant, out);
             }
             Ok(Message::Response(mut response)) => {

@@ -2,6 +2,8 @@
 
 use crate::digest::Algorithm;
 use crate::event::{Flow, Transport};
+use crate::message::uri::parse_ip;
+use crate::message::via::Via;
 use domain::id::{AgentId, LegId, TrunkId};
 use domain::media_plan::Codec;
 use std::net::{IpAddr, SocketAddr};
@@ -188,6 +190,17 @@ impl EndpointConfig {
     /// What answers the challenges of a trunk.
     pub(crate) fn credentials_of(&self, trunk: &TrunkId) -> Option<Credentials> {
         self.trunks.iter().find(|access| access.trunk == *trunk)?.credentials.clone()
+    }
+
+    /// Whether a Via has a sent-by that we put into requests (RFC 3261 §18.1.2).
+    pub(crate) fn is_our_sent_by(&self, via: &Via<'_>) -> bool {
+        let ip = parse_ip(via.host);
+        self.listeners.iter().map(|listener| (listener.transport, listener.advertised)).any(
+            |(transport, ours)| {
+                let port = via.port.unwrap_or(transport.default_port());
+                Some(ours.ip()) == ip && ours.port() == port
+            },
+        )
     }
 
     /// Whether a host names us: our realm, or an address we are reached under.

@@ -122,7 +122,7 @@ impl Endpoint {
                 let realm = &self.config.realm;
                 let to = format!("<sip:{user}@{realm}>");
                 let from_host = realm.to_string();
-                let uri = uri.clone().without_headers();
+                let uri = uri.clone().into_request_uri();
                 Ok(Route { flow, uri, to, from_host, login: None, keeps_flow: true })
             }
         }

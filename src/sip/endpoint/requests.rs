@@ -145,14 +145,30 @@ impl Endpoint {
         match request.method {
             Method::Invite => self.handle_invite(request, key, flow, now, out),
             Method::Register => self.handle_register(request, key, flow, now, out),
-            // §11.2: what we can. It has no effect, so nothing is kept of it.
-            _ => {
-                let tag = self.stateless_tag(request);
-                let mut response = request.response(200, Some(&tag));
-                leg::add_capabilities(&mut response.headers);
-                self.send_stateless(response, flow, None, out);
-            }
+            _ => self.handle_options(request, flow, now, out),
         }
+    }
+
+    /// §11.2: what we can, with the status that an INVITE would get. It has no effect, so nothing
+    /// is kept of it.
+    fn handle_options(
+        &mut self,
+        request: &Request,
+        flow: Flow,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        if self.is_full() {
+            let response = self.overloaded(request);
+            return self.send_refusal(response, flow, out);
+        }
+        if let Err(response) = self.identify(request, flow, now) {
+            return self.send_refusal(*response, flow, out);
+        }
+        let tag = self.stateless_tag(request);
+        let mut response = request.response(200, Some(&tag));
+        leg::add_capabilities(&mut response.headers);
+        self.send_stateless(response, flow, None, out);
     }
 
     /// The checks of §8.2.1 to §8.2.2 that need nothing but the request.

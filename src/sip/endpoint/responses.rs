@@ -7,6 +7,7 @@ use crate::leg::dialog::Dialog;
 use crate::message::Response;
 use crate::message::method::Method;
 use crate::message::name::Name;
+use crate::message::via::Via;
 use crate::transaction::clients::{ClientId, Up};
 use crate::transaction::{derived, key};
 use bytes::Bytes;
@@ -20,6 +21,11 @@ impl Endpoint {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
+        // §18.1.2: it went astray, if its top Via is not one of ours.
+        let is_ours = |via: Via<'_>| self.config.is_our_sent_by(&via);
+        if !response.headers.via().is_ok_and(is_ours) {
+            return;
+        }
         // A stray (RFC 6026 §7.2) is dropped: it matches nothing.
         let Some(key) = key::of_response(response) else { return };
         if let Some(leg) = self.clients.leg_of(&key) {

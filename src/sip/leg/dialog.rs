@@ -235,7 +235,7 @@ fn is_private(ip: IpAddr) -> bool {
 /// Record-Route, in order. `None` when it cannot be read: without it no request would arrive.
 fn routes(headers: &Headers) -> Option<Vec<Uri>> {
     let routes = headers.record_routes().ok()?;
-    let uri = |route: &NameAddr<'_>| Some(route.uri().ok()?.without_headers());
+    let uri = |route: &NameAddr<'_>| Some(route.uri().ok()?.into_request_uri());
     routes.iter().take(ROUTES_MAX).map(uri).collect()
 }
 
@@ -243,7 +243,7 @@ fn routes(headers: &Headers) -> Option<Vec<Uri>> {
 fn target(headers: &Headers) -> Option<Uri> {
     let Contacts::List(list) = headers.contacts().ok()? else { return None };
     let uri = list.first().map(NameAddr::uri)?.ok()?;
-    matches!(uri.scheme(), Scheme::Sip).then_some(uri.without_headers())
+    matches!(uri.scheme(), Scheme::Sip).then_some(uri.into_request_uri())
 }
 
 #[cfg(test)]

@@ -209,6 +209,15 @@ impl Headers {
         Some(trim(text.split(';').next().unwrap_or(text)))
     }
 
+    /// Whether the body may be left aside by who does not understand it: Content-Disposition says
+    /// `handling=optional` (RFC 3261 §20.11).
+    pub fn body_is_optional(&self) -> bool {
+        let Some(text) = self.get(Name::ContentDisposition) else { return false };
+        let params = Params::new(text.find(';').map_or("", |at| &text[at..]));
+        let handling = params.get("handling").map(unquote);
+        handling.is_some_and(|handling| handling.eq_ignore_ascii_case("optional"))
+    }
+
     /// Retry-After in seconds; comment and parameters are left aside (RFC 3261 §20.33).
     pub fn retry_after(&self) -> Option<u32> {
         let text = self.get(Name::RetryAfter)?;

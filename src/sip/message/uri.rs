@@ -133,15 +133,30 @@ impl Uri {
         Self::parse(&(text + back))
     }
 
-    /// The same URI without headers: they have no place in a request URI (RFC 3261 §19.1.1,
-    /// table 1).
-    pub fn without_headers(mut self) -> Self {
-        if matches!(self.scheme(), Scheme::Sip | Scheme::Sips) {
-            let end = self.parts.params.end;
-            self.text.truncate(usize::from(end));
-            self.parts.headers = Span { start: end, end };
+    /// The same URI as a request URI: headers and `method` have no place there (RFC 3261 §19.1.1,
+    /// table 1, and §19.1.5).
+    pub fn into_request_uri(mut self) -> Self {
+        if !matches!(self.scheme(), Scheme::Sip | Scheme::Sips) {
+            return self;
         }
-        self
+        let end = self.parts.params.end;
+        self.text.truncate(usize::from(end));
+        self.parts.headers = Span { start: end, end };
+        if self.param("method").is_none() {
+            return self;
+        }
+        let start = usize::from(self.parts.params.start);
+        let is_method = |param: &&str| {
+            let name = param.split('=').next().unwrap_or(param);
+            name.trim().eq_ignore_ascii_case("method")
+        };
+        let (front, params) = self.as_str().split_at(start);
+        let mut text = front.to_owned();
+        for param in params.split(';').filter(|param| !param.is_empty() && !is_method(param)) {
+            let _ = write!(text, ";{param}");
+        }
+        // What is left of a sound URI is sound.
+        Self::parse(&text).unwrap_or(self)
     }
 
     /// The whole text.

@@ -16,12 +16,12 @@ use rand::rngs::StdRng;
 use std::time::Duration;
 
 /// A telephone behind NAT: its Contact is no address of the network between.
-fn telephone(peer: &mut Peer, transport: Transport) {
+pub(super) fn telephone(peer: &mut Peer, transport: Transport) {
     let remote = ([203, 0, 113, 9], 61_000).into();
     peer.flow = Flow { transport, local: peer.flow.local, remote };
 }
 
-fn draft(method: &str, cseq: u32, user: &str) -> Draft {
+pub(super) fn draft(method: &str, cseq: u32, user: &str) -> Draft {
     let address = format!("<sip:{user}@hotline.example>");
     Draft::new(method, cseq)
         .line(&format!("{method} sip:hotline.example SIP/2.0"))
@@ -33,14 +33,14 @@ fn draft(method: &str, cseq: u32, user: &str) -> Draft {
 }
 
 /// Sends a request, answers its challenge, and gives the answer to that.
-fn signed(peer: &mut Peer, draft: &Draft, user: &str, password: &str) -> Vec<String> {
+pub(super) fn signed(peer: &mut Peer, draft: &Draft, user: &str, password: &str) -> Vec<String> {
     let challenge = peer.request(draft);
     assert_eq!(word(&challenge[0]), "401", "{}", challenge[0]);
     peer.request(&sign(draft, &challenge[0], user, password))
 }
 
 /// The same request with the next CSeq, another branch, and credentials.
-fn sign(draft: &Draft, challenge: &str, user: &str, password: &str) -> Draft {
+pub(super) fn sign(draft: &Draft, challenge: &str, user: &str, password: &str) -> Draft {
     let Ok(Message::Response(challenge)) = parse(Bytes::copy_from_slice(challenge.as_bytes()))
     else {
         panic!("{challenge}")

@@ -112,7 +112,7 @@ fn a_full_endpoint_refuses_before_it_keeps_anything() {
     let mut peer = Peer::with(limited);
     assert_eq!(word(&peer.request(&Draft::invite(1))[0]), "503");
     assert_eq!(word(&peer.request(&Draft::new("REGISTER", 1))[0]), "503");
-    assert_eq!(word(&peer.request(&Draft::new("OPTIONS", 1))[0]), "200");
+    assert_eq!(word(&peer.request(&Draft::new("OPTIONS", 1))[0]), "503");
     peer.handle(LegCommand::Dial {
         leg: LegId(2),
         target: crate::event::Target::Agent(super::pair::agent("ann")),
