@@ -260,10 +260,8 @@ pub(crate) fn add_capabilities(headers: &mut Headers) {
 /// Leaves out the body of a request that may carry a description, where it is none and need not be
 /// understood (RFC 3261 §8.2.3).
 pub(crate) fn leave_out_optional_body(request: &mut Request) {
-    let carries = matches!(
-        request.method,
-        Method::Invite | Method::Update | Method::Prack | Method::Ack
-    );
+    let carries =
+        matches!(request.method, Method::Invite | Method::Update | Method::Prack | Method::Ack);
     let kind = request.headers.content_type();
     let is_sdp = kind.is_some_and(|kind| kind.eq_ignore_ascii_case(SDP));
     if carries && !is_sdp && request.headers.body_is_optional() {

@@ -119,14 +119,14 @@ impl Uri {
         Self::parse(&text)
     }
 
-    /// The same URI with one more parameter, before the headers if there are any. `name` and
-    /// `value` must be tokens.
+    /// The same URI with one more parameter, before the headers if there are any, or with another
+    /// value for it (RFC 3261 §19.1.1: none stands twice). `name` and `value` must be tokens.
     ///
     /// # Errors
     /// As [`Uri::parse`]: the whole may be too long.
     pub fn with_param(&self, name: &str, value: Option<&str>) -> Result<Self, UriError> {
-        let (front, back) = self.as_str().split_at(usize::from(self.parts.params.end));
-        let mut text = format!("{front};{name}");
+        let (_, back) = self.as_str().split_at(usize::from(self.parts.params.end));
+        let mut text = format!("{};{name}", self.without_param(name));
         if let Some(value) = value {
             let _ = write!(text, "={value}");
         }
@@ -145,18 +145,27 @@ impl Uri {
         if self.param("method").is_none() {
             return self;
         }
-        let start = usize::from(self.parts.params.start);
-        let is_method = |param: &&str| {
-            let name = param.split('=').next().unwrap_or(param);
-            name.trim().eq_ignore_ascii_case("method")
-        };
-        let (front, params) = self.as_str().split_at(start);
-        let mut text = front.to_owned();
-        for param in params.split(';').filter(|param| !param.is_empty() && !is_method(param)) {
-            let _ = write!(text, ";{param}");
-        }
         // What is left of a sound URI is sound.
-        Self::parse(&text).unwrap_or(self)
+        Self::parse(&self.without_param("method")).unwrap_or(self)
+    }
+
+    /// The text up to the end of the parameters, without those of this name.
+    fn without_param(&self, name: &str) -> String {
+        let (front, _) = self.as_str().split_at(usize::from(self.parts.params.end));
+        let (mut text, params) = match self.param(name) {
+            None => return front.to_owned(),
+            Some(_) => {
+                let (front, params) = front.split_at(usize::from(self.parts.params.start));
+                (front.to_owned(), params)
+            }
+        };
+        for param in params.split(';').filter(|param| !param.is_empty()) {
+            let found = param.split('=').next().unwrap_or(param);
+            if !found.trim().eq_ignore_ascii_case(name) {
+                let _ = write!(text, ";{param}");
+            }
+        }
+        text
     }
 
     /// The whole text.

@@ -182,3 +182,45 @@ fn retry_after_is_heard() {
         assert_eq!(machine.deadline(), Some(start + Duration::from_secs(gap_s)), "{said}");
     }
 }
+
+/// RFC 3261 §10.2: each REGISTER of ours counts one up, and there is none before the last one is
+/// answered or has timed out; what stands in it, and what does not.
+#[test]
+fn each_register_counts_one_up_and_waits_for_the_last() {
+    let start = epoch().instant;
+    let (mut machine, mut out) = (registration(), Vec::new());
+    machine.start(start, &mut out);
+    let mut requests = Vec::new();
+    while let Some(at) = machine.deadline().filter(|_| requests.len() < 16) {
+        out.retain(|action| matches!(action, RegistrationAction::Transmit(..)));
+        while !out.is_empty() {
+            requests.push(sent(&mut out));
+        }
+        machine.handle_deadline(at, &mut out);
+    }
+    let numbers: Vec<_> = requests.iter().map(|sent| sent.headers.cseq().unwrap().0).collect();
+    assert_eq!(numbers[..13], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2], "repeated, then anew");
+    for request in &requests {
+        assert_eq!(request.uri.as_str(), "sip:trunkline");
+        let headers = &request.headers;
+        assert_eq!(headers.call_id(), requests[0].headers.call_id());
+        assert_eq!(headers.to().unwrap().uri_str(), "sip:anna@trunkline");
+        assert_eq!(headers.from().unwrap().uri_str(), "sip:anna@trunkline");
+        assert!(headers.from().unwrap().tag().is_some() && headers.to().unwrap().tag().is_none());
+        assert_eq!(headers.get(Name::Contact), Some("<sip:anna@192.0.2.2:5060>"));
+    }
+}
+
+/// RFC 3261 §10.2: Record-Route means nothing in the answer to a REGISTER.
+#[test]
+fn a_record_route_in_the_answer_makes_no_route() {
+    let start = epoch().instant;
+    let (mut machine, mut out) = (registration(), Vec::new());
+    machine.start(start, &mut out);
+    let fields = [(Name::RecordRoute, "<sip:192.0.2.50;lr>")];
+    answer(&mut machine, start, &mut out, (200, &fields));
+    out.clear();
+    machine.handle_deadline(machine.deadline().unwrap(), &mut out);
+    let again = sent(&mut out);
+    assert!(!again.headers.has(Name::Route) && again.uri.as_str() == "sip:trunkline");
+}

@@ -260,4 +260,17 @@ mod tests {
         assert_eq!(out, [Action::Ended(Outcome::TransportFailed)]);
         assert!(machine.is_terminated() && !machine.is_pending());
     }
+
+    /// RFC 3261 §17.1.2.2: from Proceeding as from Trying; the repetition stops.
+    #[test]
+    fn a_final_response_ends_proceeding_too() {
+        let (mut machine, start, mut out) = started(Transport::Udp);
+        for status in [180, 404, 404] {
+            machine.handle(Event::Response { status }, start, &mut out);
+        }
+        assert_eq!(out, [Action::PassUp { status: 180 }, Action::PassUp { status: 404 }]);
+        out.clear();
+        assert_eq!(run(&mut machine, start, &mut out), []);
+        assert!(machine.is_terminated());
+    }
 }

@@ -49,6 +49,10 @@ fn every_request_bears_what_all_requests_must() {
         let (_, method) = header(&request, "CSeq").split_once(' ').unwrap();
         assert_eq!(method, word(&request));
         assert!(branch(&request).starts_with("z9hG4bK") && branch(&request).len() > 15);
+        for name in ["From", "To", "Contact", "Route"] {
+            let value = header(&request, name);
+            assert!(value.is_empty() || value.contains('<'), "§20: {name} in {request}");
+        }
         for foreign in ["WWW-Authenticate", "Unsupported", "Retry-After", "Server", "Min-Expires"] {
             assert_eq!(header(&request, foreign), "", "{request}");
         }

@@ -4,6 +4,7 @@
 use super::pair::{A, B, address, media, trunk};
 use super::peer::{Draft, Peer, header, response, sdp, word};
 use crate::event::{LegCommand, Target, Transport};
+use domain::hop::Hop;
 use domain::id::LegId;
 use std::time::Duration;
 
@@ -20,12 +21,8 @@ pub(super) fn words(messages: &[String]) -> Vec<&str> {
 
 /// Dials the carrier over this transport as this leg; the INVITE.
 pub(super) fn dial_over(peer: &mut Peer, leg: LegId, transport: Transport) -> String {
-    let target = Target::Trunk {
-        trunk: trunk("carrier"),
-        transport,
-        address: address(B),
-        user: "4711".into(),
-    };
+    let hop = Hop::at(transport, address(B));
+    let target = Target::Trunk { trunk: trunk("carrier"), hop, user: "4711".into() };
     let sent = peer.handle(LegCommand::Dial {
         leg,
         target,

@@ -190,3 +190,51 @@ fn vias_come_apart() {
         assert_eq!(found, "2001:db8::9".parse().ok());
     }
 }
+
+/// RFC 3261 §19.1.1: what we add takes the place of what is there.
+#[test]
+fn a_parameter_stands_once() {
+    let with =
+        uri("sip:a@h;transport=udp;lr;Transport=tls?y=z").with_param("transport", Some("tcp"));
+    assert_eq!(with.unwrap().as_str(), "sip:a@h;lr;transport=tcp?y=z");
+    assert_eq!(uri("sip:a@h;lr").with_param("lr", None).unwrap().as_str(), "sip:a@h;lr");
+}
+
+/// RFC 3261 §19.1.2: an escape in a host is not undone, so that nobody hides a name in it.
+#[test]
+fn a_host_has_no_escapes() {
+    for text in ["sip:a@exampl%65.com", "sip:%31.2.3.4", "sips:a@h%2e", "sip:a@[::%31]"] {
+        assert_eq!(Uri::parse(text), Err(UriError::Host), "{text}");
+    }
+}
+
+/// RFC 3261 §20, §20.10: without brackets parameters are those of the field, and `,` and `?` are
+/// faults.
+#[test]
+fn an_address_with_separators_stands_in_brackets() {
+    for text in ["sip:a@h?x=y", "sip:a,b@h", "sip:a@h,x"] {
+        assert_eq!(NameAddr::parse(text), None, "{text}");
+        assert!(NameAddr::parse(&format!("<{text}>")).is_some() || text == "sip:a@h,x");
+    }
+    let bare = NameAddr::parse("sip:a@h;transport=tcp").unwrap();
+    assert_eq!((bare.uri_str(), bare.params.get("transport")), ("sip:a@h", Some("tcp")));
+    let bracketed = NameAddr::parse("<sip:a;b@h;transport=tcp>").unwrap();
+    assert_eq!((bracketed.uri_str(), bracketed.params.as_str()), ("sip:a;b@h;transport=tcp", ""));
+}
+
+/// RFC 3261 §19.1.1 table 1, §19.1.5.
+#[test]
+fn a_request_uri_has_neither_method_nor_headers() {
+    for (text, expected) in [
+        ("sip:a@h", "sip:a@h"),
+        ("sip:a@h?x=y", "sip:a@h"),
+        ("sip:a@h;method=INVITE", "sip:a@h"),
+        (
+            "sips:a@h:5061;Method=X;lr;maddr=z;methods=y?Subject=x",
+            "sips:a@h:5061;lr;maddr=z;methods=y",
+        ),
+        ("tel:+49;method=x", "tel:+49;method=x"),
+    ] {
+        assert_eq!(uri(text).into_request_uri().as_str(), expected);
+    }
+}

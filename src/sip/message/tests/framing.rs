@@ -80,3 +80,12 @@ fn what_a_framer_gives_is_what_a_datagram_gives() {
     let Ok(Some(Framed::Message(Ok(message)))) = framer.take() else { panic!("a message") };
     assert_eq!(message, Message::Request(request(INVITE)));
 }
+
+/// RFC 3261 §18.1.1: UDP carries 65,507 octets over IPv4.
+#[test]
+fn a_datagram_may_be_as_large_as_udp_lets_it() {
+    let body = "x".repeat(65_507 - INVITE.len() - 10);
+    let text = INVITE.replace("Content-Length: 4", &format!("Content-Length: {}", body.len()));
+    let invite = request(text.replace("v=0\n", &body));
+    assert_eq!(invite.body.len(), body.len());
+}

@@ -136,3 +136,27 @@ fn a_refusal_copies_what_was_salvaged() {
     let tagged = read(INVITE.replace("7 INVITE", "7 BYE")).unwrap_err().response("t9").unwrap();
     assert_eq!(tagged.headers.to().unwrap().tag(), Some("t9"));
 }
+
+/// RFC 3261 §18.3: nobody is answered, and no half of it is used.
+#[test]
+fn a_response_that_is_cut_off_is_dropped() {
+    let rest = INVITE.split_once("\r\n").unwrap().1;
+    let whole = format!("SIP/2.0 200 OK\r\n{rest}");
+    assert!(read(&whole).is_ok());
+    let cut = &whole[..whole.len() - 1];
+    let error = read(cut).unwrap_err();
+    assert_eq!((error.fault, error.response("t")), (Fault::BodyShort, None));
+}
+
+/// RFC 3261 §20, table 2: the mandatory fields of a response.
+#[test]
+fn a_response_without_its_marks_is_dropped() {
+    let rest = INVITE.split_once("\r\n").unwrap().1;
+    for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+        let text = format!("SIP/2.0 200 OK\r\n{}", rest.replace(&format!("{name}:"), "X-No:"));
+        let error = read(text).expect_err(name);
+        assert_eq!(error.response("t"), None);
+        let Fault::Field(field) = error.fault else { panic!("{name}") };
+        assert_eq!((field.name.as_str(), field.fault), (name, FieldFault::Missing));
+    }
+}
