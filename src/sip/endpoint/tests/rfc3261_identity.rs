@@ -1,17 +1,16 @@
 //! RFC 3261 §10, §19.1.5, §22: registrations and credentials, where the client does what few do.
 
 use super::agents::{draft, sign, signed, telephone};
-use super::pair::{A, agent, media};
+use super::pair::agent;
 use super::peer::{Peer, header, response, word};
 use super::steps::*;
 use crate::digest::answerer::Answerer;
-use crate::event::{LegCommand, LegEvent, Target, Transport};
+use crate::event::{LegEvent, Target, Transport};
 use crate::message::Headers;
 use crate::message::name::Name;
 use domain::id::LegId;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::time::Duration;
 
 fn registering() -> Peer {
     let mut peer = Peer::new();
@@ -21,16 +20,7 @@ fn registering() -> Peer {
 
 /// Calls Ann; the INVITE.
 fn call_ann(peer: &mut Peer) -> String {
-    let sent = peer.handle(LegCommand::Dial {
-        leg: LegId(2),
-        target: Target::Agent(agent("ann")),
-        from_user: "1".into(),
-        from_display: None,
-        local_media: media(A),
-        ring_for: Duration::from_secs(9),
-        call_id: None,
-    });
-    sent.into_iter().next().unwrap()
+    dial_to(peer, OUT, Target::Agent(agent("ann")))
 }
 
 /// RFC 3261 §10.2, §10.3.

@@ -3,7 +3,7 @@
 
 use super::pair::{A, B, address, media, trunk};
 use super::peer::{Draft, Peer, header, response, sdp, word};
-use crate::event::{LegCommand, Target, Transport};
+use crate::event::{Caller, LegCommand, MAX_FORWARDS, Target, Transport};
 use domain::hop::Hop;
 use domain::id::LegId;
 use std::time::Duration;
@@ -23,14 +23,20 @@ pub(super) fn words(messages: &[String]) -> Vec<&str> {
 pub(super) fn dial_over(peer: &mut Peer, leg: LegId, transport: Transport) -> String {
     let hop = Hop::at(transport, address(B));
     let target = Target::Trunk { trunk: trunk("carrier"), hop, user: "4711".into() };
+    dial_to(peer, leg, target)
+}
+
+/// Dials a target as this leg; the INVITE.
+pub(super) fn dial_to(peer: &mut Peer, leg: LegId, target: Target) -> String {
     let sent = peer.handle(LegCommand::Dial {
         leg,
         target,
-        from_user: "+49301".into(),
-        from_display: None,
+        caller: Caller::shown("+49301"),
         local_media: media(A),
         ring_for: Duration::from_secs(20),
+        heard_within: None,
         call_id: None,
+        max_forwards: MAX_FORWARDS,
     });
     sent.into_iter().next().unwrap()
 }

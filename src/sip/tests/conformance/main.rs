@@ -4,6 +4,8 @@
 //! The RFC texts lie beside the corpora: `TRUNKLINE_CORPORA=/path/to/corpora` finds them in
 //! `/path/to/rfc`. Without it that check is skipped and says so.
 
+#![allow(clippy::disallowed_methods)] // Not the core: the test of it.
+
 mod page;
 mod rfc;
 mod sources;
