@@ -5,7 +5,11 @@
 //! server: challenger.verify()    ◄─  Authorization   ◄─ client: answerer.authorise()
 //! ```
 //!
-//! MD5 and SHA-256, `qop=auth`. Pure: time, randomness and passwords are passed in.
+//! MD5, SHA-256 and SHA-512/256. As server we offer `qop=auth`, never `-sess`, `auth-int` or
+//! `userhash`: a session key saves nothing where passwords are kept, bodies are changed by those on
+//! the way (NAT helpers, session border controllers), and user names stand in From anyway. As client
+//! we answer `-sess`, and `auth-int` where nothing else is offered. Texts are UTF-8 (RFC 7616 §4).
+//! Pure: time, randomness and passwords are passed in.
 
 pub mod answerer;
 pub mod challenger;
@@ -14,7 +18,7 @@ pub mod challenger;
 mod tests;
 
 use md5::Md5;
-use sha2::Sha256;
+use sha2::{Sha256, Sha512_256};
 use std::fmt::Write as _;
 
 /// A hash that a challenge may ask for.
@@ -24,18 +28,20 @@ pub enum Algorithm {
     Md5,
     /// RFC 8760 §2.
     Sha256,
+    /// As FIPS 180-4 §5.3.6.2 defines it: a hash with initial values of its own, not SHA-512 cut
+    /// short, which is what the example of RFC 7616 §3.9.2 was made with.
+    Sha512_256,
 }
 
 impl Algorithm {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Sha512_256, Self::Sha256, Self::Md5];
+
     /// Reads the `algorithm` parameter; a missing one means MD5 (RFC 7616 §3.3). `None` for
     /// those we do not know, `-sess` among them.
     pub fn parse(text: Option<&str>) -> Option<Self> {
-        match text {
-            None => Some(Self::Md5),
-            Some(text) if text.eq_ignore_ascii_case("MD5") => Some(Self::Md5),
-            Some(text) if text.eq_ignore_ascii_case("SHA-256") => Some(Self::Sha256),
-            Some(_) => None,
-        }
+        let text = text.unwrap_or("MD5");
+        Self::ALL.into_iter().find(|algorithm| text.eq_ignore_ascii_case(algorithm.name()))
     }
 
     /// The name on the wire.
@@ -43,25 +49,31 @@ impl Algorithm {
         match self {
             Self::Md5 => "MD5",
             Self::Sha256 => "SHA-256",
+            Self::Sha512_256 => "SHA-512-256",
         }
     }
 
     /// The hash of the parts joined by colons, in hexadecimal.
     fn hash(self, parts: &[&str]) -> String {
+        self.hash_bytes(parts.iter().map(|part| part.as_bytes()))
+    }
+
+    fn hash_bytes<'a>(self, parts: impl Iterator<Item = &'a [u8]>) -> String {
         match self {
             Self::Md5 => joined::<Md5>(parts),
             Self::Sha256 => joined::<Sha256>(parts),
+            Self::Sha512_256 => joined::<Sha512_256>(parts),
         }
     }
 }
 
-fn joined<H: sha2::Digest>(parts: &[&str]) -> String {
+fn joined<'a, H: sha2::Digest>(parts: impl Iterator<Item = &'a [u8]>) -> String {
     let mut hash = H::new();
-    for (at, part) in parts.iter().enumerate() {
+    for (at, part) in parts.enumerate() {
         if at > 0 {
             hash.update(b":");
         }
-        hash.update(part.as_bytes());
+        hash.update(part);
     }
     hex(&hash.finalize())
 }
@@ -74,20 +86,76 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The `response` parameter (RFC 7616 §3.4.1), from what is known without quotes: user, realm
-/// and password; method and URI; the nonce; `nc` in eight digits and `cnonce`, or `None` for a
-/// server that knows no qop (RFC 2069).
-pub fn response(
-    algorithm: Algorithm,
-    secret: [&str; 3],
-    request: [&str; 2],
-    nonce: &str,
-    qop: Option<(&str, &str)>,
-) -> String {
-    let secret = algorithm.hash(&secret);
-    let request = algorithm.hash(&request);
-    match qop {
-        Some((nc, cnonce)) => algorithm.hash(&[&secret, nonce, nc, cnonce, "auth", &request]),
-        None => algorithm.hash(&[&secret, nonce, &request]),
+/// What is protected, and how often the nonce was used (RFC 7616 §3.3, §3.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Qop<'a> {
+    /// A server that knows no qop (RFC 2069).
+    None,
+    /// Method and URI.
+    Auth {
+        /// `nc`, in eight digits.
+        nc: &'a str,
+        /// `cnonce`.
+        cnonce: &'a str,
+    },
+    /// Method, URI and body.
+    AuthInt {
+        /// `nc`, in eight digits.
+        nc: &'a str,
+        /// `cnonce`.
+        cnonce: &'a str,
+        /// The body; empty where there is none (RFC 8760 §2.6 point 7).
+        body: &'a [u8],
+    },
+}
+
+/// All that a `response` parameter is worked out from, without quotes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sum<'a> {
+    /// The hash.
+    pub algorithm: Algorithm,
+    /// Whether the secret is bound to nonce and cnonce: the `-sess` variants.
+    pub is_session: bool,
+    /// User, realm and password.
+    pub secret: [&'a str; 3],
+    /// Method and URI.
+    pub request: [&'a str; 2],
+    /// The nonce.
+    pub nonce: &'a str,
+    /// What is protected.
+    pub qop: Qop<'a>,
+}
+
+impl Sum<'_> {
+    /// The `response` parameter (RFC 7616 §3.4.1 to §3.4.3).
+    pub fn response(&self) -> String {
+        let (algorithm, nonce) = (self.algorithm, self.nonce);
+        let cnonce = match self.qop {
+            Qop::None => "",
+            Qop::Auth { cnonce, .. } | Qop::AuthInt { cnonce, .. } => cnonce,
+        };
+        let secret = algorithm.hash(&self.secret);
+        let secret = match self.is_session {
+            // §3.4.2.
+            true => algorithm.hash(&[&secret, nonce, cnonce]),
+            false => secret,
+        };
+        let [method, uri] = self.request;
+        match self.qop {
+            Qop::None => {
+                let request = algorithm.hash(&[method, uri]);
+                algorithm.hash(&[&secret, nonce, &request])
+            }
+            Qop::Auth { nc, cnonce } => {
+                let request = algorithm.hash(&[method, uri]);
+                algorithm.hash(&[&secret, nonce, nc, cnonce, "auth", &request])
+            }
+            Qop::AuthInt { nc, cnonce, body } => {
+                // §3.4.3.
+                let body = algorithm.hash_bytes([body].into_iter());
+                let request = algorithm.hash(&[method, uri, &body]);
+                algorithm.hash(&[&secret, nonce, nc, cnonce, "auth-int", &request])
+            }
+        }
     }
 }

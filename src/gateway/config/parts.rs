@@ -93,13 +93,14 @@ fn sip(root: &Layered<'_>) -> SipConfig {
     let algorithm = |name: &str| match name {
         "MD5" => Ok(Algorithm::Md5),
         "SHA-256" => Ok(Algorithm::Sha256),
+        "SHA-512-256" => Ok(Algorithm::Sha512_256),
         _ => Err("is no hash we know"),
     };
     let config = SipConfig {
         listen: address(&sip, "listen"),
         advertise,
         realm: sip.text("realm").into(),
-        digest: texts(&digest, "write MD5 or SHA-256", algorithm),
+        digest: texts(&digest, "write MD5, SHA-256 or SHA-512-256", algorithm),
         codecs: texts(&codecs, "write PCMU or PCMA", codec),
         receive_buffer: sip.count("receive_buffer_kib", 64..=1_048_576) as usize * 1024,
         transactions_max: sip.count("transactions_max", 100..=10_000_000) as usize,

@@ -5,7 +5,7 @@
 //! a list of [`NONCES_MAX`]. When that is full the oldest nonce is dropped, and with it all
 //! nonces as old count as stale: a dropped count can never be used again.
 
-use crate::digest::{Algorithm, hex};
+use crate::digest::{Algorithm, Qop, Sum, hex};
 use crate::message::fields::Authorisation;
 use crate::message::params::{quote, unquote};
 use crate::message::uri::Uri;
@@ -161,8 +161,15 @@ impl Challenger {
         let known = found.is_some();
         let password = found.unwrap_or_else(|| self.nobodys_password());
         let secret = [&*user, &*self.realm, &*password];
-        let qop = Some((&*nc, &*cnonce));
-        let expected = super::response(algorithm, secret, [method, &signed_uri], &nonce, qop);
+        let expected = Sum {
+            algorithm,
+            is_session: false,
+            secret,
+            request: [method, &signed_uri],
+            nonce: &nonce,
+            qop: Qop::Auth { nc: &nc, cnonce: &cnonce },
+        };
+        let expected = expected.response();
         let right = same(expected.as_bytes(), response.to_ascii_lowercase().as_bytes());
         if !right || !known || !same_user(&signed_uri, uri) {
             return Verdict::Refused { stale: false };

@@ -52,7 +52,8 @@ impl TrunkLogin {
         let challenges = response.headers.authorisations(challenge).filter(ours);
         self.answerer.take_challenge(challenges, answered).ok()?;
         let method = request.method.as_str();
-        let value = self.answerer.authorise(method, request.uri.as_str(), rng)?;
+        let value =
+            self.answerer.authorise_body(method, request.uri.as_str(), &request.body, rng)?;
         Some((credentials, value))
     }
 }
