@@ -101,6 +101,7 @@ pub fn connect(
         codec: Codec::Pcmu,
         payload_type: 0,
         event_payload_type: None,
+        event_receive_type: None,
         direction: Direction::SendRecv,
         ptime_ms: 20,
     };

@@ -105,6 +105,31 @@ impl Cause {
     }
 }
 
+/// What a Q.850 cause means, in the words of ITU-T Q.850 table 1; `None` for those that calls seldom
+/// end with.
+pub fn q850_text(value: u8) -> Option<&'static str> {
+    Some(match value {
+        1 => "Unallocated number",
+        16 => "Normal call clearing",
+        17 => "User busy",
+        18 => "No user responding",
+        19 => "No answer from user",
+        20 => "Subscriber absent",
+        21 => "Call rejected",
+        22 => "Number changed",
+        27 => "Destination out of order",
+        28 => "Invalid number format",
+        31 => "Normal, unspecified",
+        34 => "No circuit available",
+        38 => "Network out of order",
+        41 => "Temporary failure",
+        65 => "Bearer capability not implemented",
+        102 => "Recovery on timer expiry",
+        127 => "Interworking, unspecified",
+        _ => return None,
+    })
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.kind {

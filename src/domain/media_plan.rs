@@ -48,6 +48,16 @@ impl Direction {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 
+    /// What is left of it where only `limit` is allowed.
+    pub fn within(self, limit: Self) -> Self {
+        match (self.sends() && limit.sends(), self.receives() && limit.receives()) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
     /// Whether we are to expect sound.
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
@@ -66,8 +76,11 @@ pub struct MediaPlan {
     pub codec: Codec,
     /// The payload type to send `codec` with.
     pub payload_type: u8,
-    /// The payload type of `telephone-event/8000` (RFC 4733), when agreed.
+    /// The payload type that we send `telephone-event/8000` with (RFC 4733), when agreed.
     pub event_payload_type: Option<u8>,
+    /// The payload type that their telephone events come with: the one in our own description, which
+    /// need not be theirs (RFC 3264 §5.1, §6.1). The type above is understood as well.
+    pub event_receive_type: Option<u8>,
     /// Who may send, seen from our side.
     pub direction: Direction,
     /// Packet time in milliseconds that we send: 20 unless `a=ptime` asked otherwise (10–60).

@@ -15,6 +15,7 @@ use domain::media_plan::Codec;
 use layered::Layered;
 use queue::event::{AgentSays, QueueRules};
 use sip::digest::Algorithm;
+use sip::endpoint::config::SessionPolicy;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -86,6 +87,8 @@ pub struct SipConfig {
     pub realm: Arc<str>,
     /// Hashes of the challenges to telephones, in the order they are offered.
     pub digest: Vec<Algorithm>,
+    /// Which extensions the sessions of agents' telephones use.
+    pub agent_sessions: SessionPolicy,
     /// In the order we like them.
     pub codecs: Vec<Codec>,
     /// Bytes.
@@ -142,6 +145,8 @@ pub struct TrunkConfig {
     pub user: Option<Arc<str>>,
     /// The only realm whose challenges are answered.
     pub realm: Option<Arc<str>>,
+    /// Which extensions its sessions use.
+    pub session: SessionPolicy,
 }
 
 impl Config {

@@ -25,8 +25,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
-    AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy,
-    TrunkAccess,
+    AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, TrunkAccess,
 };
 use sip::event::Transport;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -430,7 +429,7 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> Endpo
         digest_algorithms: config.sip.digest.clone(),
         agents,
         trunks: config.trunks.iter().map(|(id, trunk)| trunk_access(id, trunk, secrets)).collect(),
-        agent_sessions: SessionPolicy::PLAIN,
+        agent_sessions: config.sip.agent_sessions,
         codecs: config.sip.codecs.clone(),
         user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).into(),
         limits: Limits {
@@ -457,7 +456,7 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
         .iter()
         .filter_map(|(address, length)| Network::parse(&format!("{address}/{length}")))
         .collect();
-    TrunkAccess { trunk: id.clone(), networks, credentials, session: SessionPolicy::PLAIN }
+    TrunkAccess { trunk: id.clone(), networks, credentials, session: trunk.session }
 }
 
 fn rules(config: &Config, documents: &Documents) -> Rules {

@@ -264,7 +264,10 @@ impl Leg {
         if first_of_source && let Some(jitter_buffer) = &mut self.jitter_buffer {
             jitter_buffer.reset();
         }
-        let content = if Some(packet.header.payload_type) == plan.event_payload_type {
+        let payload_type = Some(packet.header.payload_type);
+        let is_event =
+            payload_type == plan.event_receive_type || payload_type == plan.event_payload_type;
+        let content = if is_event {
             let event = TelephoneEvent::parse(packet.payload)?;
             let pressed = self.keys.take(&packet.header, event, now);
             if let Some(digit) = pressed {

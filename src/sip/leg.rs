@@ -11,13 +11,17 @@
 //! [`Action`]s; `endpoint` performs them with the transactions. Legs know no transport.
 
 pub(crate) mod answering;
+pub(crate) mod change;
 pub(crate) mod confirmed;
 pub(crate) mod dialog;
+pub(crate) mod early;
+pub(crate) mod fork;
 pub(crate) mod inbound;
 pub(crate) mod info;
 pub(crate) mod multipart;
 pub(crate) mod outbound;
 pub(crate) mod reinvite;
+pub(crate) mod reliable;
 pub(crate) mod session_timer;
 pub(crate) mod trunk_login;
 
@@ -49,7 +53,6 @@ pub(crate) enum Leg {
 }
 
 /// What happens to a leg.
-#[allow(dead_code, reason = "holding and offering are on their way")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
     /// Ordered: send a provisional response.
@@ -146,7 +149,10 @@ pub(crate) enum Action {
         flow: Flow,
     },
     /// Cancel the leg's INVITE.
-    Cancel,
+    Cancel {
+        /// Why, for `Reason`.
+        q850: u8,
+    },
     /// Forget the leg's INVITE, which was cancelled in vain.
     Abandon,
     /// Tell the layer above.
@@ -223,8 +229,8 @@ impl Leg {
     /// Whether a message with this Call-ID and remote tag belongs to the leg's dialog.
     pub(crate) fn is_with(&self, call_id: &str, remote_tag: &str) -> bool {
         match self {
-            Self::Inbound(leg) => leg.dialog.is_with(call_id, remote_tag),
-            // Which of the forks will be kept is not known yet.
+            Self::Inbound(leg) => leg.early.dialog.is_with(call_id, remote_tag),
+            // Which of the forks it is, the leg finds out.
             Self::Outbound(leg) => leg.call_id() == Some(call_id),
             Self::Confirmed(leg) => leg.dialog.is_with(call_id, remote_tag),
             Self::Over => false,
@@ -242,10 +248,23 @@ impl Leg {
 }
 
 /// The methods we understand, for `Allow`.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
 
 /// The extensions we understand, for `Supported`.
-pub(crate) const SUPPORTED: &str = "timer";
+pub(crate) const SUPPORTED: &str = "timer, 100rel";
+
+/// What our requests say where provisional responses are not to be acknowledged.
+pub(crate) const SUPPORTED_PLAIN: &str = "timer";
+
+/// Whether a `Supported` of ours offers to acknowledge provisional responses (RFC 3262 §4).
+pub(crate) fn offers_reliability(supported: &str) -> bool {
+    supported == SUPPORTED
+}
+
+/// Whether we understand an extension that somebody insists on (RFC 3261 §8.2.2.3).
+pub(crate) fn is_supported(option: &str) -> bool {
+    SUPPORTED.split(", ").any(|ours| ours.eq_ignore_ascii_case(option))
+}
 
 /// The type of session descriptions.
 pub(crate) const SDP: &str = "application/sdp";
@@ -324,6 +343,14 @@ pub(crate) fn with_reason(cause: Cause, headers: &Headers) -> Cause {
         .and_then(|value| u8::try_from(value).ok())
         .filter(|value| (1..=127).contains(value));
     Cause { q850: told.unwrap_or(cause.q850), ..cause }
+}
+
+/// The value of `Reason` for a Q.850 cause (RFC 3326 §2).
+pub(crate) fn reason(q850: u8) -> String {
+    match domain::cause::q850_text(q850) {
+        Some(text) => format!("Q.850;cause={q850};text=\"{text}\""),
+        None => format!("Q.850;cause={q850}"),
+    }
 }
 
 /// A refusal that we gave.

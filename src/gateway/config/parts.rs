@@ -11,6 +11,7 @@ use domain::prompt::Language;
 use queue::callback::CallbackRules;
 use queue::event::{AgentSays, QueueRules};
 use sip::digest::Algorithm;
+use sip::endpoint::config::{Reliable, SessionPolicy};
 use sip::event::Transport;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -101,6 +102,11 @@ fn sip(root: &Layered<'_>) -> SipConfig {
         advertise,
         realm: sip.text("realm").into(),
         digest: texts(&digest, "write MD5, SHA-256 or SHA-512-256", algorithm),
+        agent_sessions: SessionPolicy {
+            reliable: reliable(&sip, "agents_reliable_provisionals"),
+            interval_s: sip.count("agents_session_interval_s", 0..=86_400),
+            late_offer: false,
+        },
         codecs: texts(&codecs, "write PCMU or PCMA", codec),
         receive_buffer: sip.count("receive_buffer_kib", 64..=1_048_576) as usize * 1024,
         transactions_max: sip.count("transactions_max", 100..=10_000_000) as usize,
@@ -264,12 +270,28 @@ fn trunks(
         };
         let remedy = "write networks such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
         let allow = texts(&trunk.value("allow"), remedy, network);
+        let session = SessionPolicy {
+            reliable: reliable(&trunk, "reliable_provisionals"),
+            interval_s: trunk.count("session_interval_s", 0..=86_400),
+            late_offer: trunk.boolean("late_offer"),
+        };
         let text = |key| Some(trunk.text(key)).filter(|text| !text.is_empty()).map(Arc::from);
         let (user, realm) = (text("user"), text("realm"));
         trunk.finish();
-        trunks.insert(TrunkId::new(tenant, name), TrunkConfig { rule, allow, user, realm });
+        trunks
+            .insert(TrunkId::new(tenant, name), TrunkConfig { rule, allow, user, realm, session });
     }
     trunks
+}
+
+fn reliable(section: &Layered<'_>, key: &'static str) -> Reliable {
+    let word = |word: &str| match word {
+        "off" => Ok(Reliable::Off),
+        "supported" => Ok(Reliable::Supported),
+        "required" => Ok(Reliable::Required),
+        _ => Err("is none of off, supported, required"),
+    };
+    section.parsed(key, "write off, supported or required", word).unwrap_or(Reliable::Off)
 }
 
 fn network(text: &str) -> Result<(IpAddr, u8), &'static str> {

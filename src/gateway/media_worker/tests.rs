@@ -49,6 +49,7 @@ impl Stand {
             codec,
             payload_type: codec.static_payload_type(),
             event_payload_type: Some(101),
+            event_receive_type: Some(101),
             direction: Direction::SendRecv,
             ptime_ms: 20,
         };

@@ -51,6 +51,7 @@ fn replay(flow: &[&Datagram], event_payload_type: u8) -> (String, QualityReport)
         codec: Codec::Pcmu,
         payload_type: 0,
         event_payload_type: Some(event_payload_type),
+        event_receive_type: Some(event_payload_type),
         direction: Direction::SendRecv,
         ptime_ms: 20,
     };

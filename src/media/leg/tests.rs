@@ -22,6 +22,7 @@ fn plan(direction: Direction) -> MediaPlan {
         codec: Codec::Pcmu,
         payload_type: 0,
         event_payload_type: Some(101),
+        event_receive_type: Some(101),
         direction,
         ptime_ms: 20,
     }

@@ -21,6 +21,7 @@ fn plan(leg: LegId, codec: Codec, event_payload_type: Option<u8>) -> MediaPlan {
         codec,
         payload_type: codec.static_payload_type(),
         event_payload_type,
+        event_receive_type: event_payload_type,
         direction: Direction::SendRecv,
         ptime_ms: 20,
     }

@@ -187,6 +187,12 @@ impl EndpointConfig {
         self.trunks.iter().find(lies_in)
     }
 
+    /// Which extensions sessions with a trunk use. One that is not known uses none.
+    pub(crate) fn session_with(&self, trunk: &TrunkId) -> SessionPolicy {
+        let found = self.trunks.iter().find(|access| access.trunk == *trunk);
+        found.map_or(SessionPolicy::PLAIN, |access| access.session)
+    }
+
     /// What answers the challenges of a trunk.
     pub(crate) fn credentials_of(&self, trunk: &TrunkId) -> Option<Credentials> {
         self.trunks.iter().find(|access| access.trunk == *trunk)?.credentials.clone()

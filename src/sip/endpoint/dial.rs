@@ -1,10 +1,13 @@
 //! A call goes out: where to, and the first INVITE (RFC 3261 §8.1.1, §13.2.1).
 
 use super::Endpoint;
+use super::config::{Reliable, SessionPolicy};
 use crate::event::{Action, Caller, Flow, LegCommand, LegEvent, Target};
+use crate::leg::change::Changes;
 use crate::leg::outbound::{Outbound, State};
+use crate::leg::session_timer::Asking;
 use crate::leg::trunk_login::TrunkLogin;
-use crate::leg::{Leg, SDP, refused_by_us};
+use crate::leg::{self, Leg, SDP, refused_by_us};
 use crate::message::Request;
 use crate::message::method::Method;
 use crate::message::name::Name;
@@ -27,6 +30,7 @@ struct Route {
     /// The host of From.
     from_host: String,
     login: Option<TrunkLogin>,
+    session: SessionPolicy,
     keeps_flow: bool,
 }
 
@@ -65,7 +69,11 @@ impl Endpoint {
         invite.headers.push_front(Name::MaxForwards, &max_forwards.to_string());
         invite.headers.push(Name::CallId, &call_id);
         invite.headers.push(Name::Contact, &contact);
-        invite.set_body(SDP, negotiation.offer(local_media));
+        if !route.session.late_offer {
+            invite.set_body(SDP, negotiation.offer(local_media));
+        }
+        let asking = Asking::new(route.session.interval_s);
+        route.session.write(asking, &mut invite);
         let outbound = Outbound {
             leg,
             invite: invite.clone(),
@@ -76,7 +84,12 @@ impl Endpoint {
             local_media,
             login: route.login,
             state: State::Calling { provisional: false, ring_until: now + ring_for },
-            early: None,
+            forks: Vec::new(),
+            // The Call-ID is ours (RFC 3261 §14.1).
+            changes: Changes::new(true),
+            requests: Vec::new(),
+            asking,
+            supported: route.session.supported(),
         };
         self.insert_leg(leg, Leg::Outbound(Box::new(outbound)), local_tag.into());
         self.send(Some(leg), invite, route.flow, now, out);
@@ -111,7 +124,8 @@ impl Endpoint {
                 };
                 let login = self.config.credentials_of(trunk).as_ref().map(TrunkLogin::new);
                 let from_host = host(self.config.advertised(flow));
-                Ok(Route { flow, uri, to, from_host, login, keeps_flow: false })
+                let session = self.config.session_with(trunk);
+                Ok(Route { flow, uri, to, from_host, login, session, keeps_flow: false })
             }
             Target::Agent(agent) => {
                 // §21.4.18: nobody is there.
@@ -123,8 +137,31 @@ impl Endpoint {
                 let to = format!("<sip:{user}@{realm}>");
                 let from_host = realm.to_string();
                 let uri = uri.clone().into_request_uri();
-                Ok(Route { flow, uri, to, from_host, login: None, keeps_flow: true })
+                let session = self.config.agent_sessions;
+                Ok(Route { flow, uri, to, from_host, login: None, session, keeps_flow: true })
             }
+        }
+    }
+}
+
+impl SessionPolicy {
+    /// What our requests say in `Supported`.
+    pub(super) fn supported(&self) -> &'static str {
+        match self.reliable {
+            Reliable::Off => leg::SUPPORTED_PLAIN,
+            Reliable::Supported | Reliable::Required => leg::SUPPORTED,
+        }
+    }
+
+    /// Writes into an INVITE of ours what extensions it uses.
+    fn write(&self, asking: Option<Asking>, invite: &mut Request) {
+        invite.headers.push(Name::Supported, self.supported());
+        if self.reliable == Reliable::Required {
+            // RFC 3262 §4: only INVITE may insist on it.
+            invite.headers.push(Name::Require, "100rel");
+        }
+        if let Some(asking) = asking {
+            asking.write(&mut invite.headers);
         }
     }
 }

@@ -2,13 +2,18 @@
 //! the leg it makes.
 
 use super::Endpoint;
+use super::config::Reliable;
 use super::requests::{reply_flow, sent_by};
 use crate::event::{Action, Flow, Source};
 use crate::identity;
+use crate::leg::change::Changes;
 use crate::leg::dialog::Dialog;
-use crate::leg::inbound::Inbound;
+use crate::leg::early::EarlyDialog;
+use crate::leg::inbound::{Inbound, Sound};
+use crate::leg::reliable::Reliable as Reliable1xx;
 use crate::leg::session_timer::{INTERVAL_MIN_S, SessionTimer};
 use crate::leg::{self, Leg};
+use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::sdp::negotiate::{Negotiation, OfferError};
@@ -30,10 +35,33 @@ struct Invitation {
     source: Source,
     origin: Option<Arc<str>>,
     session_timer: Option<SessionTimer>,
+    reliability: Reliability,
+    supported: &'static str,
     negotiation: Negotiation,
     plan: Option<MediaPlan>,
     local_tag: Box<str>,
     dialog: Dialog,
+}
+
+/// How our provisional responses to an INVITE go out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reliability {
+    /// Unreliably.
+    None,
+    /// Reliably, where that can be.
+    May,
+    /// Reliably, or not at all.
+    Must,
+}
+
+impl Reliability {
+    /// RFC 3262 §3: the first number at random, from 1 to 2³¹ − 1.
+    fn begin(self, rng: &mut dyn RngCore) -> Option<Reliable1xx> {
+        match self {
+            Self::None => None,
+            Self::May | Self::Must => Some(Reliable1xx::new((rng.next_u32() >> 1).max(1))),
+        }
+    }
 }
 
 impl Endpoint {
@@ -71,10 +99,22 @@ impl Endpoint {
             server,
             invite: request.clone(),
             local_tag: invitation.local_tag.clone(),
-            dialog: invitation.dialog,
-            negotiation: invitation.negotiation,
+            early: EarlyDialog {
+                dialog: invitation.dialog,
+                negotiation: invitation.negotiation,
+                session_timer: invitation.session_timer,
+                // The Call-ID is theirs (RFC 3261 §14.1).
+                changes: Changes::new(false),
+                is_settled: false,
+                peer_takes_update: request.headers.allows(&Method::Update) == Some(true),
+            },
             plan: invitation.plan,
-            session_timer: invitation.session_timer,
+            must_be_reliable: invitation.reliability == Reliability::Must,
+            reliable: invitation.reliability.begin(&mut *self.rng),
+            supported: invitation.supported,
+            sound: Sound::Unsaid,
+            status: 180,
+            answer_at: None,
             ring_again_at: None,
             expires_at: now + unanswered_for.min(UNANSWERED_MAX),
         };
@@ -108,6 +148,13 @@ impl Endpoint {
             response.headers.push(Name::MinSe, &INTERVAL_MIN_S.to_string());
             return Err(Box::new(response));
         };
+        let policy = match &source {
+            Source::Trunk(trunk) => self.config.session_with(trunk),
+            Source::Agent(_) => self.config.agent_sessions,
+        };
+        let reliability = self.reliability(request, policy.reliable)?;
+        let proposed = || SessionTimer::proposed(policy.interval_s, &request.headers);
+        let session_timer = session_timer.or_else(proposed);
         let advertised = self.config.advertised(flow);
         let negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
         let plan = match request.body.is_empty() {
@@ -127,7 +174,45 @@ impl Endpoint {
             response.reason = "Missing Or Unusable Contact Header".into();
             return Err(Box::new(response));
         };
-        Ok(Invitation { source, origin, session_timer, negotiation, plan, local_tag, dialog })
+        Ok(Invitation {
+            source,
+            origin,
+            session_timer,
+            reliability,
+            supported: policy.supported(),
+            negotiation,
+            plan,
+            local_tag,
+            dialog,
+        })
+    }
+
+    /// How our provisional responses to an INVITE go out (RFC 3262 §3).
+    ///
+    /// # Errors
+    /// The 420 or 421 to send, where one side insists on what the other has not.
+    fn reliability(&self, request: &Request, ours: Reliable) -> Result<Reliability, Box<Response>> {
+        let is_it = |option: &str| option.eq_ignore_ascii_case("100rel");
+        let insists = request.headers.require().any(is_it);
+        let can = insists || request.headers.supports("100rel");
+        match (ours, insists, can) {
+            (Reliable::Off, true, _) => {
+                let mut response = self.refusal(request, 420);
+                response.headers.push(Name::Unsupported, "100rel");
+                Err(Box::new(response))
+            }
+            (Reliable::Required, _, false) => {
+                // RFC 3261 §21.4.16: what he would have to support.
+                let mut response = self.refusal(request, 421);
+                response.headers.push(Name::Require, "100rel");
+                Err(Box::new(response))
+            }
+            (Reliable::Off, false, _) | (Reliable::Supported, false, false) => {
+                Ok(Reliability::None)
+            }
+            (Reliable::Supported, false, true) => Ok(Reliability::May),
+            (Reliable::Supported, true, _) | (Reliable::Required, _, true) => Ok(Reliability::Must),
+        }
     }
 
     fn incompatible(&self, request: &Request, error: &OfferError) -> Response {

@@ -34,7 +34,7 @@ impl Endpoint {
                         self.acknowledge(invite, &to_tag, ack, flow, out);
                     }
                 }
-                leg::Action::Cancel => self.cancel(id, now, out),
+                leg::Action::Cancel { q850 } => self.cancel(id, q850, now, out),
                 leg::Action::Abandon => {
                     if let Some(invite) = self.invite_of(id) {
                         self.clients.abandon(invite, now);
@@ -83,10 +83,11 @@ impl Endpoint {
     }
 
     /// RFC 3261 §9.1. The CANCEL shares the branch of its INVITE, and goes where that went.
-    fn cancel(&mut self, id: LegId, now: Instant, out: &mut Vec<Action>) {
+    fn cancel(&mut self, id: LegId, q850: u8, now: Instant, out: &mut Vec<Action>) {
         let pending = self.invite_of(id).and_then(|invite| self.clients.pending_request(invite));
         let Some((invite, flow)) = pending else { return };
-        let Some(cancel) = derived::cancel(invite) else { return };
+        let Some(mut cancel) = derived::cancel(invite) else { return };
+        cancel.headers.push(Name::Reason, &leg::reason(q850));
         let branch = cancel.headers.via().ok().and_then(|via| via.branch()).unwrap_or("");
         let key = key::of_outgoing(branch, &Method::Cancel);
         let message = cancel.print();
@@ -108,7 +109,9 @@ impl Endpoint {
         request.headers.push(Name::UserAgent, &self.config.user_agent);
         if matches!(request.method, Method::Invite | Method::Update) {
             request.headers.push(Name::Allow, leg::ALLOW);
-            request.headers.push(Name::Supported, leg::SUPPORTED);
+            if !request.headers.has(Name::Supported) {
+                request.headers.push(Name::Supported, leg::SUPPORTED_PLAIN);
+            }
         }
         branch
     }

@@ -209,11 +209,8 @@ impl Endpoint {
     /// # Errors
     /// The 420 to send.
     fn check_extensions(&mut self, request: &Request) -> Result<(), Box<Response>> {
-        let unknown: Vec<_> = request
-            .headers
-            .require()
-            .filter(|option| !option.eq_ignore_ascii_case(leg::SUPPORTED))
-            .collect();
+        let unknown: Vec<_> =
+            request.headers.require().filter(|option| !leg::is_supported(option)).collect();
         if unknown.is_empty() {
             return Ok(());
         }

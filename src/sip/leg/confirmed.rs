@@ -7,17 +7,20 @@
 //!    └──────────► HangingUp ── ACK, or none: BYE ─────┘
 //! ```
 //!
-//! `reinvite` answers what changes the session, `answering` repeats a 2xx until its ACK.
-//! Calls nothing else. Called by `endpoint`.
+//! `reinvite` answers what changes the session and asks for changes of ours, `answering` repeats a
+//! 2xx until its ACK. Calls nothing else. Called by `endpoint`.
 
 use crate::event::{Flow, LegEvent};
 use crate::leg::answering::{Answering, Due};
+use crate::leg::change::Changes;
 use crate::leg::dialog::Dialog;
 use crate::leg::inbound::Inbound;
+use crate::leg::reliable::{Rack, rseq_of};
 use crate::leg::session_timer::{self, SessionTimer};
 use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{self, Event, Leg, Turn, with_reason};
 use crate::message::method::Method;
+use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::sdp::negotiate::Negotiation;
 use crate::transaction::servers::ServerId;
@@ -39,8 +42,16 @@ pub(crate) struct Confirmed {
     pub(super) state: State,
     pub(super) unacknowledged: Option<Unacknowledged>,
     pub(super) session_timer: Option<SessionTimer>,
-    /// The CSeq of a refresh of ours that waits for its answer.
-    pub(super) refreshing: Option<u32>,
+    /// What we change, and what of it waits for its answer.
+    pub(super) changes: Changes,
+    /// The last reliable provisional response to a re-INVITE of ours.
+    pub(super) last_rseq: Option<u32>,
+    /// A reliable provisional response of ours that our 2xx overtook (RFC 3262 §3).
+    pub(super) overtaken: Option<Rack>,
+    /// What our requests say in `Supported`.
+    pub(super) supported: &'static str,
+    /// Why we hang up, for `Reason`.
+    pub(super) q850: u8,
     pub(super) peer_takes_update: bool,
     pub(super) login: Option<TrunkLogin>,
     /// The last request of ours that may be challenged.
@@ -73,29 +84,35 @@ impl Confirmed {
     /// The leg after our first 2xx.
     pub(super) fn of_inbound(
         inbound: &Inbound,
-        local_media: SocketAddr,
+        (local_media, answer_comes): (SocketAddr, bool),
         response: Response,
+        overtaken: Option<Rack>,
         now: Instant,
     ) -> Self {
         let headers = &inbound.invite.headers;
+        let early = &inbound.early;
         let unacknowledged = Unacknowledged {
             server: inbound.server,
             cseq: headers.cseq().map_or(0, |(cseq, _)| cseq),
             response,
             wait: Answering::start(now),
-            answer_comes: inbound.plan.is_none(),
+            answer_comes,
             is_first: true,
         };
         Self {
             leg: inbound.leg,
-            dialog: inbound.dialog.clone(),
-            negotiation: inbound.negotiation.clone(),
+            dialog: early.dialog.clone(),
+            negotiation: early.negotiation.clone(),
             local_media,
             told: None,
             state: State::Talking,
             unacknowledged: Some(unacknowledged),
-            session_timer: inbound.session_timer,
-            refreshing: None,
+            session_timer: early.session_timer,
+            changes: early.changes,
+            last_rseq: None,
+            overtaken,
+            supported: inbound.supported,
+            q850: 16,
             peer_takes_update: headers.allows(&Method::Update) == Some(true),
             login: None,
             last_request: None,
@@ -105,8 +122,16 @@ impl Confirmed {
     /// Takes one event; the leg that follows this one, if it ends here.
     pub(super) fn handle(&mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Leg> {
         match event {
-            Event::HangUp { q850: _ } => {
-                self.hang_up(turn);
+            Event::HangUp { q850 } => {
+                self.hang_up(q850, turn);
+                None
+            }
+            Event::Hold { on } => {
+                self.hold(on, turn);
+                None
+            }
+            Event::Offer { local_media } => {
+                self.offer(local_media, turn);
                 None
             }
             Event::Request { server, request, flow } => {
@@ -127,7 +152,6 @@ impl Confirmed {
             | Event::Answer { .. }
             | Event::Refuse { .. }
             | Event::Cancel { .. } => None,
-            Event::Hold { .. } | Event::Offer { .. } => None,
         }
     }
 
@@ -138,12 +162,17 @@ impl Confirmed {
             State::Talking => self.session_timer.as_ref().and_then(SessionTimer::deadline),
             State::HangingUp | State::Closing => None,
         };
-        answering.into_iter().chain(timer).min()
+        let change = match self.state {
+            // While an INVITE of theirs is unfinished, its end is what counts.
+            State::Talking if answering.is_none() => self.changes.deadline(),
+            State::Talking | State::HangingUp | State::Closing => None,
+        };
+        answering.into_iter().chain(timer).chain(change).min()
     }
 
     /// Whether a 2xx answers a re-INVITE of ours.
     pub(crate) fn awaits_answer(&self, response: &Response) -> bool {
-        response.headers.cseq().is_ok_and(|(cseq, _)| self.refreshing == Some(cseq))
+        response.headers.cseq().is_ok_and(|(cseq, _)| self.changes.open(cseq).is_some())
     }
 
     fn handle_request(
@@ -178,6 +207,13 @@ impl Confirmed {
                 leg::add_capabilities(&mut response.headers);
                 turn.respond(server, response);
             }
+            // RFC 3262 §3: for a response that our 2xx overtook.
+            (Method::Prack, State::Talking)
+                if self.overtaken.is_some() && Rack::of(request) == self.overtaken =>
+            {
+                self.overtaken = None;
+                turn.respond_status(server, request, 200);
+            }
             // RFC 3262 §3 and RFC 6665 §4.1.3: nothing of ours is being acknowledged or notified.
             (Method::Prack | Method::Notify, State::Talking) => {
                 turn.respond_status(server, request, 481);
@@ -204,6 +240,7 @@ impl Confirmed {
             self.negotiation.withdraw_offer();
         }
         self.tell(open.is_first, turn);
+        self.pursue(turn);
     }
 
     /// Tells the layer above of the sound, if it is new.
@@ -226,26 +263,52 @@ impl Confirmed {
     fn handle_response(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Leg> {
         let Ok((cseq, method)) = response.headers.cseq() else { return None };
         if response.status < 200 {
+            self.handle_provisional(cseq, response, turn);
             return None;
         }
         if matches!(response.status, 401 | 407)
             && let Some(again) = self.answer_challenge(response, turn)
         {
-            if self.refreshing == Some(cseq) {
-                self.refreshing = Some(self.dialog.local_cseq());
+            if self.changes.open(cseq).is_some() {
+                self.changes.renumber(self.dialog.local_cseq());
             }
             self.send(again, turn);
             return None;
         }
         match method {
             Method::Bye if self.state == State::Closing => Some(Leg::Over),
-            Method::Invite | Method::Update if self.refreshing == Some(cseq) => {
-                self.handle_refreshed(&method, response, turn);
+            Method::Invite | Method::Update => {
+                if let Some(open) = self.changes.open(cseq) {
+                    self.handle_changed(open, response, turn);
+                }
                 None
             }
             // An answer to what we no longer ask.
             _ => None,
         }
+    }
+
+    /// A reliable provisional response to a re-INVITE of ours is acknowledged (RFC 3262 §4), and a
+    /// description in it is the answer.
+    fn handle_provisional(&mut self, cseq: u32, response: &Response, turn: &mut Turn<'_>) {
+        let Some(open) = self.changes.open(cseq).filter(|open| open.is_invite) else { return };
+        let Some(rseq) = rseq_of(response).filter(|_| leg::offers_reliability(self.supported))
+        else {
+            return;
+        };
+        if self.last_rseq.is_some_and(|last| last.checked_add(1) != Some(rseq)) {
+            return;
+        }
+        self.last_rseq = Some(rseq);
+        if !response.body.is_empty() && self.negotiation.is_offering() {
+            let wished = open.wish.and_then(|wish| wish.local_media);
+            let local = wished.unwrap_or(self.local_media);
+            // A bad one is left to the final response.
+            let _ = self.negotiation.accept(&response.body, local.ip());
+        }
+        let mut prack = self.dialog.request(Method::Prack);
+        prack.headers.push(Name::RAck, &format!("{rseq} {cseq} INVITE"));
+        turn.send(prack, self.dialog.destination());
     }
 
     /// The last request once more, with credentials and the next CSeq (RFC 3261 §22.2).
@@ -262,7 +325,7 @@ impl Confirmed {
         match method {
             Method::Bye if self.state == State::Closing => Some(Leg::Over),
             // RFC 4028 §10: nobody answers the refresh; RFC 3261 §12.2.1.2 ends the dialog.
-            Method::Invite | Method::Update => {
+            Method::Invite | Method::Update if self.changes.is_open() => {
                 self.end(Cause::silent(), turn);
                 None
             }
@@ -292,11 +355,13 @@ impl Confirmed {
             Some(session_timer::Due::End) => self.end(Cause::silent(), turn),
             Some(session_timer::Due::Nothing) | None => (),
         }
+        self.pursue(turn);
     }
 
-    fn hang_up(&mut self, turn: &mut Turn<'_>) {
+    fn hang_up(&mut self, q850: Option<u8>, turn: &mut Turn<'_>) {
         if self.state == State::Talking {
-            self.end(Cause::normal(EndedBy::Us), turn);
+            let normal = Cause::normal(EndedBy::Us);
+            self.end(Cause { q850: q850.unwrap_or(normal.q850), ..normal }, turn);
         }
     }
 
@@ -307,6 +372,7 @@ impl Confirmed {
         match self.state {
             State::Talking => {
                 turn.ended(self.leg, cause);
+                self.q850 = cause.q850;
                 if waits_for_ack {
                     self.state = State::HangingUp;
                 } else {
@@ -322,7 +388,8 @@ impl Confirmed {
         self.state = State::Closing;
         self.unacknowledged = None;
         self.session_timer = None;
-        let bye = self.dialog.request(Method::Bye);
+        let mut bye = self.dialog.request(Method::Bye);
+        bye.headers.push(Name::Reason, &leg::reason(self.q850));
         self.send(bye, turn);
     }
 

@@ -98,6 +98,16 @@ impl Dialog {
         })
     }
 
+    /// The 2xx of an early dialog has come: routes and target are those of the 2xx (RFC 3261
+    /// §13.2.2.4), all else goes on.
+    pub(crate) fn confirm(&mut self, response: &Response) {
+        if let Some(mut route_set) = routes(&response.headers) {
+            route_set.reverse();
+            self.route_set = route_set;
+        }
+        self.refresh_target(&response.headers);
+    }
+
     /// A request of ours inside the dialog (RFC 3261 §12.2.1.1), without Via, with the next CSeq.
     pub(crate) fn request(&mut self, method: Method) -> Request {
         // The number stays below 2^31 (§8.1.1.5): a dialog of ours sends a few dozen requests.

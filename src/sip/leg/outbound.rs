@@ -10,22 +10,27 @@
 //!    └── refused, silent ──┴──► Over
 //! ```
 //!
-//! Made by `endpoint` on `Dial`, which sends the first INVITE.
+//! Each fork that rings has an early dialog of its own (`fork`); the first 2xx picks one, with all that
+//! was agreed on in it. Made by `endpoint` on `Dial`, which sends the first INVITE.
 
 use crate::event::{Flow, LegEvent};
+use crate::leg::change::{Changes, Wish};
 use crate::leg::confirmed::{Confirmed, State as ConfirmedState};
-use crate::leg::dialog::{Dialog, heard_from};
-use crate::leg::session_timer::SessionTimer;
+use crate::leg::dialog::Dialog;
+use crate::leg::early::EarlyDialog;
+use crate::leg::fork::{FORKS_MAX, Fork};
+use crate::leg::session_timer::{Asking, SessionTimer};
 use crate::leg::trunk_login::TrunkLogin;
-use crate::leg::{Action, Event, Leg, Turn, refused_by_us, with_reason};
+use crate::leg::{self, Action, Event, Leg, SDP, Turn, refused_by_us, with_reason};
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::sdp::negotiate::Negotiation;
 use crate::transaction::GIVE_UP_AFTER;
+use crate::transaction::servers::ServerId;
+use bytes::Bytes;
 use domain::cause::{Cause, CauseKind, EndedBy};
 use domain::id::LegId;
-use domain::media_plan::MediaPlan;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,9 +49,20 @@ pub(crate) struct Outbound {
     pub(crate) local_media: SocketAddr,
     pub(crate) login: Option<TrunkLogin>,
     pub(crate) state: State,
-    /// The fork that agreed on early media last, by its tag.
-    pub(crate) early: Option<Box<str>>,
+    /// The early dialogs, in the order in which they rang.
+    pub(crate) forks: Vec<Fork>,
+    /// What is wanted of a session that no fork has begun yet.
+    pub(crate) changes: Changes,
+    /// Requests of ours in early dialogs that may yet be challenged.
+    pub(crate) requests: Vec<Request>,
+    /// The session interval that the INVITE asks for, if any.
+    pub(crate) asking: Option<Asking>,
+    /// What our requests say in `Supported`.
+    pub(crate) supported: &'static str,
 }
+
+/// No more requests of early dialogs wait for a challenge; the oldest is forgotten.
+const REQUESTS_MAX: usize = 16;
 
 /// How far the call has come.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +92,10 @@ impl Outbound {
     /// Takes one event; the leg that follows this one, if it ends here.
     pub(super) fn handle(&mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Leg> {
         match event {
-            Event::HangUp { q850: _ } => {
+            Event::HangUp { q850 } => {
                 // We gave up before an answer.
-                let cause = Cause { kind: CauseKind::Cancelled, q850: 16, ..refused_by_us(487) };
+                let q850 = q850.unwrap_or(16);
+                let cause = Cause { kind: CauseKind::Cancelled, q850, ..refused_by_us(487) };
                 self.withdraw(cause, turn);
                 None
             }
@@ -91,24 +108,24 @@ impl Outbound {
                 turn.ended(self.leg, cause);
                 Some(Leg::Over)
             }
-            // A CANCEL that nobody answers changes nothing: the INVITE's own end counts.
+            // A CANCEL or PRACK that nobody answers changes nothing: the INVITE's own end counts. For
+            // an UPDATE that does, what was agreed on stays.
             Event::Failed { .. } => None,
+            Event::Hold { on } => {
+                self.want(Wish { held: Some(on), ..Wish::default() }, turn);
+                None
+            }
+            Event::Offer { local_media } => {
+                self.want(Wish { local_media: Some(local_media), ..Wish::default() }, turn);
+                None
+            }
             Event::Deadline => self.handle_deadline(turn),
-            Event::Request { server, request, .. } => {
-                match request.method {
-                    // RFC 3261 §14.2, RFC 3311 §5.2: our offer has no answer yet.
-                    Method::Invite | Method::Update => {
-                        turn.respond_status(server, request, 491);
-                    }
-                    // No dialog is confirmed yet; of early ones none is kept.
-                    _ => turn.respond_status(server, request, 481),
-                }
+            Event::Request { server, request, flow } => {
+                self.handle_request((server, request, flow), turn);
                 None
             }
             // Not for a call that we make.
             Event::Progress { .. }
-            | Event::Hold { .. }
-            | Event::Offer { .. }
             | Event::Answer { .. }
             | Event::Refuse { .. }
             | Event::Ack { .. }
@@ -119,7 +136,10 @@ impl Outbound {
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Calling { ring_until, .. } => Some(ring_until),
+            State::Calling { ring_until, .. } => {
+                let changes = self.forks.iter().filter_map(|fork| fork.early.changes.deadline());
+                changes.chain([ring_until]).min()
+            }
             State::Cancelling { until, .. } => Some(until),
             // Timer B ends it, or a response comes.
             State::Unwanted { .. } => None,
@@ -141,7 +161,11 @@ impl Outbound {
                 turn.ended(self.leg, cause);
                 Some(Leg::Over)
             }
-            State::Calling { .. } | State::Cancelling { .. } | State::Unwanted { .. } => None,
+            State::Calling { .. } => {
+                self.pursue(turn);
+                None
+            }
+            State::Cancelling { .. } | State::Unwanted { .. } => None,
         }
     }
 
@@ -159,7 +183,7 @@ impl Outbound {
     }
 
     fn cancel(&mut self, cause: Cause, turn: &mut Turn<'_>) {
-        turn.out.push(Action::Cancel);
+        turn.out.push(Action::Cancel { q850: cause.q850 });
         self.state = State::Cancelling { cause, until: turn.now + GIVE_UP_AFTER };
     }
 
@@ -167,7 +191,11 @@ impl Outbound {
         match response.headers.cseq() {
             Ok((_, Method::Invite)) => (),
             // The response to our CANCEL says nothing about the INVITE (§9.1).
-            _ => return None,
+            Ok((_, Method::Cancel)) | Err(_) => return None,
+            Ok(_) => {
+                self.handle_early_response(response, turn);
+                return None;
+            }
         }
         match response.status {
             ..=199 => {
@@ -192,56 +220,224 @@ impl Outbound {
         if response.status == 100 {
             return;
         }
-        let plan = self.early_plan(response);
-        turn.up(LegEvent::Ringing { leg: self.leg, status: response.status, plan });
+        let Some(fork) = self.fork_of(response) else {
+            // One too many: heard to ring, and no more.
+            turn.up(LegEvent::Ringing { leg: self.leg, status: response.status, plan: None });
+            return;
+        };
+        let invite_cseq = self.invite.headers.cseq().map_or(0, |(cseq, _)| cseq);
+        let reliably = leg::offers_reliability(self.supported);
+        let fork = &mut self.forks[fork];
+        let Some(taken) = fork.take(response, invite_cseq, self.local_media, reliably) else {
+            return;
+        };
+        if let Some(prack) = taken.prack {
+            turn.send(prack.clone(), fork.early.dialog.destination());
+            self.remember(prack);
+        }
+        if taken.is_hopeless {
+            // RFC 3261 §13.2.2.4, as for a 2xx: what they describe cannot be met.
+            self.withdraw(refused_by_us(488), turn);
+            return;
+        }
+        turn.up(LegEvent::Ringing { leg: self.leg, status: response.status, plan: taken.plan });
+        self.pursue(turn);
     }
 
-    /// Early media: the SDP of a provisional response is the answer as far as that fork goes
-    /// (RFC 3261 §13.2.1, RFC 3960 §3.1).
-    fn early_plan(&mut self, response: &Response) -> Option<MediaPlan> {
-        if response.body.is_empty() {
+    /// The early dialog of a response, made if it is new (§12.1.2); `None` when there are too many.
+    fn fork_of(&mut self, response: &Response) -> Option<usize> {
+        let to = response.headers.to().ok()?;
+        let tag = to.tag().unwrap_or("");
+        let known = |fork: &Fork| *fork.early.dialog.remote_tag == *tag;
+        if let Some(at) = self.forks.iter().position(known) {
+            return Some(at);
+        }
+        if self.forks.len() >= FORKS_MAX {
             return None;
         }
-        let local = self.local_media.ip();
-        let plan = self.negotiation.accept_again(&response.body, local).ok()?;
-        self.early = response.headers.to().ok()?.tag().map(Into::into);
-        Some(heard_from(self.flow, plan))
+        let early = self.early_dialog(response)?;
+        self.forks.push(Fork::new(early));
+        Some(self.forks.len() - 1)
+    }
+
+    fn early_dialog(&self, response: &Response) -> Option<EarlyDialog> {
+        let contact = self.contact.clone();
+        let dialog =
+            Dialog::of_answer(response, &self.invite.uri, contact, self.flow, self.keeps_flow)?;
+        Some(EarlyDialog {
+            dialog,
+            negotiation: self.negotiation.clone(),
+            session_timer: None,
+            changes: self.changes,
+            is_settled: false,
+            peer_takes_update: response.headers.allows(&Method::Update) == Some(true),
+        })
+    }
+
+    fn remember(&mut self, request: Request) {
+        if self.login.is_some() {
+            if self.requests.len() >= REQUESTS_MAX {
+                self.requests.remove(0);
+            }
+            self.requests.push(request);
+        }
+    }
+
+    /// A request of theirs inside one of the early dialogs.
+    fn handle_request(
+        &mut self,
+        (server, request, flow): (ServerId, &Request, Flow),
+        turn: &mut Turn<'_>,
+    ) {
+        let from = request.headers.from().ok();
+        let tag = from.as_ref().and_then(|from| from.tag()).unwrap_or("");
+        let known = |fork: &Fork| *fork.early.dialog.remote_tag == *tag;
+        let Some(at) = self.forks.iter().position(known) else {
+            turn.respond_status(server, request, 481);
+            return;
+        };
+        let fork = &mut self.forks[at];
+        if fork.early.dialog.admit(request).is_err() {
+            turn.respond_status(server, request, 500);
+            return;
+        }
+        match request.method {
+            Method::Update => {
+                let local = self.local_media;
+                let parts = (server, request, flow);
+                if let Some(plan) = fork.early.handle_update(parts, local, turn) {
+                    let (leg, status) = (self.leg, fork.status);
+                    turn.up(LegEvent::Ringing { leg, status, plan: Some(plan) });
+                }
+            }
+            // RFC 3261 §14.2: our own INVITE is under way.
+            Method::Invite => turn.respond_status(server, request, 491),
+            Method::Info => leg::handle_info(self.leg, server, request, turn),
+            Method::Options => {
+                let mut response = request.response(200, None);
+                leg::add_capabilities(&mut response.headers);
+                turn.respond(server, response);
+            }
+            // §15 forbids it to the callee; who does it all the same has left this fork (§15.1.2).
+            Method::Bye => {
+                turn.respond_status(server, request, 200);
+                self.forks.remove(at);
+            }
+            Method::Prack | Method::Notify => turn.respond_status(server, request, 481),
+            _ => turn.respond(server, leg::method_refused(request)),
+        }
+    }
+
+    /// The response to a PRACK or UPDATE of ours.
+    fn handle_early_response(&mut self, response: &Response, turn: &mut Turn<'_>) {
+        if response.status < 200 {
+            return;
+        }
+        let asked = |request: &Request| {
+            request.headers.cseq() == response.headers.cseq()
+                && request.headers.get(Name::To) == response.headers.get(Name::To)
+        };
+        let at = self.requests.iter().position(asked);
+        let request = at.map(|at| self.requests.remove(at));
+        let to = response.headers.to().ok();
+        let tag = to.as_ref().and_then(|to| to.tag()).unwrap_or("");
+        let known = |fork: &&mut Fork| *fork.early.dialog.remote_tag == *tag;
+        let Some(fork) = self.forks.iter_mut().find(known) else { return };
+        if matches!(response.status, 401 | 407)
+            && let Some(mut again) = request
+            && let Some(login) = &mut self.login
+            && let Some((name, value)) = login.answer(response, &again, turn.rng)
+        {
+            let was = response.headers.cseq().map_or(0, |(cseq, _)| cseq);
+            fork.early.dialog.renumber(&mut again);
+            if fork.early.changes.open(was).is_some() {
+                fork.early.changes.renumber(fork.early.dialog.local_cseq());
+            }
+            again.headers.set(name, &value);
+            turn.send(again.clone(), fork.early.dialog.destination());
+            self.remember(again);
+            return;
+        }
+        let local = self.local_media;
+        if let Some((local, plan)) = fork.early.handle_updated(response, local, turn) {
+            self.local_media = local;
+            let (leg, status) = (self.leg, fork.status);
+            turn.up(LegEvent::Ringing { leg, status, plan: Some(plan) });
+        }
+        self.pursue(turn);
+    }
+
+    /// What is wanted of the session: asked for in each early dialog that can be asked.
+    fn want(&mut self, wish: Wish, turn: &mut Turn<'_>) {
+        self.changes.want(wish);
+        for fork in &mut self.forks {
+            fork.early.changes.want(wish);
+        }
+        self.pursue(turn);
+    }
+
+    fn pursue(&mut self, turn: &mut Turn<'_>) {
+        let local = self.local_media;
+        let updates: Vec<_> =
+            self.forks.iter_mut().filter_map(|fork| fork.early.pursue(local, turn)).collect();
+        for update in updates {
+            self.remember(update);
+        }
     }
 
     /// 2xx: acknowledged in any case (§13.2.2.4); ended at once when unwanted or of no use.
     fn handle_answer(&mut self, response: &Response, turn: &mut Turn<'_>) -> Leg {
         let headers = &response.headers;
-        let contact = self.contact.clone();
-        let made =
-            Dialog::of_answer(response, &self.invite.uri, contact, self.flow, self.keeps_flow);
-        let Some(dialog) = made else {
+        let tag = headers.to().ok().and_then(|to| to.tag()).unwrap_or("");
+        let known = |fork: &Fork| *fork.early.dialog.remote_tag == *tag;
+        let fork = match self.forks.iter().position(known) {
+            Some(at) => {
+                let mut fork = self.forks.swap_remove(at);
+                fork.early.dialog.confirm(response);
+                Some(fork)
+            }
+            None => self.early_dialog(response).map(Fork::new),
+        };
+        let Some(mut fork) = fork else {
             // The parser has checked all that a dialog is made of.
             turn.ended(self.leg, Cause::silent());
             return Leg::Over;
         };
-        let agreed = self.accept(response, &dialog);
-        let cseq = dialog.local_cseq();
-        self.acknowledge(&dialog, cseq, turn);
+        let (agreed, answer) = self.agree(&mut fork, response);
+        let EarlyDialog { dialog, mut negotiation, changes, peer_takes_update, .. } = fork.early;
+        let cseq = headers.cseq().map_or(0, |(cseq, _)| cseq);
+        self.acknowledge(&dialog, (cseq, answer), turn);
+        if !changes.is_open() {
+            negotiation.withdraw_offer();
+        }
         let mut timer = SessionTimer::of_response(headers);
         if let Some(timer) = &mut timer {
             timer.restart(turn.now);
         }
+        let takes_update = headers.allows(&Method::Update);
         let mut leg = Confirmed {
             leg: self.leg,
             dialog,
-            negotiation: self.negotiation.clone(),
+            negotiation,
             local_media: self.local_media,
             told: None,
             state: ConfirmedState::Talking,
             unacknowledged: None,
             session_timer: timer,
-            refreshing: None,
-            peer_takes_update: headers.allows(&Method::Update) == Some(true),
+            changes,
+            last_rseq: None,
+            overtaken: None,
+            supported: self.supported,
+            q850: 16,
+            peer_takes_update: takes_update.unwrap_or(peer_takes_update),
             login: self.login.take(),
             last_request: None,
         };
         match (self.state, agreed) {
-            (State::Calling { .. }, true) => leg.tell(true, turn),
+            (State::Calling { .. }, true) => {
+                leg.tell(true, turn);
+                leg.pursue(turn);
+            }
             (State::Calling { .. }, false) => leg.end(refused_by_us(488), turn),
             // §9.1: the 2xx has crossed our CANCEL, or came before we could send it.
             (State::Unwanted { .. } | State::Cancelling { .. }, _) => {
@@ -251,23 +447,43 @@ impl Outbound {
         Leg::Confirmed(Box::new(leg))
     }
 
-    /// Whether the 2xx brings a usable answer, or its own fork did before.
-    fn accept(&mut self, response: &Response, dialog: &Dialog) -> bool {
-        let agreed = if response.body.is_empty() {
-            // §13.2.1 asks for the answer in the 2xx; many leave it at that of the 183.
-            self.early.as_deref() == Some(&*dialog.remote_tag)
-        } else {
-            self.negotiation.accept_again(&response.body, self.local_media.ip()).is_ok()
-        };
-        self.negotiation.withdraw_offer();
-        agreed
+    /// Whether the 2xx brings a usable answer, or its own fork did before; where it brings the offer,
+    /// our answer for the ACK.
+    fn agree(&self, fork: &mut Fork, response: &Response) -> (bool, Option<Bytes>) {
+        let (local_media, early) = (self.local_media, &mut fork.early);
+        if early.is_settled {
+            // §13.2.1: behind the answer that came reliably, descriptions are ignored.
+            return (true, None);
+        }
+        if self.negotiation.is_offering() {
+            if response.body.is_empty() {
+                // §13.2.1 asks for the answer in the 2xx; many leave it at that of the 183.
+                return (fork.is_answered, None);
+            }
+            let near = local_media.ip();
+            return (early.negotiation.accept_again(&response.body, near).is_ok(), None);
+        }
+        match early.negotiation.answer(&response.body, local_media) {
+            Ok((answer, _)) => (true, Some(answer)),
+            // §13.2.2.4: an offer that cannot be met is answered in the ACK all the same.
+            Err(_) => (false, early.negotiation.reject(&response.body, local_media.ip())),
+        }
     }
 
-    /// §13.2.2.4: the ACK bears the CSeq number and the credentials of the INVITE.
-    fn acknowledge(&self, dialog: &Dialog, cseq: u32, turn: &mut Turn<'_>) {
+    /// §13.2.2.4: the ACK bears the CSeq number and the credentials of the INVITE, and our answer
+    /// where the 2xx made the offer.
+    fn acknowledge(
+        &self,
+        dialog: &Dialog,
+        (cseq, answer): (u32, Option<Bytes>),
+        turn: &mut Turn<'_>,
+    ) {
         let mut ack = dialog.ack(cseq);
         for name in [Name::Authorization, Name::ProxyAuthorization] {
             ack.headers.copy(&self.invite.headers, name);
+        }
+        if let Some(answer) = answer {
+            ack.set_body(SDP, answer);
         }
         let to_tag = (*dialog.remote_tag).into();
         turn.out.push(Action::Acknowledge { to_tag, ack, flow: dialog.destination() });
@@ -281,8 +497,16 @@ impl Outbound {
             turn.ended(self.leg, cause);
             return Some(Leg::Over);
         };
-        if matches!(response.status, 401 | 407) && self.answer_challenge(response, turn) {
+        let is_asked_anew = match response.status {
+            401 | 407 => self.answer_challenge(response, turn),
+            422 => self.raise_interval(response, turn),
+            _ => false,
+        };
+        if is_asked_anew {
             self.state = State::Calling { provisional: false, ring_until };
+            // §12.3: a refusal ends all early dialogs.
+            self.forks.clear();
+            self.requests.clear();
             return None;
         }
         let cause = with_reason(Cause::from_status(response.status), &response.headers);
@@ -297,10 +521,25 @@ impl Outbound {
         let Some((name, value)) = login.answer(response, &self.invite, turn.rng) else {
             return false;
         };
+        self.invite.headers.set(name, &value);
+        self.invite_again(turn);
+        true
+    }
+
+    /// RFC 4028 §7.3: the interval is too small for somebody on the way; once more with his.
+    fn raise_interval(&mut self, response: &Response, turn: &mut Turn<'_>) -> bool {
+        let Some(asking) = &mut self.asking else { return false };
+        if !asking.raise(&response.headers) {
+            return false;
+        }
+        asking.write(&mut self.invite.headers);
+        self.invite_again(turn);
+        true
+    }
+
+    fn invite_again(&mut self, turn: &mut Turn<'_>) {
         let cseq = self.invite.headers.cseq().map_or(1, |(cseq, _)| cseq + 1);
         self.invite.headers.set(Name::CSeq, &format!("{cseq} INVITE"));
-        self.invite.headers.set(name, &value);
         turn.send(self.invite.clone(), self.flow);
-        true
     }
 }

@@ -1,7 +1,8 @@
 //! Session timers (RFC 4028): a call whose other end has vanished is noticed by the refresh that
 //! does not come.
 //!
-//! We ask nobody for a timer, but keep the one we are asked for, in either role.
+//! A call of ours asks for one, where its trunk says so, and raises it as the path wants; what we are
+//! asked for we keep, in either role.
 
 use crate::message::Headers;
 use crate::message::name::Name;
@@ -49,6 +50,42 @@ pub(crate) struct TooSmall;
 /// RFC 4028 §5: no smaller interval is asked for or accepted.
 pub(crate) const INTERVAL_MIN_S: u32 = 90;
 
+/// What our INVITE asks for (RFC 4028 §7.1). Who refreshes is left to the answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Asking {
+    interval_s: u32,
+    least_s: u32,
+    raises_left: u8,
+}
+
+/// A path on which each hop wants another interval is not followed further.
+const RAISES_MAX: u8 = 4;
+
+impl Asking {
+    /// `None` for an interval of 0: nothing is asked for.
+    pub(crate) fn new(interval_s: u32) -> Option<Self> {
+        let least_s = INTERVAL_MIN_S;
+        let asking = Self { interval_s: interval_s.max(least_s), least_s, raises_left: RAISES_MAX };
+        (interval_s > 0).then_some(asking)
+    }
+
+    /// Writes it into the INVITE, in place of what stood there.
+    pub(crate) fn write(&self, headers: &mut Headers) {
+        headers.set(Name::SessionExpires, &self.interval_s.to_string());
+        headers.set(Name::MinSe, &self.least_s.to_string());
+    }
+
+    /// Takes the Min-SE of a 422 (RFC 4028 §7.3); whether the INVITE is worth another try.
+    pub(crate) fn raise(&mut self, headers: &Headers) -> bool {
+        let Some(told) = least(headers).filter(|told| *told > self.interval_s) else {
+            return false;
+        };
+        let Some(left) = self.raises_left.checked_sub(1) else { return false };
+        (self.interval_s, self.least_s, self.raises_left) = (told, told, left);
+        true
+    }
+}
+
 impl SessionTimer {
     /// What an INVITE or UPDATE of theirs asks for; `None` when it asks for no timer.
     ///
@@ -72,6 +109,16 @@ impl SessionTimer {
         };
         let least_s = least(headers);
         Ok(Some(Self { least_s, ..Self::new(seconds, refresher, peer_supports) }))
+    }
+
+    /// What we ask of a caller who asked for none but could keep one (RFC 4028 §9); `None` when he
+    /// cannot, or the interval is 0.
+    pub(crate) fn proposed(interval_s: u32, headers: &Headers) -> Option<Self> {
+        if interval_s == 0 || !headers.supports("timer") || headers.has(Name::SessionExpires) {
+            return None;
+        }
+        let seconds = interval_s.max(INTERVAL_MIN_S).max(least(headers).unwrap_or(0));
+        Some(Self { least_s: least(headers), ..Self::new(seconds, Refresher::Peer, true) })
     }
 
     /// What a 2xx to our INVITE or UPDATE tells us; `None` when there is no timer.

@@ -87,6 +87,8 @@ pub(super) fn plan_of(
         codec,
         payload_type,
         event_payload_type,
+        // An answer echoes the offer's type; of an answer to us, the negotiation knows what we offered.
+        event_receive_type: event_payload_type,
         direction,
         ptime_ms,
     }

@@ -100,7 +100,19 @@ pub struct Negotiation {
     places: Vec<Place>,
     audio_at: usize,
     plan: Option<MediaPlan>,
-    offered: bool,
+    /// The description that was agreed on last.
+    agreed: String,
+    /// Whether we hold the other end: we may send it music, and hear nothing of it.
+    held: bool,
+    offered: Option<Offered>,
+}
+
+/// Our offer that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+struct Offered {
+    held: bool,
+    /// What telephone events may come with.
+    event: Option<u8>,
 }
 
 impl Negotiation {
@@ -115,8 +127,15 @@ impl Negotiation {
             places: Vec::new(),
             audio_at: 0,
             plan: None,
-            offered: false,
+            agreed: String::new(),
+            held: false,
+            offered: None,
         }
+    }
+
+    /// Whether the other end is on hold, as far as agreed on.
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 
     /// What was agreed on last.
@@ -126,7 +145,7 @@ impl Negotiation {
 
     /// Whether an offer of ours waits for its answer.
     pub fn is_offering(&self) -> bool {
-        self.offered
+        self.offered.is_some()
     }
 
     /// Tells what [`Negotiation::answer`] would agree on, before our port is known. `near` is any
@@ -166,13 +185,34 @@ impl Negotiation {
         self.places = places;
         self.audio_at = audio_at;
         self.plan = Some(plan.clone());
-        self.offered = false;
+        self.agreed.clone_from(&self.sent);
+        self.offered = None;
         Ok((body, plan))
+    }
+
+    /// The answer that refuses each medium of an offer that must be answered though it is of no use
+    /// (RFC 3261 §13.2.2.4); `None` when it cannot be read.
+    pub fn reject(&mut self, offer: &[u8], local: IpAddr) -> Option<Bytes> {
+        let session = Session::parse(offer).ok()?;
+        let refused = session.media.iter().map(|media| Media {
+            kind: media.kind,
+            port: 0,
+            protocol: media.protocol,
+            formats: media.formats.clone(),
+            ..Media::default()
+        });
+        let text = describe(local, refused.collect());
+        Some(self.version_of(text, local))
     }
 
     /// Makes an offer: the codec agreed on before, if any, in front, and the payload types used
     /// before (RFC 3264 §8.3.2). The same text goes out again under the same version.
     pub fn offer(&mut self, local: SocketAddr) -> Bytes {
+        self.offer_held(local, self.held)
+    }
+
+    /// As [`Negotiation::offer`], holding the other end or not (RFC 3264 §8.4): held, only we send.
+    pub fn offer_held(&mut self, local: SocketAddr, held: bool) -> Bytes {
         let mut codecs: Vec<_> =
             self.codecs.iter().map(|codec| (*codec, codec.static_payload_type())).collect();
         let mut plan = MediaPlan {
@@ -181,14 +221,16 @@ impl Negotiation {
             codec: Codec::Pcmu,
             payload_type: 0,
             event_payload_type: Some(EVENT_PAYLOAD_TYPE),
-            direction: Direction::SendRecv,
+            event_receive_type: None,
+            direction: limit(held),
             ptime_ms: PTIME_MS,
         };
         if let Some(agreed) = &self.plan {
             codecs.retain(|(codec, _)| *codec != agreed.codec);
             codecs.insert(0, (agreed.codec, agreed.payload_type));
             plan.ptime_ms = agreed.ptime_ms;
-            plan.event_payload_type = agreed.event_payload_type.or(plan.event_payload_type);
+            // RFC 3264 §8.3.2: a type once bound to a format stays so.
+            plan.event_payload_type = agreed.event_receive_type.or(plan.event_payload_type);
         }
         let attributes = AudioText::new(&codecs, &plan);
         let mut media: Vec<_> = self.places.iter().map(Place::refused).collect();
@@ -199,24 +241,25 @@ impl Negotiation {
             None => media.push(audio),
         }
         let text = describe(local.ip(), media);
-        self.offered = true;
+        self.offered = Some(Offered { held, event: plan.event_payload_type });
         self.version_of(text, local.ip())
     }
 
-    /// Offers once more what was described last, under the same version: the session is to stay as
-    /// it is (RFC 4028 §7.4).
+    /// Offers once more what was agreed on last, under the same version if nothing else was sent
+    /// meanwhile: the session is to stay as it is (RFC 4028 §7.4).
     pub fn offer_again(&mut self, local: SocketAddr) -> Bytes {
-        if self.sent.is_empty() {
+        if self.agreed.is_empty() {
             return self.offer(local);
         }
-        self.offered = true;
-        self.version_of(self.sent.clone(), local.ip())
+        let event = self.plan.as_ref().and_then(|plan| plan.event_receive_type);
+        self.offered = Some(Offered { held: self.held, event });
+        self.version_of(self.agreed.clone(), local.ip())
     }
 
     /// Forgets our open offer: it was refused, and what was agreed on before still holds
     /// (RFC 3261 §14.1).
     pub fn withdraw_offer(&mut self) {
-        self.offered = false;
+        self.offered = None;
     }
 
     /// Takes the answer to our offer. An answer in a provisional response that is repeated later
@@ -225,11 +268,11 @@ impl Negotiation {
     /// # Errors
     /// [`AnswerError`] says what is wrong; the offer stays open.
     pub fn accept(&mut self, answer: &[u8], local: IpAddr) -> Result<MediaPlan, AnswerError> {
-        if !self.offered {
+        if self.offered.is_none() {
             return Err(AnswerError::NoOffer);
         }
         let plan = self.accept_again(answer, local)?;
-        self.offered = false;
+        self.offered = None;
         Ok(plan)
     }
 
@@ -246,7 +289,17 @@ impl Negotiation {
         let keep = self.plan.as_ref().map(|plan| plan.codec);
         let chosen = formats.choose(keep).ok_or(AnswerError::ForeignCodec)?;
         let remote = remote_of(&session, audio, local).ok_or(AnswerError::Address)?;
-        let plan = plan_of(&session, audio, remote, chosen, formats.event);
+        let mut plan = plan_of(&session, audio, remote, chosen, formats.event);
+        if let Some(offered) = self.offered {
+            self.held = offered.held;
+            plan.event_receive_type = offered.event.filter(|_| plan.event_payload_type.is_some());
+        } else if let Some(before) = &self.plan {
+            // The answer to the same offer once more.
+            let theirs = plan.event_payload_type;
+            plan.event_receive_type = theirs.and(before.event_receive_type.or(theirs));
+        }
+        // Who answers more than was offered gets what was offered (RFC 3264 §6.1).
+        plan.direction = plan.direction.within(limit(self.held));
         if self.places.is_empty() {
             self.places.push(Place {
                 kind: "audio".into(),
@@ -255,6 +308,7 @@ impl Negotiation {
             });
         }
         self.plan = Some(plan.clone());
+        self.agreed.clone_from(&self.sent);
         Ok(plan)
     }
 
@@ -297,7 +351,9 @@ impl Negotiation {
             return Err(OfferError::NoCommonCodec { offered });
         };
         let remote = remote_of(session, media, near).ok_or(OfferError::Address)?;
-        Ok(plan_of(session, media, remote, chosen, formats.event))
+        let mut plan = plan_of(session, media, remote, chosen, formats.event);
+        plan.direction = plan.direction.within(limit(self.held));
+        Ok(plan)
     }
 
     /// Puts `o=` in front: the version rises by one when the rest is not what was sent before
@@ -367,6 +423,11 @@ impl AudioText {
             attributes: attributes.map(|(name, value)| (*name, value.as_deref())).collect(),
         }
     }
+}
+
+/// What we allow ourselves: to a held one we may send.
+fn limit(held: bool) -> Direction {
+    if held { Direction::SendOnly } else { Direction::SendRecv }
 }
 
 /// Everything behind `o=`.

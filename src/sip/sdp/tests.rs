@@ -80,6 +80,7 @@ fn an_ordinary_offer_gets_one_codec_and_its_events() {
         codec: Codec::Pcmu,
         payload_type: 0,
         event_payload_type: Some(96),
+        event_receive_type: Some(96),
         direction: Direction::SendRecv,
         ptime_ms: 30,
     };

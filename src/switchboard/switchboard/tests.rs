@@ -369,6 +369,7 @@ fn plan() -> MediaPlan {
         codec: Codec::Pcmu,
         payload_type: 0,
         event_payload_type: None,
+        event_receive_type: None,
         direction: Direction::SendRecv,
         ptime_ms: 20,
     }

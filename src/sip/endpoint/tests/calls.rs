@@ -95,7 +95,8 @@ fn an_unanswered_call_is_cancelled() {
     pair.run_out();
     assert_eq!(pair.take_ladder(), ["INVITE →", "← 100", "CANCEL →", "← 200", "← 487", "ACK →"]);
     assert_eq!(pair.ends(A), [Cause::rang_out()]);
-    assert_eq!(pair.ends(B), [Cause::from_status(487)]);
+    // The CANCEL says why (RFC 3326).
+    assert_eq!(pair.ends(B), [Cause { q850: 19, ..Cause::from_status(487) }]);
     pair.assert_clean();
 
     let mut pair = Pair::new(3);

@@ -18,6 +18,7 @@ fn plan(direction: Direction) -> MediaPlan {
         codec: Codec::Pcma,
         payload_type: 8,
         event_payload_type: None,
+        event_receive_type: None,
         direction,
         ptime_ms: 20,
     }
@@ -205,7 +206,8 @@ fn requests_that_overlap_are_put_off() {
     peer.request(&Draft::invite(5));
     let ringing = peer.handle(LegCommand::Progress { leg: LEG, status: 180, local_media: None });
     let to = header(&ringing[0], "To").to_owned();
-    let early = peer.request(&Draft::new("UPDATE", 6).to(&to));
+    let offer = Draft::new("UPDATE", 6).body("application/sdp", &sdp("8", "sendrecv"));
+    let early = peer.request(&offer.to(&to));
     assert_eq!(word(&early[0]), "500");
     assert!(header(&early[0], "Retry-After").parse::<u32>().unwrap() <= 10);
     assert_eq!(words(&peer.request(&Draft::new("PRACK", 7).to(&to))), ["481"]);

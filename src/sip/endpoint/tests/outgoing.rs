@@ -59,6 +59,7 @@ fn plan() -> MediaPlan {
         codec: Codec::Pcma,
         payload_type: 8,
         event_payload_type: None,
+        event_receive_type: None,
         direction: Direction::SendRecv,
         ptime_ms: 20,
     }

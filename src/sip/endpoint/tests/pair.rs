@@ -309,6 +309,7 @@ pub(super) fn plan(side: usize, direction: Direction) -> MediaPlan {
         codec: Codec::Pcma,
         payload_type: 8,
         event_payload_type: Some(101),
+        event_receive_type: Some(101),
         direction,
         ptime_ms: 20,
     }

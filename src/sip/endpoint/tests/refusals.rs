@@ -59,8 +59,8 @@ fn refusals_say_what_would_do() {
     assert!(header(&method, "Allow").contains("INVITE"));
     assert_eq!(word(&refused(&Draft::new("FROBNICATE", 1))), "405");
 
-    let extension = refused(&Draft::invite(1).set("Require", "timer, 100rel, gin"));
-    assert_eq!((word(&extension), header(&extension, "Unsupported")), ("420", "100rel, gin"));
+    let extension = refused(&Draft::invite(1).set("Require", "timer, path, gin"));
+    assert_eq!((word(&extension), header(&extension, "Unsupported")), ("420", "path, gin"));
 
     let body = refused(&Draft::invite(1).body("application/isup", "x"));
     assert_eq!((word(&body), header(&body, "Accept")), ("415", "application/sdp"));
@@ -132,7 +132,7 @@ fn options_say_what_we_can() {
     assert_eq!(word(&answer), "200");
     assert!(header(&answer, "Allow").contains("BYE"));
     assert_eq!(header(&answer, "Accept"), "application/sdp");
-    assert_eq!(header(&answer, "Supported"), "timer");
+    assert_eq!(header(&answer, "Supported"), "timer, 100rel");
 }
 
 /// Strays of all kinds are dropped, and nothing of them is kept.
