@@ -96,3 +96,46 @@ impl CallerIdRules {
 fn hidden(changed: Option<Arc<str>>) -> Shown {
     Shown { user: "".into(), asserted: None, private: true, changed }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> DialPlan {
+        let (country_code, national_prefix) = ("49".into(), "0".into());
+        DialPlan { country_code, national_prefix, ..DialPlan::default() }
+    }
+
+    /// The caller, whether he hides, what is done with strangers; what is shown (`-`: nothing) and
+    /// asserted.
+    #[test]
+    fn only_numbers_of_the_tenant_are_shown() {
+        use Mismatch::{Anonymous, Reject, Replace, Send};
+        let (own, plan) = (plan().read("+4930555000"), plan());
+        let (ours, foreign) = ("030 5550123", "+4940123456");
+        for (caller, private, mismatch, expected) in [
+            (ours, false, Reject, Some(("+49305550123", None))),
+            (ours, true, Reject, Some(("+49305550123", Some("+49305550123")))),
+            (foreign, false, Send, Some(("+4940123456", None))),
+            (foreign, false, Replace, Some(("+4930555000", None))),
+            (foreign, true, Replace, Some(("+4930555000", Some("+4930555000")))),
+            (foreign, false, Anonymous, Some(("", None))),
+            (foreign, false, Reject, None),
+            ("", false, Reject, Some(("+4930555000", None))),
+            ("anonymous", true, Reject, Some(("", None))),
+        ] {
+            let rules = CallerIdRules { allowed: vec!["+49305550*".into()], mismatch };
+            let read = plan.read(caller);
+            let shown = rules.show(&read, private, Some(&own), (&NumberForm::default(), &plan));
+            let shown = shown.ok();
+            let found = shown.as_ref().map(|it| (&*it.user, it.asserted.as_deref()));
+            assert_eq!(found, expected, "{caller} {private} {rules:?}");
+            if let Some(shown) = shown {
+                assert_eq!(shown.private, private || shown.user.is_empty());
+            }
+        }
+        let any = CallerIdRules::default();
+        let shown = any.show(&plan.read(foreign), false, None, (&NumberForm::default(), &plan));
+        assert_eq!(shown.map(|it| it.user), Ok("+4940123456".into()));
+    }
+}

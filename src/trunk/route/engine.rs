@@ -257,7 +257,7 @@ impl<'a> Engine<'a> {
             .iter()
             .find(|tried| tried.trunk == *trunk && !tried.outcome.is_of_target());
         if let Some(tried) = of_trunk {
-            return Err((Test::Tried, format!("tried: {}", tried.outcome.end).into()));
+            return Err((Test::Tried, tried.outcome.end.to_string().into()));
         }
         if let Err(why) = self.live.registered(trunk, self.now)
             && !emergency
@@ -325,7 +325,7 @@ impl<'a> Engine<'a> {
     ) -> Result<(), No> {
         let tried = &self.decision.tried;
         if let Some(tried) = tried.iter().find(|it| it.trunk == *trunk && it.hop == *hop) {
-            return Err((Test::Tried, format!("tried: {}", tried.outcome.end).into()));
+            return Err((Test::Tried, tried.outcome.end.to_string().into()));
         }
         match condition {
             Condition::Up | Condition::Trial => Ok(()),

@@ -194,7 +194,9 @@ impl Trunk {
         self.locator.handle_deadline(now, turn.questions);
         self.match_targets(turn, draining);
         let hops = self.hops_for_registration(turn.random);
-        if let Some(registration) = &mut self.registration {
+        // Before the first search is over there is nobody to ask.
+        let located = !self.locator.is_searching();
+        if let Some(registration) = self.registration.as_mut().filter(|_| located) {
             let mut orders = Vec::new();
             let usable = self.targets.values().any(|target| !target.is_down());
             let alive = |hop: &&Hop| {
@@ -220,7 +222,7 @@ impl Trunk {
             return None;
         }
         let probes = self.targets.values().filter_map(Target::probe_at).min();
-        let registration = self.registration.as_ref();
+        let registration = self.registration.as_ref().filter(|_| !self.locator.is_searching());
         let all = [
             self.locator.deadline(),
             probes,
