@@ -146,17 +146,15 @@ fn trunk() -> TrunkId {
 
 fn endpoint(side: usize) -> Endpoint {
     let config = EndpointConfig {
-        listeners: vec![Listener {
-            transport: Transport::Udp,
-            local: address(side),
-            advertised: address(side),
-        }],
+        listeners: vec![Listener::at(Transport::Udp, address(side))],
         realm: "hotline.example".into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         agents: Vec::new(),
         trunks: vec![TrunkAccess {
             trunk: trunk(),
             networks: vec![Network::parse("192.0.2.0/24").expect("it is written as one")],
+            tls_names: Vec::new(),
+            listener: None,
             credentials: None,
             session: SessionPolicy::PLAIN,
         }],
@@ -229,7 +227,10 @@ impl Wire {
                 Action::Up(LegEvent::Ended { cause, .. }) => {
                     assert_eq!(cause.status, 0, "each call ends as a talk does: {cause}");
                 }
-                Action::Up(_) | Action::Matched { .. } | Action::Close { .. } => (),
+                Action::Up(_)
+                | Action::Matched { .. }
+                | Action::Expect { .. }
+                | Action::Close { .. } => (),
             }
         }
     }

@@ -98,6 +98,8 @@ impl Performer {
                     self.trace.record(now.wall_ms, record);
                 }
             }
+            // TLS is not spoken yet.
+            Effect::Expect { .. } => (),
             Effect::Close { flow } => self.streams.close(&flow),
             Effect::Do(action) => self.act(action, now),
         }

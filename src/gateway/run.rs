@@ -408,7 +408,7 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> Endpo
     if let Some(address) = config.sip.advertise {
         advertised.set_ip(address);
     }
-    let listener = |transport| Listener { transport, local: sip, advertised };
+    let listener = |transport| Listener { advertised, ..Listener::at(transport, sip) };
     let agents = config
         .agents
         .iter()
@@ -456,7 +456,14 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
         .iter()
         .filter_map(|(address, length)| Network::parse(&format!("{address}/{length}")))
         .collect();
-    TrunkAccess { trunk: id.clone(), networks, credentials, session: trunk.session }
+    TrunkAccess {
+        trunk: id.clone(),
+        networks,
+        tls_names: Vec::new(),
+        listener: None,
+        credentials,
+        session: trunk.session,
+    }
 }
 
 fn rules(config: &Config, documents: &Documents) -> Rules {

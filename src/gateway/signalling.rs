@@ -270,6 +270,7 @@ impl Signalling {
             Input::Framed { message: Err(_), .. }
             | Input::FramingLost { .. }
             | Input::TransportFailed { .. }
+            | Input::Connected { .. }
             | Input::ConnectionClosed { .. }
             | Input::Event(_) => None,
         };

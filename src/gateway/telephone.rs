@@ -198,16 +198,14 @@ fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointCon
     let anywhere = ["0.0.0.0/0", "::/0"];
     let networks = anywhere.iter().filter_map(|network| Network::parse(network)).collect();
     EndpointConfig {
-        listeners: vec![Listener {
-            transport: Transport::Udp,
-            local: address,
-            advertised: address,
-        }],
+        listeners: vec![Listener::at(Transport::Udp, address)],
         realm: "telephone.invalid".into(),
         agents: Vec::new(),
         trunks: vec![TrunkAccess {
             trunk: peer(),
             networks,
+            tls_names: Vec::new(),
+            listener: None,
             credentials,
             session: SessionPolicy::PLAIN,
         }],
@@ -362,7 +360,7 @@ impl Line {
             match action {
                 Action::Transmit { flow, message, .. } => self.transmit(flow, message),
                 Action::Up(event) => self.leg_event(event, now),
-                Action::Matched { .. } | Action::Close { .. } => (),
+                Action::Matched { .. } | Action::Expect { .. } | Action::Close { .. } => (),
             }
             actions.extend(self.sip_out.drain(..));
         }

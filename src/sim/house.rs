@@ -203,7 +203,7 @@ pub(crate) fn gateway_sip(first_leg: LegId) -> EndpointConfig {
 /// A telephone's SIP side: it takes calls from the exchange alone.
 pub(crate) fn telephone_sip(local: SocketAddr, realm: &str) -> EndpointConfig {
     EndpointConfig {
-        listeners: vec![Listener { transport: Transport::Udp, local, advertised: local }],
+        listeners: vec![Listener::at(Transport::Udp, local)],
         realm: realm.into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         agents: Vec::new(),
@@ -220,6 +220,8 @@ fn access(name: &str, network: &str) -> TrunkAccess {
     TrunkAccess {
         trunk: TrunkId::new(&TenantId::default(), name),
         networks: Network::parse(network).into_iter().collect(),
+        tls_names: Vec::new(),
+        listener: None,
         credentials: None,
         session: SessionPolicy::PLAIN,
     }

@@ -146,7 +146,10 @@ impl Watch {
             Effect::Do(Action::MarkSent { attempt, .. }) => {
                 self.marked.insert(*attempt);
             }
-            Effect::Do(_) | Effect::Received { .. } | Effect::Close { .. } => (),
+            Effect::Do(_)
+            | Effect::Received { .. }
+            | Effect::Expect { .. }
+            | Effect::Close { .. } => (),
         }
     }
 

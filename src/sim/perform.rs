@@ -25,7 +25,7 @@ impl World {
                 Effect::Transmit { flow, message, .. } => {
                     self.send(Datagram { from: flow.local, to: flow.remote, message });
                 }
-                Effect::Received { .. } | Effect::Close { .. } => (),
+                Effect::Received { .. } | Effect::Expect { .. } | Effect::Close { .. } => (),
                 Effect::Do(action) => self.act(action),
             }
         }

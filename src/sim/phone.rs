@@ -292,7 +292,7 @@ impl Telephone {
             match action {
                 Action::Transmit { message, .. } => self.send(message, out),
                 Action::Up(event) => self.take(event, now),
-                Action::Matched { .. } | Action::Close { .. } => (),
+                Action::Matched { .. } | Action::Expect { .. } | Action::Close { .. } => (),
             }
         }
     }

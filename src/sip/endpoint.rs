@@ -17,24 +17,28 @@ mod perform;
 mod requests;
 mod responses;
 mod source;
+mod ways;
 
 use crate::digest::challenger::Challenger;
 use crate::error::ParseError;
 use crate::event::{Action, Flow, LegCommand, LegEvent};
 use crate::leg::{self, Leg, Turn};
+use crate::message::framer::PING;
 use crate::message::{self, Message};
 use crate::registrar::Registrar;
+use crate::stun;
 use crate::transaction::clients::{ClientId, Clients, Up};
 use crate::transaction::servers::Servers;
 use bytes::Bytes;
 use config::EndpointConfig;
-use domain::id::LegId;
+use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use domain::timers::TimerQueue;
 use rand::RngCore;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
+use ways::Ways;
 
 /// All of SIP: transactions, legs and registrations.
 pub struct Endpoint {
@@ -54,6 +58,7 @@ pub struct Endpoint {
     leg_timers: TimerQueue<LegId>,
     next_leg: u64,
     counters: Counters,
+    ways: Ways,
 }
 
 /// A leg and how it is found.
@@ -62,6 +67,16 @@ struct Entry {
     local_tag: Box<str>,
     /// The transaction of the leg's last INVITE, when it sends them.
     invite: Option<ClientId>,
+    /// Between which addresses it began.
+    made_on: Flow,
+    far_end: Option<FarEnd>,
+}
+
+/// The trunk at the other end of a leg.
+struct FarEnd {
+    trunk: TrunkId,
+    /// The name it was located by.
+    host: Option<Arc<str>>,
 }
 
 /// How much has passed since the start.
@@ -98,11 +113,17 @@ impl Endpoint {
             legs_by_tag: HashMap::new(),
             leg_timers: TimerQueue::default(),
             counters: Counters::default(),
+            ways: Ways::default(),
         }
     }
 
     /// Takes one datagram, or the bytes of one message of a stream.
     pub fn receive(&mut self, flow: Flow, message: Bytes, now: Now, out: &mut Vec<Action>) {
+        if stun::is_stun(&message) && !flow.transport.is_reliable() {
+            let answer = stun::answer(&message, flow.remote);
+            out.extend(answer.map(|message| Action::Transmit { flow, message, leg: None }));
+            return;
+        }
         self.receive_parsed(flow, message::parse(message), now, out);
     }
 
@@ -164,7 +185,9 @@ impl Endpoint {
     pub fn transport_failed(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
         let before = out.len();
         let mut ups = Vec::new();
-        self.clients.transport_failed(flow, now.instant, &mut ups);
+        if self.clients.transport_failed(flow, now.instant, out, &mut ups) {
+            self.ways.took_no_stream(flow.remote, now.instant);
+        }
         self.handle_ups(ups, now.instant, out);
         self.count_sent(before, out);
     }
@@ -173,6 +196,7 @@ impl Endpoint {
     /// (RFC 3261 §18.2.2), telephones registered over it are gone.
     pub fn connection_closed(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
         self.servers.connection_closed(flow);
+        self.ways.closed(flow);
         let mut events = Vec::new();
         self.registrar.connection_closed(flow, &mut events);
         out.extend(events.into_iter().map(Action::Up));
@@ -198,6 +222,10 @@ impl Endpoint {
         }
         let mut events = Vec::new();
         self.registrar.handle_deadline(now, &mut events);
+        let mut kept = Vec::new();
+        self.registrar.keep_alives(now, &mut kept);
+        let ping = |flow| Action::Transmit { flow, message: Bytes::from_static(PING), leg: None };
+        out.extend(kept.into_iter().map(ping));
         out.extend(events.into_iter().map(Action::Up));
         self.count_sent(before, out);
     }
@@ -247,10 +275,16 @@ impl Endpoint {
     }
 
     /// Keeps a new leg.
-    fn insert_leg(&mut self, id: LegId, leg: Leg, local_tag: Box<str>) {
+    fn insert_leg(
+        &mut self,
+        (id, leg): (LegId, Leg),
+        local_tag: Box<str>,
+        made_on: Flow,
+        far_end: Option<FarEnd>,
+    ) {
         self.leg_timers.update(&id, leg.deadline());
         self.legs_by_tag.insert(local_tag.clone(), id);
-        self.legs.insert(id, Entry { leg, local_tag, invite: None });
+        self.legs.insert(id, Entry { leg, local_tag, invite: None, made_on, far_end });
     }
 
     /// Gives a leg an event and performs what it wants.

@@ -275,6 +275,17 @@ pub enum Action {
     },
     /// Tell the layer above.
     Up(LegEvent),
+    /// A connection that is opened for this flow must lead to this trunk: its certificate is checked
+    /// by what is configured of the trunk. Comes before the `Transmit` that may open it.
+    Expect {
+        /// Between which addresses.
+        flow: Flow,
+        /// Whose it must be.
+        trunk: TrunkId,
+        /// The name it was located by, which is the one its certificate must bear (RFC 5922 §7.3)
+        /// where the configuration names no other.
+        host: Option<Arc<str>>,
+    },
     /// Close this stream: its framing is lost or its limits are broken.
     Close {
         /// Which one.

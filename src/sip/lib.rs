@@ -3,7 +3,7 @@
 //! | layer | here |
 //! |---|---|
 //! | syntax | [`message`], [`sdp`], [`digest`] |
-//! | transport | the shell, which knows sockets; [`event::Flow`] is all that is seen of it here |
+//! | transport | the shell, which knows sockets; [`event::Flow`] is all that is seen of it here, and [`stun`] |
 //! | transaction | [`transaction`] |
 //! | transaction user | `leg`, `identity`, `registrar`, put together by [`endpoint`]; [`registration`] |
 //!
@@ -22,4 +22,5 @@ pub mod message;
 mod registrar;
 pub mod registration;
 pub mod sdp;
+pub mod stun;
 pub mod transaction;

@@ -16,6 +16,7 @@ use crate::message::{Headers, Request, Response};
 use domain::id::AgentId;
 use domain::timers::TimerQueue;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Registrar {
     bindings: BTreeMap<AgentId, Vec<Binding>>,
     timers: TimerQueue<AgentId>,
+    /// Whose telephones behind a NAT are sent something, so that the way to them stays open.
+    keep_alives: TimerQueue<AgentId>,
     /// Whose bindings end with which stream.
     by_flow: BTreeMap<Flow, BTreeSet<AgentId>>,
     contacts_max: usize,
@@ -40,11 +43,25 @@ struct Binding {
     expires_at: Instant,
 }
 
+impl Binding {
+    /// Whether a NAT stands before a telephone that speaks datagrams: its Contact is not where it
+    /// speaks from. A connection is kept by whoever opened it (RFC 5626 §4.4.1).
+    fn is_behind_nat(&self) -> bool {
+        let port = self.contact.port().unwrap_or(self.flow.transport.default_port());
+        let named = self.contact.host_ip().map(|ip| SocketAddr::new(ip, port));
+        !self.flow.transport.is_reliable() && named != Some(self.flow.remote)
+    }
+}
+
 /// What one Contact of a REGISTER asks for.
 struct Wish {
     contact: Uri,
     expires_s: u32,
 }
+
+/// How often something goes through a NAT: many forget a UDP flow after 30 s, so RFC 5626 §4.4.2
+/// has it used every 24 to 29 s.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(25);
 
 /// How long a binding lasts when nothing is asked for, and at most (RFC 3261 §10.3: the
 /// registrar may shorten what is asked).
@@ -62,6 +79,7 @@ impl Registrar {
         Self {
             bindings: BTreeMap::new(),
             timers: TimerQueue::default(),
+            keep_alives: TimerQueue::default(),
             by_flow: BTreeMap::new(),
             contacts_max: contacts_max.max(1),
         }
@@ -94,7 +112,9 @@ impl Registrar {
         bindings.drain(..surplus);
         let mut response = request.response(200, None);
         write_bindings(&bindings, now, &mut response.headers);
+        let is_kept_alive = bindings.iter().any(Binding::is_behind_nat);
         self.store(agent, bindings, out);
+        self.keep_alives.update(agent, is_kept_alive.then_some(now + KEEP_ALIVE_EVERY));
         response
     }
 
@@ -122,9 +142,21 @@ impl Registrar {
         }
     }
 
-    /// When to call [`handle_deadline`](Self::handle_deadline) next.
+    /// The flows on which something must be sent now, or their NATs forget them.
+    pub(crate) fn keep_alives(&mut self, now: Instant, out: &mut Vec<Flow>) {
+        while let Some(agent) = self.keep_alives.expire(now) {
+            let bindings = self.bindings.get(&agent).into_iter().flatten();
+            let before = out.len();
+            out.extend(bindings.filter(|it| it.is_behind_nat()).map(|binding| binding.flow));
+            let next = (out.len() > before).then_some(now + KEEP_ALIVE_EVERY);
+            self.keep_alives.update(&agent, next);
+        }
+    }
+
+    /// When to call [`handle_deadline`](Self::handle_deadline) and
+    /// [`keep_alives`](Self::keep_alives) next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timers.next()
+        [self.timers.next(), self.keep_alives.next()].into_iter().flatten().min()
     }
 
     /// How many agents have a telephone registered.
@@ -150,6 +182,7 @@ impl Registrar {
             (true, true) | (false, false) => (),
         }
         if bindings.is_empty() {
+            self.keep_alives.update(agent, None);
             return;
         }
         for binding in bindings.iter().filter(|binding| binding.flow.transport.is_reliable()) {
@@ -214,7 +247,7 @@ fn wish(contact: &NameAddr<'_>, header_s: Option<u32>) -> Result<Wish, u16> {
         return Err(423);
     }
     let contact = contact.uri().map_err(|_| 400u16)?;
-    if contact.scheme() != Scheme::Sip {
+    if !matches!(contact.scheme(), Scheme::Sip | Scheme::Sips) {
         return Err(400);
     }
     Ok(Wish { contact, expires_s: expires_s.min(EXPIRES_MAX_S) })

@@ -7,13 +7,14 @@
 use crate::event::{Action, Event, Restored};
 use crate::switchboard::Switchboard;
 use bytes::Bytes;
-use domain::id::LegId;
+use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use sip::endpoint::Endpoint;
 use sip::error::ParseError;
 use sip::event::{Action as SipAction, Flow};
 use sip::message::Message;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What enters a turn.
@@ -45,6 +46,13 @@ pub enum Input {
         /// Between which addresses.
         flow: Flow,
     },
+    /// A stream is open, whoever opened it.
+    Connected {
+        /// Between which addresses.
+        flow: Flow,
+        /// The SIP domains of the certificate that its peer showed; `None`: it showed none.
+        names: Option<Vec<Arc<str>>>,
+    },
     /// A stream was closed by its peer.
     ConnectionClosed {
         /// Between which addresses.
@@ -70,6 +78,15 @@ pub enum Effect {
     Received {
         /// Which.
         leg: LegId,
+    },
+    /// A connection that is opened for this flow must lead to this trunk.
+    Expect {
+        /// Between which addresses.
+        flow: Flow,
+        /// Whose it must be.
+        trunk: TrunkId,
+        /// The name it was located by.
+        host: Option<Arc<str>>,
     },
     /// Close this stream.
     Close {
@@ -130,6 +147,7 @@ impl Exchange {
             Input::TransportFailed { flow } => {
                 self.endpoint.transport_failed(flow, now, &mut self.sip_out);
             }
+            Input::Connected { flow, names } => self.endpoint.connected(flow, names),
             Input::ConnectionClosed { flow } => {
                 self.endpoint.connection_closed(flow, now, &mut self.sip_out);
             }
@@ -191,6 +209,9 @@ impl Exchange {
                 }
                 SipAction::Matched { leg } => out.push(Effect::Received { leg }),
                 SipAction::Up(event) => self.work.push_back(Work::Up(Event::Leg(event))),
+                SipAction::Expect { flow, trunk, host } => {
+                    out.push(Effect::Expect { flow, trunk, host });
+                }
                 SipAction::Close { flow } => out.push(Effect::Close { flow }),
             }
         }

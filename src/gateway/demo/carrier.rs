@@ -83,17 +83,15 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
     let networks = Network::parse("127.0.0.0/8").into_iter().collect();
     let trunk = TrunkId::new(&TenantId::default(), "gateway");
     let config = EndpointConfig {
-        listeners: vec![Listener {
-            transport: Transport::Udp,
-            local: address,
-            advertised: address,
-        }],
+        listeners: vec![Listener::at(Transport::Udp, address)],
         realm: "carrier.invalid".into(),
         digest_algorithms: vec![Algorithm::Md5],
         agents: Vec::new(),
         trunks: vec![TrunkAccess {
             trunk,
             networks,
+            tls_names: Vec::new(),
+            listener: None,
             credentials: None,
             session: SessionPolicy::PLAIN,
         }],
@@ -160,7 +158,7 @@ impl Carrier {
                     let _ = self.socket.try_send_to(&message, flow.remote);
                 }
                 Action::Up(event) => self.leg_event(event, now),
-                Action::Matched { .. } | Action::Close { .. } => (),
+                Action::Matched { .. } | Action::Expect { .. } | Action::Close { .. } => (),
             }
             actions.extend(self.sip_out.drain(..));
         }

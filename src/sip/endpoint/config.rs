@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// Everything the endpoint must know.
 #[derive(Clone, Debug)]
 pub struct EndpointConfig {
-    /// Where we listen; the first of a transport and family is used for what we begin.
+    /// Where we listen; the first of a transport and family is used for what we begin, unless a
+    /// trunk names another.
     pub listeners: Vec<Listener>,
     /// The name agents' telephones register under, and the realm of our challenges.
     pub realm: Arc<str>,
@@ -36,14 +37,34 @@ pub struct EndpointConfig {
 }
 
 /// One address we listen on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listener {
+    /// What trunks call it; several transports may share a name.
+    pub name: Arc<str>,
     /// How.
     pub transport: Transport,
     /// The address bound, as `Flow::local` has it.
     pub local: SocketAddr,
     /// The address others reach it under: what Via and Contact say.
     pub advertised: SocketAddr,
+    /// The host name that Via and Contact say in place of the address, the port being that of
+    /// `advertised`: what TLS peers compare with our certificate (RFC 5922 §7.3).
+    pub host: Option<Arc<str>>,
+}
+
+impl Listener {
+    /// A listener of one address, which is also the one others reach it under.
+    pub fn at(transport: Transport, local: SocketAddr) -> Self {
+        Self { name: "listen".into(), transport, local, advertised: local, host: None }
+    }
+
+    /// Host and port that others reach it under, as Via and URIs have them.
+    fn sent_by(&self) -> String {
+        match &self.host {
+            Some(host) => format!("{host}:{}", self.advertised.port()),
+            None => self.advertised.to_string(),
+        }
+    }
 }
 
 /// An agent's account.
@@ -64,6 +85,11 @@ pub struct TrunkAccess {
     pub trunk: TrunkId,
     /// Where its calls come from. A call from elsewhere is refused.
     pub networks: Vec<Network>,
+    /// The domains that its certificate may be for (RFC 5922 §7): a call over a connection with
+    /// such a certificate is its own wherever it comes from. Empty: known by `networks` alone.
+    pub tls_names: Vec<Arc<str>>,
+    /// The listener that calls to it leave from; `None`: the first that can reach it.
+    pub listener: Option<Arc<str>>,
     /// What answers its challenges to our calls, if it makes any.
     pub credentials: Option<Credentials>,
     /// Which extensions its sessions use.
@@ -165,19 +191,30 @@ impl Network {
 impl EndpointConfig {
     /// The address others reach us under, for a message over `flow`.
     pub(crate) fn advertised(&self, flow: Flow) -> SocketAddr {
-        let same = |listener: &&Listener| {
-            listener.transport == flow.transport && listener.local == flow.local
-        };
-        self.listeners.iter().find(same).map_or(flow.local, |listener| listener.advertised)
+        self.listener(flow).map_or(flow.local, |listener| listener.advertised)
     }
 
-    /// The flow to `remote`, from the first listener that can reach it.
-    pub(crate) fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
-        let fits = |listener: &&Listener| {
-            listener.transport == transport && listener.local.is_ipv4() == remote.is_ipv4()
-        };
-        let local = self.listeners.iter().find(fits)?.local;
-        Some(Flow { transport, local, remote })
+    /// The host and port others reach us under, for a message over `flow`.
+    pub(crate) fn sent_by(&self, flow: Flow) -> String {
+        self.listener(flow).map_or_else(|| flow.local.to_string(), Listener::sent_by)
+    }
+
+    /// The host of [`sent_by`](Self::sent_by), IPv6 in brackets.
+    pub(crate) fn sent_by_host(&self, flow: Flow) -> String {
+        let sent_by = self.sent_by(flow);
+        let host = sent_by.rsplit_once(':').map_or(&*sent_by, |(host, _)| host);
+        host.to_owned()
+    }
+
+    /// The flow of calls to a trunk at `remote`, from the listener that it names.
+    pub(crate) fn flow_to(
+        &self,
+        trunk: &TrunkId,
+        transport: Transport,
+        remote: SocketAddr,
+    ) -> Option<Flow> {
+        let listener = self.access(trunk).and_then(|access| access.listener.as_deref());
+        self.flow_from((listener, None), transport, remote)
     }
 
     /// The trunk whose networks an address lies in.
@@ -201,20 +238,26 @@ impl EndpointConfig {
     /// Whether a Via has a sent-by that we put into requests (RFC 3261 §18.1.2).
     pub(crate) fn is_our_sent_by(&self, via: &Via<'_>) -> bool {
         let ip = parse_ip(via.host);
-        self.listeners.iter().map(|listener| (listener.transport, listener.advertised)).any(
-            |(transport, ours)| {
-                let port = via.port.unwrap_or(transport.default_port());
-                Some(ours.ip()) == ip && ours.port() == port
-            },
-        )
+        let is_it = |listener: &Listener| {
+            let port = via.port.unwrap_or(listener.transport.default_port());
+            let is_host = match &listener.host {
+                Some(host) => host.eq_ignore_ascii_case(via.host),
+                None => Some(listener.advertised.ip()) == ip,
+            };
+            is_host && listener.advertised.port() == port
+        };
+        self.listeners.iter().any(is_it)
     }
 
     /// Whether a host names us: our realm, or an address we are reached under.
     pub(crate) fn is_our_host(&self, host: &str) -> bool {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let address: Option<IpAddr> = bare.parse().ok();
-        host.eq_ignore_ascii_case(&self.realm)
-            || self.listeners.iter().any(|listener| Some(listener.advertised.ip()) == address)
+        let names = |listener: &Listener| match address {
+            Some(address) => listener.advertised.ip() == address || listener.local.ip() == address,
+            None => listener.host.as_ref().is_some_and(|name| host.eq_ignore_ascii_case(name)),
+        };
+        host.eq_ignore_ascii_case(&self.realm) || self.listeners.iter().any(names)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A call goes out: where to, and the first INVITE (RFC 3261 §8.1.1, §13.2.1).
 
-use super::Endpoint;
 use super::config::{Reliable, SessionPolicy};
+use super::{Endpoint, FarEnd};
 use crate::event::{Action, Caller, Flow, LegCommand, LegEvent, Target};
 use crate::leg::change::Changes;
 use crate::leg::outbound::{Outbound, State};
@@ -12,7 +12,7 @@ use crate::message::Request;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::params::quote;
-use crate::message::uri::Uri;
+use crate::message::uri::{Scheme, Uri};
 use crate::sdp::negotiate::Negotiation;
 use domain::cause::Cause;
 use rand::RngCore;
@@ -63,7 +63,7 @@ impl Endpoint {
         };
         // RFC 3323 §4.1.1.2: the Contact of a hidden caller tells no more than the From.
         let user = if caller.is_hidden() { None } else { escaped(&caller.user) };
-        let contact = self.contact(route.flow, user.as_deref());
+        let contact = self.contact(route.flow, Scheme::Sip, user.as_deref());
         let mut negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
         let mut invite = route.invite(&caller, &local_tag);
         invite.headers.push_front(Name::MaxForwards, &max_forwards.to_string());
@@ -91,7 +91,12 @@ impl Endpoint {
             asking,
             supported: route.session.supported(),
         };
-        self.insert_leg(leg, Leg::Outbound(Box::new(outbound)), local_tag.into());
+        let trunk = match target {
+            Target::Trunk { trunk, hop, .. } => Some(FarEnd { trunk, host: hop.host }),
+            Target::Agent(_) => None,
+        };
+        let made = Leg::Outbound(Box::new(outbound));
+        self.insert_leg((leg, made), local_tag.into(), route.flow, trunk);
         self.send(Some(leg), invite, route.flow, now, out);
         Self::up(LegEvent::Dialled { leg, call_id }, out);
     }
@@ -107,7 +112,7 @@ impl Endpoint {
         match target {
             Target::Trunk { trunk, hop, user } => {
                 let transport = hop.transport;
-                let flow = self.config.flow_to(transport, hop.address);
+                let flow = self.config.flow_to(trunk, transport, hop.address);
                 let flow = flow.ok_or(Cause::not_admitted())?;
                 let uri = match &hop.host {
                     Some(host) => Uri::of_host(user, host),
@@ -123,7 +128,7 @@ impl Endpoint {
                     uri
                 };
                 let login = self.config.credentials_of(trunk).as_ref().map(TrunkLogin::new);
-                let from_host = host(self.config.advertised(flow));
+                let from_host = self.config.sent_by_host(flow);
                 let session = self.config.session_with(trunk);
                 Ok(Route { flow, uri, to, from_host, login, session, keeps_flow: false })
             }
@@ -196,12 +201,4 @@ impl Route {
 fn escaped(user: &str) -> Option<String> {
     let uri = Uri::of_address(user, SocketAddr::from(([0, 0, 0, 0], 0))).ok()?;
     uri.user_raw().map(str::to_owned)
-}
-
-/// An address as URIs write hosts: IPv6 in brackets.
-fn host(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
-    }
 }

@@ -1,10 +1,10 @@
 //! A new call comes in: the checks of an INVITE outside any dialog (RFC 3261 §8.2, §13.3.1), and
 //! the leg it makes.
 
-use super::Endpoint;
 use super::config::Reliable;
 use super::requests::{reply_flow, sent_by};
-use crate::event::{Action, Flow, Source};
+use super::{Endpoint, FarEnd};
+use crate::event::{Action, Flow, Source, Transport};
 use crate::identity;
 use crate::leg::change::Changes;
 use crate::leg::dialog::Dialog;
@@ -15,6 +15,8 @@ use crate::leg::session_timer::{INTERVAL_MIN_S, SessionTimer};
 use crate::leg::{self, Leg};
 use crate::message::method::Method;
 use crate::message::name::Name;
+use crate::message::name_addr::{Contacts, NameAddr};
+use crate::message::uri::Scheme;
 use crate::message::{Request, Response};
 use crate::sdp::negotiate::{Negotiation, OfferError};
 use crate::transaction::key;
@@ -118,9 +120,14 @@ impl Endpoint {
             ring_again_at: None,
             expires_at: now + unanswered_for.min(UNANSWERED_MAX),
         };
+        let trunk = match &invitation.source {
+            Source::Trunk(trunk) => Some(FarEnd { trunk: trunk.clone(), host: None }),
+            Source::Agent(_) => None,
+        };
         let call = identity::of_invite(request, false);
         Self::up(inbound.incoming(invitation.source, call), out);
-        self.insert_leg(id, Leg::Inbound(Box::new(inbound)), invitation.local_tag);
+        let leg = Leg::Inbound(Box::new(inbound));
+        self.insert_leg((id, leg), invitation.local_tag, flow, trunk);
     }
 
     /// All that is checked before anything is kept, the cheapest first.
@@ -165,8 +172,8 @@ impl Endpoint {
             },
         };
         let local_tag = self.token().into_boxed_str();
-        let contact = self.contact(flow, request.uri.user_raw());
-        let keeps_flow = matches!(source, Source::Agent(_));
+        let contact = self.contact(flow, asks_for_sips(request), request.uri.user_raw());
+        let keeps_flow = matches!(source, Source::Agent(_)) || self.is_one_way(flow);
         let made = Dialog::of_invite(request, &local_tag, contact, flow, keeps_flow);
         let Some(dialog) = made else {
             // §8.1.1.8: an INVITE has exactly one Contact, where the dialog's requests go.
@@ -225,15 +232,42 @@ impl Endpoint {
         response
     }
 
+    /// Whether a peer can only be reached over the connection it opened: a WebSocket (RFC 7118
+    /// §5.3), or TLS without a certificate, with which nobody could connect to it and know it.
+    fn is_one_way(&self, flow: Flow) -> bool {
+        match flow.transport {
+            Transport::Ws | Transport::Wss => true,
+            Transport::Tls => self.ways.names(flow).is_none(),
+            Transport::Udp | Transport::Tcp => false,
+        }
+    }
+
     /// Our Contact for messages over `flow`.
-    pub(super) fn contact(&self, flow: Flow, user: Option<&str>) -> Arc<str> {
-        let address = self.config.advertised(flow);
+    pub(super) fn contact(&self, flow: Flow, scheme: Scheme, user: Option<&str>) -> Arc<str> {
+        let address = self.config.sent_by(flow);
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
-        let mut uri = format!("sip:{user}{address}");
+        let scheme = if scheme == Scheme::Sips { "sips" } else { "sip" };
+        let mut uri = format!("{scheme}:{user}{address}");
         if flow.transport.is_reliable() {
             // §19.1.2: without it, datagrams are meant.
             let _ = write!(uri, ";transport={}", flow.transport.uri_param());
         }
         format!("<{uri}>").into()
     }
+}
+
+/// RFC 3261 §12.1.1: our Contact is a `sips` one when the INVITE came to one, when its first
+/// Record-Route is one, or, without any, its Contact.
+fn asks_for_sips(request: &Request) -> Scheme {
+    let headers = &request.headers;
+    let is_sips = |address: Option<&NameAddr<'_>>| {
+        address.and_then(|address| address.uri().ok()).map(|uri| uri.scheme() == Scheme::Sips)
+    };
+    let route = headers.record_routes().ok().and_then(|routes| is_sips(routes.first()));
+    let contact = || match headers.contacts() {
+        Ok(Contacts::List(list)) => is_sips(list.first()),
+        Ok(Contacts::Star) | Err(_) => None,
+    };
+    let asked = request.uri.scheme() == Scheme::Sips || route.or_else(contact) == Some(true);
+    if asked { Scheme::Sips } else { Scheme::Sip }
 }

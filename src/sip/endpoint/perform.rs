@@ -2,7 +2,7 @@
 //! are added here.
 
 use super::Endpoint;
-use crate::event::{Action, Flow, MAX_FORWARDS};
+use crate::event::{Action, Flow, MAX_FORWARDS, Transport};
 use crate::leg;
 use crate::message::method::Method;
 use crate::message::name::Name;
@@ -11,6 +11,10 @@ use crate::transaction::clients::{ClientId, Outgoing};
 use crate::transaction::{derived, key};
 use domain::id::LegId;
 use std::time::Instant;
+
+/// RFC 3261 §18.1.1: the largest request that goes as a datagram where the path is not known, in
+/// octets.
+const DATAGRAM_REQUEST_MAX: usize = 1_300;
 
 impl Endpoint {
     pub(super) fn perform(
@@ -31,7 +35,7 @@ impl Endpoint {
                 }
                 leg::Action::Acknowledge { to_tag, ack, flow } => {
                     if let Some(invite) = self.invite_of(id) {
-                        self.acknowledge(invite, &to_tag, ack, flow, out);
+                        self.acknowledge(invite, &to_tag, ack, (id, flow), out);
                     }
                 }
                 leg::Action::Cancel { q850 } => self.cancel(id, q850, now, out),
@@ -58,11 +62,25 @@ impl Endpoint {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
+        let mut flow = self.onward(leg, flow);
         let branch = self.address(&mut request, flow);
-        let message = request.print();
+        let mut message = request.print();
+        let mut otherwise = None;
+        // RFC 3261 §18.1.1: a larger request could be cut up on the way and lost.
+        if flow.transport == Transport::Udp
+            && message.len() > DATAGRAM_REQUEST_MAX
+            && let Some(stream) = self.stream_instead(leg, flow, now)
+        {
+            otherwise = Some((flow, message));
+            request.headers.pop_via();
+            request.headers.push_front(Name::Via, &self.via(stream, &branch));
+            message = request.print();
+            flow = stream;
+        }
+        self.expect(leg, flow, out);
         let key = key::of_outgoing(&branch, &request.method);
         let is_invite = request.method == Method::Invite;
-        let outgoing = Outgoing { key, method: request.method, message, flow, leg };
+        let outgoing = Outgoing { key, method: request.method, message, flow, leg, otherwise };
         let id = self.clients.start(outgoing, now, out);
         if is_invite && let Some(entry) = leg.and_then(|leg| self.legs.get_mut(&leg)) {
             entry.invite = Some(id);
@@ -75,10 +93,12 @@ impl Endpoint {
         invite: ClientId,
         to_tag: &str,
         mut ack: Request,
-        flow: Flow,
+        (leg, flow): (LegId, Flow),
         out: &mut Vec<Action>,
     ) {
+        let flow = self.onward(Some(leg), flow);
         self.address(&mut ack, flow);
+        self.expect(Some(leg), flow, out);
         self.clients.acknowledge(invite, to_tag, flow, ack.print(), out);
     }
 
@@ -91,17 +111,15 @@ impl Endpoint {
         let branch = cancel.headers.via().ok().and_then(|via| via.branch()).unwrap_or("");
         let key = key::of_outgoing(branch, &Method::Cancel);
         let message = cancel.print();
-        let outgoing = Outgoing { key, method: Method::Cancel, message, flow, leg: Some(id) };
+        let (leg, otherwise) = (Some(id), None);
+        let outgoing = Outgoing { key, method: Method::Cancel, message, flow, leg, otherwise };
         self.clients.start(outgoing, now, out);
     }
 
     /// Adds Via with a fresh branch, Max-Forwards and what we can; the branch.
     fn address(&mut self, request: &mut Request, flow: Flow) -> String {
         let branch = format!("z9hG4bK{}", self.token());
-        let sent_by = self.config.advertised(flow);
-        let transport = flow.transport.via_name();
-        // RFC 3581 §3: `rport` asks for the answer at the port we send from.
-        let via = format!("SIP/2.0/{transport} {sent_by};branch={branch};rport");
+        let via = self.via(flow, &branch);
         if !request.headers.has(Name::MaxForwards) {
             request.headers.push_front(Name::MaxForwards, &MAX_FORWARDS.to_string());
         }
@@ -114,6 +132,15 @@ impl Endpoint {
             }
         }
         branch
+    }
+
+    fn via(&self, flow: Flow, branch: &str) -> String {
+        let sent_by = self.config.sent_by(flow);
+        let transport = flow.transport.via_name();
+        // RFC 3581 §3: `rport` asks for the answer at the port we send from. RFC 5923 §8.1: `alias`
+        // lets the peer send its own requests over the connection.
+        let alias = if flow.transport == Transport::Tls { ";alias" } else { "" };
+        format!("SIP/2.0/{transport} {sent_by};branch={branch};rport{alias}")
     }
 
     /// Adds who we are.

@@ -28,6 +28,12 @@ impl Endpoint {
         out: &mut Vec<Action>,
     ) {
         let Some(key) = key::of_request(request) else { return };
+        if flow.transport.is_reliable()
+            && let Ok(via) = request.headers.via()
+            && via.params.has("alias")
+        {
+            self.ways.note_alias(&via, flow);
+        }
         if let Some(leg) = self.servers.leg_of(&key) {
             out.push(Action::Matched { leg });
         }
@@ -138,7 +144,7 @@ impl Endpoint {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        if let Err(response) = self.check(request) {
+        if let Err(response) = self.check(request, flow) {
             self.send_refusal(*response, flow, out);
             return;
         }
@@ -175,7 +181,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The refusal to send.
-    fn check(&mut self, request: &Request) -> Result<(), Box<Response>> {
+    fn check(&mut self, request: &Request, flow: Flow) -> Result<(), Box<Response>> {
         match request.method {
             Method::Invite | Method::Register | Method::Options => (),
             // §12.2.2: these live inside dialogs only.
@@ -188,8 +194,14 @@ impl Endpoint {
                 return Err(Box::new(response));
             }
         }
-        // §8.2.2.1: no TLS here, so no `sips`; `tel` names a number as well as `sip` does.
-        if !matches!(request.uri.scheme(), Scheme::Sip | Scheme::Tel) {
+        // §8.2.2.1; `tel` names a number as well as `sip` does. §26.2.2: `sips` without TLS on the
+        // last hop is no `sips`, and what we cannot vouch for is a scheme we do not support.
+        let is_known = match request.uri.scheme() {
+            Scheme::Sip | Scheme::Tel => true,
+            Scheme::Sips => flow.transport.is_secure(),
+            Scheme::Other => false,
+        };
+        if !is_known {
             return Err(Box::new(self.refusal(request, 416)));
         }
         let hops_left = request.headers.max_forwards();
@@ -335,5 +347,5 @@ fn to_address(flow: Flow, address: Option<SocketAddr>) -> Flow {
 /// Where responses go when the stream has closed: the sender's address, the port of its Via.
 pub(super) fn sent_by(request: &Request, flow: Flow) -> SocketAddr {
     let port = request.headers.via().ok().and_then(|via| via.port);
-    SocketAddr::new(flow.remote.ip(), port.unwrap_or(5060))
+    SocketAddr::new(flow.remote.ip(), port.unwrap_or(flow.transport.default_port()))
 }

@@ -7,6 +7,7 @@ use crate::leg::dialog::Dialog;
 use crate::message::Response;
 use crate::message::method::Method;
 use crate::message::name::Name;
+use crate::message::params::find_outside;
 use crate::message::via::Via;
 use crate::transaction::clients::{ClientId, Up};
 use crate::transaction::{derived, key};
@@ -21,9 +22,7 @@ impl Endpoint {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        // §18.1.2: it went astray, if its top Via is not one of ours.
-        let is_ours = |via: Via<'_>| self.config.is_our_sent_by(&via);
-        if !response.headers.via().is_ok_and(is_ours) {
+        if !self.is_for_us(response) {
             return;
         }
         // A stray (RFC 6026 §7.2) is dropped: it matches nothing.
@@ -48,6 +47,15 @@ impl Endpoint {
         }
     }
 
+    /// Whether a response is one to a request of ours: with our Via and no other (RFC 3261 §8.1.3.3,
+    /// §18.1.2); else it went astray.
+    fn is_for_us(&self, response: &Response) -> bool {
+        let headers = &response.headers;
+        let is_alone = headers.count(Name::Via) == 1
+            && headers.get(Name::Via).is_some_and(|text| find_outside(text, b',', true).is_none());
+        is_alone && headers.via().is_ok_and(|via: Via<'_>| self.config.is_our_sent_by(&via))
+    }
+
     /// A 2xx of a fork that comes too late: acknowledged, and its dialog ended at once
     /// (RFC 3261 §13.2.2.4). Its 2xx has all that is needed, whether or not the leg still lives.
     fn decline_fork(
@@ -68,7 +76,7 @@ impl Endpoint {
         let ack = dialog.ack(dialog.local_cseq());
         let tag = dialog.remote_tag.clone();
         let flow = dialog.destination();
-        self.acknowledge(id, &tag, ack, flow, out);
+        self.acknowledge(id, &tag, ack, (leg, flow), out);
         let bye = dialog.request(Method::Bye);
         self.send(Some(leg), bye, flow, now, out);
     }

@@ -31,7 +31,10 @@ impl Endpoint {
         let claims_us = from.as_ref().is_some_and(|uri| self.config.is_our_host(uri.host()));
         let user = from.as_ref().and_then(|uri| uri.user());
         let is_agent = user.is_some_and(|user| self.account(&user).is_some());
-        let trunk = self.config.trunk_at(flow.remote.ip()).map(|access| access.trunk.clone());
+        // RFC 5922 §7.4: a certificate says more than an address.
+        let certified = self.ways.names(flow).and_then(|names| self.config.trunk_named(names));
+        let found = certified.or_else(|| self.config.trunk_at(flow.remote.ip()));
+        let trunk = found.map(|access| access.trunk.clone());
         match trunk {
             // A PBX may well put our name into From, but no agent's.
             Some(trunk) if !(claims_us && is_agent) => Ok(Source::Trunk(trunk)),

@@ -14,3 +14,4 @@ mod rfc3261_identity;
 mod routing;
 mod steps;
 mod storm;
+mod transports;

@@ -10,7 +10,7 @@ use crate::message::name_addr::{Contacts, NameAddr};
 use crate::message::uri::{Scheme, Uri};
 use crate::message::{Headers, Request, Response};
 use domain::media_plan::MediaPlan;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// One dialog. All texts come from messages, so their length is bounded by those.
@@ -202,7 +202,8 @@ impl Dialog {
     }
 
     /// Where requests go: the first route, else their Contact, when it is an address; the flow
-    /// the dialog was made on otherwise.
+    /// the dialog was made on otherwise. Its `local` has port 0 when another listener than that of
+    /// the dialog must be found.
     ///
     /// Departs from RFC 3263: names in Contact and Record-Route are not looked up. The address
     /// that spoke to us is the better known one.
@@ -214,16 +215,33 @@ impl Dialog {
         if is_private(ip) && !is_private(self.flow.remote.ip()) {
             return self.flow;
         }
-        let transport = match next.param("transport") {
-            Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-            Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
-            _ => self.flow.transport,
-        };
-        // Our listener of another transport or family is not known here.
-        if transport != self.flow.transport || ip.is_ipv4() != self.flow.remote.is_ipv4() {
-            return self.flow;
+        let transport = self.transport_to(next);
+        let remote = SocketAddr::new(ip, next.port().unwrap_or(transport.default_port()));
+        if transport == self.flow.transport && ip.is_ipv4() == self.flow.remote.is_ipv4() {
+            return Flow { remote, ..self.flow };
         }
-        Flow { remote: SocketAddr::new(ip, next.port().unwrap_or(5060)), ..self.flow }
+        // From which listener of ours is not known here: the endpoint finds one, or takes the flow
+        // the leg was made on.
+        let local = match ip {
+            IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        Flow { transport, local, remote }
+    }
+
+    /// RFC 3263 §4.1 for a target that is an address: what `transport` says, TLS for `sips`. Where
+    /// it says nothing, a peer that spoke TLS is not spoken to without (RFC 3261 §26.2.2 demands it
+    /// of `sips` only; what came encrypted may well name what must stay so).
+    fn transport_to(&self, next: &Uri) -> Transport {
+        let named = next.param("transport").and_then(Transport::of_uri_param);
+        let secure = next.scheme() == Scheme::Sips;
+        match named {
+            Some(Transport::Ws | Transport::Wss) if secure => Transport::Wss,
+            Some(_) if secure => Transport::Tls,
+            None if secure => Transport::Tls,
+            Some(transport) => transport,
+            None => self.flow.transport,
+        }
     }
 }
 
@@ -253,7 +271,7 @@ fn routes(headers: &Headers) -> Option<Vec<Uri>> {
 fn target(headers: &Headers) -> Option<Uri> {
     let Contacts::List(list) = headers.contacts().ok()? else { return None };
     let uri = list.first().map(NameAddr::uri)?.ok()?;
-    matches!(uri.scheme(), Scheme::Sip).then_some(uri.into_request_uri())
+    matches!(uri.scheme(), Scheme::Sip | Scheme::Sips).then_some(uri.into_request_uri())
 }
 
 #[cfg(test)]

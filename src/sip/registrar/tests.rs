@@ -126,3 +126,28 @@ fn bindings_expire_one_by_one_and_leave_nothing() {
     assert!(desk.registrar.by_flow.is_empty() && desk.registrar.deadline().is_none());
     assert_eq!(desk.registrar.len(), 0);
 }
+
+/// RFC 5626 §4.4.2 has a NAT's way used every 24 to 29 s; only datagrams from behind one need it.
+#[test]
+fn a_way_through_a_nat_is_kept_open() {
+    let datagram = Flow { transport: Transport::Udp, ..flow(61_000) };
+    let direct = Flow { remote: ([10, 0, 0, 1], 5060).into(), ..datagram };
+    for (from, expected) in [(datagram, vec![datagram]), (direct, vec![]), (flow(61_000), vec![])] {
+        let mut registrar = Registrar::new(3);
+        let (start, mut events) = (epoch().instant, Vec::new());
+        let register = request("c", 1, &["<sip:a@10.0.0.1>"], "600");
+        registrar.register(&agent("ann"), &register, from, start, &mut events);
+        let mut kept = Vec::new();
+        registrar.keep_alives(start + Duration::from_secs(24), &mut kept);
+        assert_eq!(kept, []);
+        for round in 1..=3u32 {
+            registrar.keep_alives(start + KEEP_ALIVE_EVERY * round, &mut kept);
+            assert_eq!(kept, expected);
+            kept.clear();
+        }
+        let gone = start + Duration::from_secs(600);
+        registrar.handle_deadline(gone, &mut events);
+        registrar.keep_alives(gone, &mut kept);
+        assert_eq!((kept, registrar.deadline()), (vec![], None));
+    }
+}

@@ -58,6 +58,9 @@ pub struct Outgoing {
     pub flow: Flow,
     /// Whose it is.
     pub leg: Option<LegId>,
+    /// By which other flow, and with which Via, it goes if the first one fails (RFC 3261 §18.1.1).
+    /// The branch is the same: to a peer that got both it is one request.
+    pub otherwise: Option<(Flow, Bytes)>,
 }
 
 /// All client transactions.
@@ -80,6 +83,7 @@ struct Entry {
     leg: Option<LegId>,
     /// What may have to be sent again: the request, later the ACK to a refusal.
     message: Bytes,
+    otherwise: Option<Box<(Flow, Bytes)>>,
 }
 
 #[derive(Debug)]
@@ -104,19 +108,15 @@ const FORKS_MAX: usize = 8;
 impl Clients {
     /// Sends a request and follows it until nothing can come back.
     pub fn start(&mut self, request: Outgoing, now: Instant, out: &mut Vec<Action>) -> ClientId {
-        let Outgoing { key, method, message, flow, leg } = request;
+        let Outgoing { key, method, message, flow, leg, otherwise } = request;
         self.last += 1;
         let id = ClientId(self.last);
-        let machine = if method == Method::Invite {
-            let machine = InviteClient::start(flow.transport, now, &mut Vec::new());
-            Machine::Invite(machine, Vec::new())
-        } else {
-            Machine::Other(Client::start(flow.transport, now, &mut Vec::new()))
-        };
+        let machine = Machine::start(&method, flow, now);
         out.push(Action::Transmit { flow, message: message.clone(), leg });
         self.by_key.insert(key.clone(), id);
         self.pending.insert((flow, id));
-        self.entries.insert(id, Entry { key, method, machine, flow, leg, message });
+        let otherwise = otherwise.map(Box::new);
+        self.entries.insert(id, Entry { key, method, machine, flow, leg, message, otherwise });
         self.settle(id);
         id
     }
@@ -134,6 +134,8 @@ impl Clients {
     ) -> Option<Up> {
         let id = *self.by_key.get(key)?;
         let entry = self.entries.get_mut(&id)?;
+        // It arrived.
+        entry.otherwise = None;
         let passed = match &mut entry.machine {
             Machine::Invite(machine, acknowledged) => {
                 // §13.2.2.4: the ACK is sent for each repetition of its 2xx.
@@ -224,12 +226,30 @@ impl Clients {
         self.settle(id);
     }
 
-    /// What was sent over `flow` and waits for an answer will have none.
-    pub fn transport_failed(&mut self, flow: Flow, now: Instant, ups: &mut Vec<Up>) {
+    /// What was sent over `flow` and waits for an answer will have none. A request that has another
+    /// way takes it; whether one did.
+    pub fn transport_failed(
+        &mut self,
+        flow: Flow,
+        now: Instant,
+        out: &mut Vec<Action>,
+        ups: &mut Vec<Up>,
+    ) -> bool {
         let all = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));
         let failed: Vec<_> = self.pending.range(all).map(|(_, id)| *id).collect();
+        let mut moved = false;
         for id in failed {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
+            if let Some(otherwise) = entry.otherwise.take() {
+                self.pending.remove(&(entry.flow, id));
+                (entry.flow, entry.message) = *otherwise;
+                entry.machine = Machine::start(&entry.method, entry.flow, now);
+                self.pending.insert((entry.flow, id));
+                out.push(entry.transmit());
+                moved = true;
+                self.settle(id);
+                continue;
+            }
             match &mut entry.machine {
                 Machine::Invite(machine, _) => {
                     machine.handle(invite_client::Event::TransportFailed, now, &mut Vec::new());
@@ -241,6 +261,7 @@ impl Clients {
             ups.push(Up::Failed { id, leg: entry.leg, method: entry.method.clone() });
             self.settle(id);
         }
+        moved
     }
 
     /// Lets time pass for one transaction; call it until it returns false.
@@ -314,6 +335,17 @@ impl Clients {
         } else {
             let deadline = entry.deadline();
             self.timers.update(&id, deadline);
+        }
+    }
+}
+
+impl Machine {
+    fn start(method: &Method, flow: Flow, now: Instant) -> Self {
+        if *method == Method::Invite {
+            let machine = InviteClient::start(flow.transport, now, &mut Vec::new());
+            Self::Invite(machine, Vec::new())
+        } else {
+            Self::Other(Client::start(flow.transport, now, &mut Vec::new()))
         }
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn trunk(name: &str) -> TrunkId {
 }
 
 pub(super) fn config(side: usize) -> EndpointConfig {
-    let here = |transport| Listener { transport, local: address(side), advertised: address(side) };
+    let here = |transport| Listener::at(transport, address(side));
     EndpointConfig {
         listeners: vec![here(Transport::Udp), here(Transport::Tcp)],
         realm: "hotline.example".into(),
@@ -86,6 +86,8 @@ pub(super) fn config(side: usize) -> EndpointConfig {
         trunks: vec![TrunkAccess {
             trunk: trunk("carrier"),
             networks: vec![Network::parse("192.0.2.0/24").unwrap()],
+            tls_names: Vec::new(),
+            listener: None,
             credentials: Some(Credentials {
                 user: "us".into(),
                 password: "pass".into(),
@@ -255,6 +257,7 @@ impl Pair {
                 }
                 Action::Up(event) => self.sides[side].events.push(event),
                 Action::Matched { leg } => self.sides[side].matched.push(leg),
+                Action::Expect { flow, .. } => assert!(flow.transport.is_secure()),
                 Action::Close { flow } => panic!("{flow:?} is sound"),
             }
         }

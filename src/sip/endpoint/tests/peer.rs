@@ -6,6 +6,7 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::config::EndpointConfig;
 use crate::event::{Action, Flow, LegCommand, LegEvent, Transport};
 use bytes::Bytes;
+use domain::id::TrunkId;
 use domain::now::{Now, epoch};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -27,6 +28,8 @@ pub(super) struct Peer {
     sent: Vec<String>,
     /// Of the last message sent, its flow.
     pub(super) sent_over: Option<Flow>,
+    /// Whose certificate connections must bear.
+    pub(super) expected: Vec<(Flow, TrunkId)>,
 }
 
 /// A request of the peer, to be changed before it is sent.
@@ -122,6 +125,7 @@ impl Peer {
             events: Vec::new(),
             sent: Vec::new(),
             sent_over: None,
+            expected: Vec::new(),
         }
     }
 
@@ -140,6 +144,13 @@ impl Peer {
     pub(super) fn handle(&mut self, command: LegCommand) -> Vec<String> {
         let mut out = Vec::new();
         self.endpoint.handle(command, self.now, &mut out);
+        self.perform(out)
+    }
+
+    /// What was sent over `flow` did not arrive; what is sent then.
+    pub(super) fn transport_failed(&mut self, flow: Flow) -> Vec<String> {
+        let mut out = Vec::new();
+        self.endpoint.transport_failed(flow, self.now, &mut out);
         self.perform(out)
     }
 
@@ -176,6 +187,7 @@ impl Peer {
                     self.sent.push(String::from_utf8(message.to_vec()).unwrap());
                 }
                 Action::Up(event) => self.events.push(event),
+                Action::Expect { flow, trunk, .. } => self.expected.push((flow, trunk)),
                 Action::Matched { .. } | Action::Close { .. } => (),
             }
         }

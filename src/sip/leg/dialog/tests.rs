@@ -79,11 +79,29 @@ fn names_transports_and_nat_keep_the_known_flow() {
         dialog(&contact, keeps_flow).unwrap().destination().remote
     };
     assert_eq!(to("sip:a@a.example", false), flow().remote);
-    assert_eq!(to("sip:a@[2001:db8::1]", false), flow().remote);
-    assert_eq!(to("sip:a@192.0.2.1;transport=tcp", false), flow().remote);
     assert_eq!(to("sip:a@10.0.0.1", true), flow().remote);
     assert_eq!(to("sip:a@10.0.0.1", false), flow().remote);
     assert_eq!(to("sip:a@192.0.2.7", false), ([192, 0, 2, 7], 5060).into());
+}
+
+/// RFC 3261 §18.1.1, RFC 3263 §4.1, RFC 5630 §3.1.3: the Contact says how it wants to be reached.
+#[test]
+fn a_contact_names_transport_port_and_family() {
+    let known = flow().local;
+    let any: SocketAddr = (Ipv4Addr::UNSPECIFIED, 0).into();
+    let any6: SocketAddr = (Ipv6Addr::UNSPECIFIED, 0).into();
+    for (contact, transport, local, remote) in [
+        ("sip:a@192.0.2.1", Transport::Udp, known, "192.0.2.1:5060"),
+        ("sip:a@192.0.2.1;transport=tcp", Transport::Tcp, any, "192.0.2.1:5060"),
+        ("sip:a@192.0.2.1;transport=tls", Transport::Tls, any, "192.0.2.1:5061"),
+        ("sips:a@192.0.2.1", Transport::Tls, any, "192.0.2.1:5061"),
+        ("sips:a@192.0.2.1:5071;transport=tcp", Transport::Tls, any, "192.0.2.1:5071"),
+        ("sip:a@[2001:db8::1]", Transport::Udp, any6, "[2001:db8::1]:5060"),
+    ] {
+        let made = dialog(&format!("Contact: <{contact}>\r\n"), false).unwrap();
+        let remote = remote.parse().unwrap();
+        assert_eq!(made.destination(), Flow { transport, local, remote }, "{contact}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn flow(port: u16) -> Flow {
 fn outgoing(key: &str, is_invite: bool, flow: Flow) -> Outgoing {
     let method = if is_invite { Method::Invite } else { Method::Bye };
     let message = Bytes::copy_from_slice(key.as_bytes());
-    Outgoing { key: key.into(), method, message, flow, leg: LEG }
+    Outgoing { key: key.into(), method, message, flow, leg: LEG, otherwise: None }
 }
 
 fn sent(message: &'static str) -> Action {
@@ -77,10 +77,36 @@ fn a_failed_transport_fails_what_waits_on_it_and_nothing_else() {
     let third = clients.start(outgoing("three", false, flow(1)), start, &mut out);
     clients.start(outgoing("four", false, flow(1)), start, &mut out);
     clients.respond("four", (200, "a"), no_ack, start, &mut out);
-    clients.transport_failed(flow(1), start, &mut ups);
+    assert!(!clients.transport_failed(flow(1), start, &mut out, &mut ups));
     let failed = |id, method| Up::Failed { id, leg: LEG, method };
     assert_eq!(ups, [failed(first, Method::Invite), failed(third, Method::Bye)]);
     assert_eq!(clients.len(), 2);
+}
+
+/// RFC 3261 §18.1.1: what a stream did not take goes as a datagram, under the same key; what was
+/// answered, or has no other way, does not.
+#[test]
+fn a_request_with_another_way_takes_it_once() {
+    let (start, mut out, mut ups) = (epoch().instant, Vec::new(), Vec::new());
+    let mut clients = Clients::default();
+    let other = Bytes::from_static(b"as a datagram");
+    let both = |key| Outgoing {
+        otherwise: Some((flow(2), other.clone())),
+        ..outgoing(key, true, Flow { transport: Transport::Tcp, ..flow(1) })
+    };
+    let id = clients.start(both("one"), start, &mut out);
+    clients.start(both("two"), start, &mut out);
+    clients.respond("two", (180, "a"), no_ack, start, &mut out);
+    out.clear();
+    let stream = Flow { transport: Transport::Tcp, ..flow(1) };
+    assert!(clients.transport_failed(stream, start, &mut out, &mut ups));
+    assert_eq!(out, [Action::Transmit { flow: flow(2), message: other.clone(), leg: LEG }]);
+    assert_eq!(ups.len(), 1, "{ups:?}");
+    assert_eq!(clients.pending_request(id), Some((&other, flow(2))));
+    // Now it is a datagram's transaction: it repeats, and fails for good.
+    assert!(clients.deadline().is_some());
+    assert!(!clients.transport_failed(flow(2), start, &mut out, &mut ups));
+    assert_eq!(ups.len(), 2);
 }
 
 #[test]
