@@ -408,6 +408,8 @@ impl Line {
                 }
             }
             LegEvent::Dialled { .. }
+            | LegEvent::Referred { .. }
+            | LegEvent::TransferProgress { .. }
             | LegEvent::Registered { .. }
             | LegEvent::Unregistered { .. } => (),
         }

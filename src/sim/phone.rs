@@ -326,6 +326,8 @@ impl Telephone {
             | LegEvent::Ringing { .. }
             | LegEvent::Changed { .. }
             | LegEvent::InfoDigit { .. }
+            | LegEvent::Referred { .. }
+            | LegEvent::TransferProgress { .. }
             | LegEvent::Registered { .. }
             | LegEvent::Unregistered { .. } => (),
         }

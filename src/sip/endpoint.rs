@@ -14,6 +14,7 @@ pub mod config;
 mod dial;
 mod invite;
 mod perform;
+mod referral;
 mod requests;
 mod responses;
 mod source;
@@ -55,6 +56,7 @@ pub struct Endpoint {
     registrar: Registrar,
     legs: HashMap<LegId, Entry>,
     legs_by_tag: HashMap<Box<str>, LegId>,
+    over_dialogs: referral::OverDialogs,
     leg_timers: TimerQueue<LegId>,
     next_leg: u64,
     counters: Counters,
@@ -111,6 +113,7 @@ impl Endpoint {
             servers: Servers::default(),
             legs: HashMap::new(),
             legs_by_tag: HashMap::new(),
+            over_dialogs: referral::OverDialogs::default(),
             leg_timers: TimerQueue::default(),
             counters: Counters::default(),
             ways: Ways::default(),
@@ -175,6 +178,13 @@ impl Endpoint {
             }
             LegCommand::HangUp { leg, q850 } => {
                 self.deliver(leg, leg::Event::HangUp { q850 }, now, out);
+            }
+            LegCommand::Transfer { leg, to } => self.transfer(leg, &to, now, out),
+            LegCommand::ReferProgress { leg, status } => {
+                self.deliver(leg, leg::Event::ReferProgress { status }, now, out);
+            }
+            LegCommand::RefuseRefer { leg, status } => {
+                self.deliver(leg, leg::Event::RefuseRefer { status }, now, out);
             }
         }
         self.count_sent(before, out);
@@ -290,6 +300,8 @@ impl Endpoint {
     /// Gives a leg an event and performs what it wants.
     fn deliver(&mut self, id: LegId, event: leg::Event<'_>, now: Instant, out: &mut Vec<Action>) {
         let Some(entry) = self.legs.get_mut(&id) else { return };
+        let dialog = entry.leg.confirmed_dialog();
+        let dialog = dialog.map(|dialog| (dialog.call_id.clone(), dialog.remote_tag.clone()));
         let mut actions = Vec::new();
         let mut turn = Turn { now, rng: &mut *self.rng, out: &mut actions };
         entry.leg.handle(event, &mut turn);
@@ -303,6 +315,9 @@ impl Endpoint {
             && let Some(entry) = self.legs.remove(&id)
         {
             self.legs_by_tag.remove(&entry.local_tag);
+            if let Some((call_id, remote_tag)) = dialog {
+                self.remember_over(&call_id, &entry.local_tag, &remote_tag);
+            }
             if let Some(invite) = entry.invite {
                 self.clients.orphan(invite, now);
             }

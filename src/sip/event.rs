@@ -74,6 +74,9 @@ pub struct IncomingCall {
     /// The user part of the last one who redirected the call: `Diversion` (RFC 5806), or
     /// `History-Info` (RFC 7044).
     pub diversion: Option<Arc<str>>,
+    /// The leg of ours whose place it shall take (RFC 3891): once this one is answered, that one is
+    /// to be ended. Whether the caller may do so is for the layer above to decide.
+    pub replaces: Option<LegId>,
 }
 
 /// Who calls: what an INVITE of ours says of it. How much of it the callee is told depends on
@@ -90,6 +93,8 @@ pub struct Caller {
     pub asserted: Option<Arc<str>>,
     /// The value of `Identity`: a signed passport (RFC 8224 §4).
     pub identity: Option<Arc<str>>,
+    /// The value of `Referred-By`, when a REFER asks for the call (RFC 3892 §2.3).
+    pub referred_by: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -184,6 +189,55 @@ pub enum LegCommand {
         /// The Q.850 cause shown in `Reason` (RFC 3326); `None`: normal clearing, or why we gave up.
         q850: Option<u8>,
     },
+    /// Asks the other end by REFER to call somebody else instead (RFC 5589). What comes of it is
+    /// told by [`LegEvent::TransferProgress`].
+    Transfer {
+        /// Which leg.
+        leg: LegId,
+        /// Whom it shall call.
+        to: TransferTo,
+    },
+    /// How far the call has come that the other end asked for by REFER. The first word accepts the
+    /// REFER (202), a final status (200–699) is the last.
+    ReferProgress {
+        /// The leg whose other end asked.
+        leg: LegId,
+        /// As the callee would answer an INVITE: 100–199 under way, 200 it is done, else why not.
+        status: u16,
+    },
+    /// Refuses a REFER that was neither accepted nor refused yet.
+    RefuseRefer {
+        /// The leg whose other end asked.
+        leg: LegId,
+        /// 400–699.
+        status: u16,
+    },
+}
+
+/// Whom a REFER leads to (RFC 3515 §2.1).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReferTo {
+    /// The user part, escapes undone; of a `tel` URI the number. Empty when there is none.
+    pub user: Arc<str>,
+    /// The host as it stands; empty for `tel`.
+    pub host: Arc<str>,
+    /// Whether the host is one of ours, or left open as in `tel`.
+    pub is_here: bool,
+    /// The whole URI, without its headers.
+    pub uri: Arc<str>,
+    /// The leg of ours whose place the new call shall take (RFC 3891): an attended transfer.
+    pub replaces: Option<LegId>,
+}
+
+/// Whom the other end of a leg is asked to call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TransferTo {
+    /// A number or user at the other end's own host.
+    User(Arc<str>),
+    /// A whole URI.
+    Uri(Arc<str>),
+    /// Whoever is at the other end of this leg, taking our place there (RFC 3891).
+    Leg(LegId),
 }
 
 /// What happened to a leg.
@@ -236,6 +290,24 @@ pub enum LegEvent {
         leg: LegId,
         /// `0`–`9`, `*`, `#`, `A`–`D`.
         digit: char,
+    },
+    /// The other end asks by REFER that somebody be called in its place. Answered by
+    /// `ReferProgress` or `RefuseRefer`; without either it is refused after some seconds.
+    Referred {
+        /// Which leg.
+        leg: LegId,
+        /// Whom to call.
+        to: ReferTo,
+        /// `Referred-By`, to be repeated in the new INVITE (RFC 3892 §2.3).
+        referred_by: Option<Arc<str>>,
+    },
+    /// What came of our REFER so far. Of a final status (200–699) there is one for each `Transfer`.
+    TransferProgress {
+        /// Which leg.
+        leg: LegId,
+        /// 100–199 under way, 200–299 done, else why not: the REFER itself was refused, or the call
+        /// it led to, or nothing was heard of it (408).
+        status: u16,
     },
     /// The leg is over. Exactly once for each leg that was Incoming or dialled.
     Ended {

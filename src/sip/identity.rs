@@ -31,6 +31,7 @@ pub(crate) fn of_invite(invite: &Request, trusted: bool) -> IncomingCall {
         identity: headers.list(Name::Identity).take(IDENTITIES_MAX).map(Into::into).collect(),
         date: headers.get(Name::Date).map(Into::into),
         diversion: diversion(headers),
+        replaces: None,
     }
 }
 

@@ -20,9 +20,13 @@ pub(crate) mod inbound;
 pub(crate) mod info;
 pub(crate) mod multipart;
 pub(crate) mod outbound;
+pub(crate) mod refer;
+pub(crate) mod referral;
+pub(crate) mod referring;
 pub(crate) mod reinvite;
 pub(crate) mod reliable;
 pub(crate) mod session_timer;
+pub(crate) mod transfer;
 pub(crate) mod trunk_login;
 
 use crate::event::{Flow, LegEvent};
@@ -31,6 +35,7 @@ use crate::message::name::Name;
 use crate::message::{Headers, Request, Response};
 use crate::transaction::servers::ServerId;
 use confirmed::Confirmed;
+use dialog::Dialog;
 use domain::cause::{Cause, EndedBy};
 use domain::id::LegId;
 use inbound::Inbound;
@@ -88,6 +93,21 @@ pub(crate) enum Event<'a> {
     HangUp {
         /// The Q.850 cause to be shown.
         q850: Option<u8>,
+    },
+    /// Ordered: send a REFER.
+    Transfer {
+        /// The value of `Refer-To`.
+        refer_to: &'a str,
+    },
+    /// Ordered: tell how the call goes that their REFER asked for.
+    ReferProgress {
+        /// 100–699.
+        status: u16,
+    },
+    /// Ordered: refuse their REFER.
+    RefuseRefer {
+        /// 400–699.
+        status: u16,
     },
     /// A request inside the dialog, other than ACK and CANCEL.
     Request {
@@ -157,6 +177,8 @@ pub(crate) enum Action {
     Abandon,
     /// Tell the layer above.
     Up(LegEvent),
+    /// Tell the layer above whom they refer us to.
+    Referred(refer::Refer),
 }
 
 /// What a leg is given with each event.
@@ -190,6 +212,11 @@ impl Turn<'_> {
         let seconds: u32 = self.rng.random_range(0..=10);
         response.headers.push(Name::RetryAfter, &seconds.to_string());
         self.respond(to, response);
+    }
+
+    /// RFC 5589 §6: only who has answered can be transferred.
+    fn transfer_too_early(&mut self, leg: LegId) {
+        self.up(LegEvent::TransferProgress { leg, status: 491 });
     }
 
     fn send(&mut self, request: Request, flow: Flow) {
@@ -237,6 +264,14 @@ impl Leg {
         }
     }
 
+    /// The dialog, once it is confirmed.
+    pub(crate) fn confirmed_dialog(&self) -> Option<&Dialog> {
+        match self {
+            Self::Confirmed(leg) => Some(&leg.dialog),
+            Self::Inbound(_) | Self::Outbound(_) | Self::Over => None,
+        }
+    }
+
     /// Whether a 2xx to the leg's INVITE is its own to take; else it is of a surplus fork.
     pub(crate) fn takes_answer(&self, response: &Response) -> bool {
         match self {
@@ -248,13 +283,14 @@ impl Leg {
 }
 
 /// The methods we understand, for `Allow`.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE";
 
 /// The extensions we understand, for `Supported`.
-pub(crate) const SUPPORTED: &str = "timer, 100rel";
+pub(crate) const SUPPORTED: &str = "timer, replaces, norefersub, 100rel";
 
 /// What our requests say where provisional responses are not to be acknowledged.
-pub(crate) const SUPPORTED_PLAIN: &str = "timer";
+pub(crate) const SUPPORTED_PLAIN: &str = "timer, replaces, norefersub";
 
 /// Whether a `Supported` of ours offers to acknowledge provisional responses (RFC 3262 §4).
 pub(crate) fn offers_reliability(supported: &str) -> bool {

@@ -39,6 +39,12 @@ impl Switchboard {
             }
             LegEvent::InfoDigit { leg, digit } => self.digit(leg, digit, out),
             LegEvent::Ended { leg, cause } => self.signalling_over(leg, cause, now, out),
+            // RFC 3515 §2.4.2: declined.
+            LegEvent::Referred { leg, .. } => {
+                out.push(Action::Leg(LegCommand::RefuseRefer { leg, status: 603 }));
+            }
+            // Nothing was asked of the other end.
+            LegEvent::TransferProgress { .. } => (),
             LegEvent::Registered { agent } => self
                 .inner
                 .push_back(Inner::Queue(QueueEvent::AgentPhone { agent, reachable: true })),

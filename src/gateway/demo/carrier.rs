@@ -202,6 +202,8 @@ impl Carrier {
             LegEvent::Dialled { .. }
             | LegEvent::Ringing { .. }
             | LegEvent::InfoDigit { .. }
+            | LegEvent::Referred { .. }
+            | LegEvent::TransferProgress { .. }
             | LegEvent::Registered { .. }
             | LegEvent::Unregistered { .. } => (),
         }

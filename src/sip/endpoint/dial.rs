@@ -178,6 +178,10 @@ impl Route {
         invite.headers.push(Name::From, &self.from(caller, local_tag));
         invite.headers.push(Name::To, &self.to);
         invite.headers.push(Name::CSeq, "1 INVITE");
+        if let Some(referred_by) = &caller.referred_by {
+            // RFC 3892 §2.3: as the REFER had it.
+            invite.headers.push(Name::ReferredBy, referred_by);
+        }
         if caller.is_hidden() {
             // RFC 3323 §4.2: the caller wants no number shown.
             invite.headers.push(Name::Privacy, "id");

@@ -35,6 +35,8 @@ const UNANSWERED_MAX: Duration = Duration::from_secs(300);
 /// What the INVITE asks for, all of it granted.
 struct Invitation {
     source: Source,
+    /// The leg whose place it shall take (RFC 3891).
+    replaces: Option<LegId>,
     origin: Option<Arc<str>>,
     session_timer: Option<SessionTimer>,
     reliability: Reliability,
@@ -124,7 +126,8 @@ impl Endpoint {
             Source::Trunk(trunk) => Some(FarEnd { trunk: trunk.clone(), host: None }),
             Source::Agent(_) => None,
         };
-        let call = identity::of_invite(request, false);
+        let mut call = identity::of_invite(request, false);
+        call.replaces = invitation.replaces;
         Self::up(inbound.incoming(invitation.source, call), out);
         let leg = Leg::Inbound(Box::new(inbound));
         self.insert_leg((id, leg), invitation.local_tag, flow, trunk);
@@ -149,6 +152,8 @@ impl Endpoint {
             // §8.2.2.2: the same request by another way.
             return Err(Box::new(self.refusal(request, 482)));
         }
+        let replaces = self.replaced_by(request);
+        let replaces = replaces.map_err(|status| Box::new(self.refusal(request, status)))?;
         leg::check_body(request, Some(&self.stateless_tag(request)))?;
         let Ok(session_timer) = SessionTimer::of_request(&request.headers) else {
             let mut response = self.refusal(request, 422);
@@ -183,6 +188,7 @@ impl Endpoint {
         };
         Ok(Invitation {
             source,
+            replaces,
             origin,
             session_timer,
             reliability,

@@ -45,6 +45,7 @@ impl Endpoint {
                     }
                 }
                 leg::Action::Up(event) => Self::up(event, out),
+                leg::Action::Referred(refer) => self.referred(id, refer, now, out),
             }
         }
     }

@@ -7,6 +7,7 @@ use super::Endpoint;
 use crate::error::{Fault, ParseError};
 use crate::event::{Action, Flow, LegEvent};
 use crate::leg;
+use crate::leg::refer::REFER_EVENT;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::uri::Scheme;
@@ -118,6 +119,11 @@ impl Endpoint {
             self.send_stateless(*response, flow, Some(id), out);
             return;
         }
+        if Self::is_misplaced_replaces(request) {
+            let response = self.refusal(request, 400);
+            self.send_stateless(response, flow, Some(id), out);
+            return;
+        }
         // A BYE ends more than it costs: it is always let in.
         let is_full = self.transactions() >= self.config.limits.transactions;
         if is_full && request.method != Method::Bye {
@@ -188,6 +194,14 @@ impl Endpoint {
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
                 return Err(Box::new(self.refusal(request, 481)));
             }
+            // RFC 3515 §5.2: nobody makes us call by a REFER that belongs to no call, and only a
+            // REFER makes the one subscription we know (§2.4.4).
+            Method::Refer => return Err(Box::new(self.refusal(request, 403))),
+            Method::Subscribe => {
+                let mut response = self.refusal(request, 489);
+                response.headers.push(Name::AllowEvents, REFER_EVENT);
+                return Err(Box::new(response));
+            }
             _ => {
                 let mut response = self.refusal(request, 405);
                 response.headers.push(Name::Allow, leg::ALLOW);
@@ -203,6 +217,9 @@ impl Endpoint {
         };
         if !is_known {
             return Err(Box::new(self.refusal(request, 416)));
+        }
+        if Self::is_misplaced_replaces(request) {
+            return Err(Box::new(self.refusal(request, 400)));
         }
         let hops_left = request.headers.max_forwards();
         match hops_left {

@@ -14,4 +14,5 @@ mod rfc3261_identity;
 mod routing;
 mod steps;
 mod storm;
+mod transfers;
 mod transports;

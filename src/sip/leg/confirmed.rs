@@ -3,18 +3,21 @@
 //! ```text
 //!            BYE, or our HangUp: BYE
 //! Talking ───────────────────────────► Closing ── BYE answered ─► Over
-//!    │ HangUp before their ACK                        ▲
-//!    └──────────► HangingUp ── ACK, or none: BYE ─────┘
+//!    │ HangUp before their ACK                        ▲            ▲
+//!    ├──────────► HangingUp ── ACK, or none: BYE ─────┘            │ they know how it went
+//!    └── their BYE while their REFER is under way ─► Referred ─────┘
 //! ```
 //!
-//! `reinvite` answers what changes the session and asks for changes of ours, `answering` repeats a
-//! 2xx until its ACK. Calls nothing else. Called by `endpoint`.
+//! `referring` transfers, `reinvite` answers what changes the session and asks for changes of ours,
+//! `answering` repeats a 2xx until its ACK. Calls nothing else. Called by `endpoint`.
 
 use crate::event::{Flow, LegEvent};
 use crate::leg::answering::{Answering, Due};
 use crate::leg::change::Changes;
 use crate::leg::dialog::Dialog;
 use crate::leg::inbound::Inbound;
+use crate::leg::referral;
+use crate::leg::referring::Referring;
 use crate::leg::reliable::{Rack, rseq_of};
 use crate::leg::session_timer::{self, SessionTimer};
 use crate::leg::trunk_login::TrunkLogin;
@@ -54,6 +57,8 @@ pub(crate) struct Confirmed {
     pub(super) q850: u8,
     pub(super) peer_takes_update: bool,
     pub(super) login: Option<TrunkLogin>,
+    /// The REFERs of both sides.
+    pub(super) referring: Referring,
     /// The last request of ours that may be challenged.
     pub(super) last_request: Option<Request>,
 }
@@ -65,6 +70,8 @@ pub(super) enum State {
     HangingUp,
     /// Our BYE is on its way; the layer above knows of the end.
     Closing,
+    /// They hung up, and still want to know what becomes of their REFER (RFC 5057 §4.1).
+    Referred,
 }
 
 /// Our 2xx to an INVITE of theirs, before its ACK.
@@ -115,12 +122,19 @@ impl Confirmed {
             q850: 16,
             peer_takes_update: headers.allows(&Method::Update) == Some(true),
             login: None,
+            referring: Referring::default(),
             last_request: None,
         }
     }
 
     /// Takes one event; the leg that follows this one, if it ends here.
     pub(super) fn handle(&mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Leg> {
+        let next = self.handle_event(event, turn);
+        let is_done = self.state == State::Referred && !self.referring.owes_word();
+        next.or_else(|| is_done.then_some(Leg::Over))
+    }
+
+    fn handle_event(&mut self, event: Event<'_>, turn: &mut Turn<'_>) -> Option<Leg> {
         match event {
             Event::HangUp { q850 } => {
                 self.hang_up(q850, turn);
@@ -132,6 +146,18 @@ impl Confirmed {
             }
             Event::Offer { local_media } => {
                 self.offer(local_media, turn);
+                None
+            }
+            Event::Transfer { refer_to } => {
+                self.transfer(refer_to, turn);
+                None
+            }
+            Event::ReferProgress { status } => {
+                self.tell_referrer(referral::Event::Progress(status), turn);
+                None
+            }
+            Event::RefuseRefer { status } => {
+                self.tell_referrer(referral::Event::Refuse(status), turn);
                 None
             }
             Event::Request { server, request, flow } => {
@@ -160,14 +186,23 @@ impl Confirmed {
         let answering = self.unacknowledged.as_ref().map(|open| open.wait.deadline());
         let timer = match self.state {
             State::Talking => self.session_timer.as_ref().and_then(SessionTimer::deadline),
+            State::HangingUp | State::Closing | State::Referred => None,
+        };
+        let referring = match self.state {
+            State::Talking | State::Referred => self.referring.deadline(),
             State::HangingUp | State::Closing => None,
         };
         let change = match self.state {
             // While an INVITE of theirs is unfinished, its end is what counts.
             State::Talking if answering.is_none() => self.changes.deadline(),
-            State::Talking | State::HangingUp | State::Closing => None,
+            State::Talking | State::HangingUp | State::Closing | State::Referred => None,
         };
-        answering.into_iter().chain(timer).chain(change).min()
+        answering.into_iter().chain(timer).chain(change).chain(referring).min()
+    }
+
+    /// Whether the call is over, and only the dialog has still something to do.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.state != State::Talking
     }
 
     /// Whether a 2xx answers a re-INVITE of ours.
@@ -194,11 +229,17 @@ impl Confirmed {
                 if state == State::Talking {
                     let cause = with_reason(Cause::normal(EndedBy::Peer), &request.headers);
                     turn.ended(self.leg, cause);
+                    return self.enter_referred();
                 }
                 return Some(Leg::Over);
             }
-            // For all else the dialog is over once we have hung up.
-            (_, State::HangingUp | State::Closing) => turn.respond_status(server, request, 481),
+            (Method::Subscribe, State::Talking | State::Referred) => {
+                self.handle_subscribe(server, request, turn);
+            }
+            // For all else the dialog is over once somebody has hung up.
+            (_, State::HangingUp | State::Closing | State::Referred) => {
+                turn.respond_status(server, request, 481);
+            }
             (Method::Invite, State::Talking) => self.handle_reinvite(server, request, flow, turn),
             (Method::Update, State::Talking) => self.handle_update(server, request, flow, turn),
             (Method::Info, State::Talking) => leg::handle_info(self.leg, server, request, turn),
@@ -214,10 +255,10 @@ impl Confirmed {
                 self.overtaken = None;
                 turn.respond_status(server, request, 200);
             }
-            // RFC 3262 §3 and RFC 6665 §4.1.3: nothing of ours is being acknowledged or notified.
-            (Method::Prack | Method::Notify, State::Talking) => {
-                turn.respond_status(server, request, 481);
-            }
+            (Method::Refer, State::Talking) => self.handle_refer(server, request, flow, turn),
+            (Method::Notify, State::Talking) => self.handle_notify(server, request, turn),
+            // RFC 3262 §3: nothing of ours is being acknowledged.
+            (Method::Prack, State::Talking) => turn.respond_status(server, request, 481),
             (_, State::Talking) => turn.respond(server, leg::method_refused(request)),
         }
         None
@@ -272,6 +313,7 @@ impl Confirmed {
             if self.changes.open(cseq).is_some() {
                 self.changes.renumber(self.dialog.local_cseq());
             }
+            self.renumber_referring(&method, cseq);
             self.send(again, turn);
             return None;
         }
@@ -281,6 +323,10 @@ impl Confirmed {
                 if let Some(open) = self.changes.open(cseq) {
                     self.handle_changed(open, response, turn);
                 }
+                None
+            }
+            Method::Refer | Method::Notify => {
+                self.handle_referring_response(&method, response, turn);
                 None
             }
             // An answer to what we no longer ask.
@@ -329,8 +375,20 @@ impl Confirmed {
                 self.end(Cause::silent(), turn);
                 None
             }
-            _ => None,
+            _ => {
+                self.handle_referring_failed(method, turn);
+                None
+            }
         }
+    }
+
+    /// Their BYE ends the call; a REFER of theirs goes on, and they are told of it.
+    fn enter_referred(&mut self) -> Option<Leg> {
+        self.unacknowledged = None;
+        self.session_timer = None;
+        self.referring.forget_ours();
+        self.state = State::Referred;
+        None
     }
 
     fn handle_deadline(&mut self, turn: &mut Turn<'_>) {
@@ -345,6 +403,9 @@ impl Confirmed {
                     return;
                 }
             }
+        }
+        if matches!(self.state, State::Talking | State::Referred) {
+            self.referring_deadline(turn);
         }
         if self.state != State::Talking {
             return;
@@ -372,6 +433,7 @@ impl Confirmed {
         match self.state {
             State::Talking => {
                 turn.ended(self.leg, cause);
+                self.refuse_undecided(turn);
                 self.q850 = cause.q850;
                 if waits_for_ack {
                     self.state = State::HangingUp;
@@ -380,7 +442,7 @@ impl Confirmed {
                 }
             }
             State::HangingUp => self.send_bye(turn),
-            State::Closing => (),
+            State::Closing | State::Referred => (),
         }
     }
 

@@ -112,7 +112,11 @@ impl Dialog {
     pub(crate) fn request(&mut self, method: Method) -> Request {
         // The number stays below 2^31 (§8.1.1.5): a dialog of ours sends a few dozen requests.
         self.local_cseq += 1;
-        let has_contact = matches!(method, Method::Invite | Method::Update);
+        // RFC 6665 §4.3, RFC 3515 §2.2: these are target refresh requests, too.
+        let has_contact = matches!(
+            method,
+            Method::Invite | Method::Update | Method::Refer | Method::Notify | Method::Subscribe
+        );
         let mut request = self.with_cseq(method, self.local_cseq);
         if has_contact {
             // §12.2.1.2: only target refresh requests carry a Contact.
@@ -174,6 +178,17 @@ impl Dialog {
     /// The CSeq of our last request.
     pub(crate) fn local_cseq(&self) -> u32 {
         self.local_cseq
+    }
+
+    /// Our address in it, without tag, as `Referred-By` has it.
+    pub(crate) fn local_address(&self) -> String {
+        let address = NameAddr::parse(&self.local);
+        format!("<{}>", address.map_or("", |address| address.uri_str()))
+    }
+
+    /// Where requests of ours are addressed: the other end's Contact.
+    pub(crate) fn remote_target(&self) -> &Uri {
+        &self.remote_target
     }
 
     /// Takes the Contact of a re-INVITE, an UPDATE or of the 2xx to ours (RFC 3261 §12.2).

@@ -15,6 +15,7 @@ use crate::event::{Flow, IncomingCall, LegEvent, Source};
 use crate::leg::change::Wish;
 use crate::leg::confirmed::Confirmed;
 use crate::leg::early::EarlyDialog;
+use crate::leg::referring;
 use crate::leg::reliable::{Due, Rack, Reliable};
 use crate::leg::{self, Event, Leg, SDP, Turn, refused_by_us, with_reason};
 use crate::message::method::Method;
@@ -118,8 +119,12 @@ impl Inbound {
                 None
             }
             Event::Deadline => self.handle_deadline(turn),
-            // Nothing is acknowledged before our answer.
-            Event::Ack { .. } => None,
+            Event::Transfer { .. } => {
+                turn.transfer_too_early(self.leg);
+                None
+            }
+            // Nothing is acknowledged before our answer; a REFER was refused.
+            Event::Ack { .. } | Event::ReferProgress { .. } | Event::RefuseRefer { .. } => None,
         }
     }
 
@@ -187,6 +192,9 @@ impl Inbound {
                 turn.respond(server, response);
             }
             Method::Prack => return self.handle_prack(server, request, turn),
+            Method::Refer => referring::refuse_early(server, request, turn),
+            // RFC 6665 §4.1.3: no REFER of ours is being notified of.
+            Method::Notify => turn.respond_status(server, request, 481),
             _ => turn.respond(server, leg::method_refused(request)),
         }
         None

@@ -19,6 +19,7 @@ use crate::leg::confirmed::{Confirmed, State as ConfirmedState};
 use crate::leg::dialog::Dialog;
 use crate::leg::early::EarlyDialog;
 use crate::leg::fork::{FORKS_MAX, Fork};
+use crate::leg::referring::{self, Referring};
 use crate::leg::session_timer::{Asking, SessionTimer};
 use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{self, Action, Event, Leg, SDP, Turn, refused_by_us, with_reason};
@@ -124,10 +125,16 @@ impl Outbound {
                 self.handle_request((server, request, flow), turn);
                 None
             }
-            // Not for a call that we make.
+            Event::Transfer { .. } => {
+                turn.transfer_too_early(self.leg);
+                None
+            }
+            // Not for a call that we make, or not before its answer.
             Event::Progress { .. }
             | Event::Answer { .. }
             | Event::Refuse { .. }
+            | Event::ReferProgress { .. }
+            | Event::RefuseRefer { .. }
             | Event::Ack { .. }
             | Event::Cancel { .. } => None,
         }
@@ -324,6 +331,7 @@ impl Outbound {
                 self.forks.remove(at);
             }
             Method::Prack | Method::Notify => turn.respond_status(server, request, 481),
+            Method::Refer => referring::refuse_early(server, request, turn),
             _ => turn.respond(server, leg::method_refused(request)),
         }
     }
@@ -431,6 +439,7 @@ impl Outbound {
             q850: 16,
             peer_takes_update: takes_update.unwrap_or(peer_takes_update),
             login: self.login.take(),
+            referring: Referring::default(),
             last_request: None,
         };
         match (self.state, agreed) {

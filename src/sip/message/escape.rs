@@ -62,6 +62,19 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte)
 }
 
+/// Escapes the value of a header that stands in a URI (RFC 3261 §25.1 `hvalue`).
+pub fn escape_header(value: &str) -> String {
+    let mut out = String::new();
+    for byte in value.bytes() {
+        if is_unreserved(byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
 /// Escapes what may not stand in a user part (RFC 3261 §25.1 `user`).
 pub(super) fn escape_user(user: &str, out: &mut String) {
     for byte in user.bytes() {

@@ -32,7 +32,7 @@ names! {
     Warning "Warning" Privacy "Privacy"
     Priority "Priority" ReferTo "Refer-To" Replaces "Replaces" ReplyTo "Reply-To"
     Identity "Identity"
-    Supported "Supported" Timestamp "Timestamp" CallInfo "Call-Info" Diversion "Diversion"
+    ReferSub "Refer-Sub" Supported "Supported" Timestamp "Timestamp" CallInfo "Call-Info" Diversion "Diversion"
     UserAgent "User-Agent" AlertInfo "Alert-Info" ErrorInfo "Error-Info"
     RetryAfter "Retry-After" Unsupported "Unsupported" MinExpires "Min-Expires"
     ReferredBy "Referred-By" InReplyTo "In-Reply-To"

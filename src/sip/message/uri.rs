@@ -119,6 +119,23 @@ impl Uri {
         Self::parse(&text)
     }
 
+    /// Another user at the same host and port, over the same transport.
+    ///
+    /// # Errors
+    /// As [`Uri::parse`].
+    pub fn with_user(&self, user: &str) -> Result<Self, UriError> {
+        let mut text = String::from("sip:");
+        escape_user(user, &mut text);
+        let _ = write!(text, "@{}", self.host());
+        if let Some(port) = self.port() {
+            let _ = write!(text, ":{port}");
+        }
+        if let Some(transport) = self.param("transport") {
+            let _ = write!(text, ";transport={transport}");
+        }
+        Self::parse(&text)
+    }
+
     /// The same URI with one more parameter, before the headers if there are any, or with another
     /// value for it (RFC 3261 §19.1.1: none stands twice). `name` and `value` must be tokens.
     ///

@@ -330,6 +330,13 @@ impl Bench {
             LegCommand::HangUp { leg, .. } => format!("hang up {}", self.names[leg]),
             LegCommand::Hold { leg, on } => format!("hold {} {on}", self.names[leg]),
             LegCommand::Offer { leg, .. } => format!("offer {}", self.names[leg]),
+            LegCommand::Transfer { leg, to } => format!("refer {} to {to:?}", self.names[leg]),
+            LegCommand::ReferProgress { leg, status } => {
+                format!("progress {} {status}", self.names[leg])
+            }
+            LegCommand::RefuseRefer { leg, status } => {
+                format!("refuse-refer {} {status}", self.names[leg])
+            }
         }
     }
 

@@ -239,9 +239,9 @@ fn digits_come_by_info_and_other_methods_are_answered() {
     for (cseq, method, status) in [
         (4, "OPTIONS", "200"),
         (5, "UPDATE", "200"),
-        (6, "REFER", "405"),
+        (6, "REFER", "400"),
         (7, "MESSAGE", "405"),
-        (8, "NOTIFY", "481"),
+        (8, "NOTIFY", "489"),
         (9, "PRACK", "481"),
     ] {
         assert_eq!(words(&peer.request(&Draft::new(method, cseq).to(&to))), [status], "{method}");

@@ -71,7 +71,11 @@ fn refusals_say_what_would_do() {
     assert_eq!(word(&codec), "488");
     assert!(header(&codec, "Warning").starts_with("399 "));
 
-    let timer = refused(&Draft::invite(1).set("Supported", "timer").set("Session-Expires", "60"));
+    let timer = refused(
+        &Draft::invite(1)
+            .set("Supported", "timer, replaces, norefersub")
+            .set("Session-Expires", "60"),
+    );
     assert_eq!((word(&timer), header(&timer, "Min-SE")), ("422", "90"));
 
     let mut stranger = Peer::new();
@@ -132,7 +136,7 @@ fn options_say_what_we_can() {
     assert_eq!(word(&answer), "200");
     assert!(header(&answer, "Allow").contains("BYE"));
     assert_eq!(header(&answer, "Accept"), "application/sdp");
-    assert_eq!(header(&answer, "Supported"), "timer, 100rel");
+    assert_eq!(header(&answer, "Supported"), "timer, replaces, norefersub, 100rel");
 }
 
 /// Strays of all kinds are dropped, and nothing of them is kept.

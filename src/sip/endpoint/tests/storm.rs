@@ -27,6 +27,8 @@ fn fates(pair: &Pair, side: usize) -> BTreeMap<LegId, (bool, u32)> {
                 assert_eq!(fates[leg].1, 0, "nothing is told of a leg after its end");
             }
             LegEvent::InfoDigit { .. }
+            | LegEvent::Referred { .. }
+            | LegEvent::TransferProgress { .. }
             | LegEvent::Registered { .. }
             | LegEvent::Unregistered { .. } => panic!("{event:?}"),
         }
