@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ONCE ?=
 
-.PHONY: demo test check crash bench-campaign bench-tick setup models fmt
+.PHONY: demo test check crash bench-campaign bench-tick setup models fmt mutate fuzz
 
 # Three journeys on real calls. ONCE=1: exits afterwards, non-zero if a journey failed.
 demo:
@@ -35,6 +35,16 @@ bench-tick:
 	@scripts/setup test
 	@scripts/fetch-models
 	$(CARGO) bench --quiet --profile dev --bench tick -- $(ARGS)
+
+# Breaks a sample of the rules in docs/conformance.md in the code, and expects their tests to fail;
+# ARGS=--all breaks each that can be.
+mutate:
+	@$(CARGO) bench --quiet --profile dev -p sip --bench mutate -- $(ARGS)
+
+# Each fuzz target for SECONDS, two at a time; a finding is saved, printed, and fails.
+fuzz:
+	@scripts/setup fuzz
+	@scripts/fuzz $(or $(SECONDS),600)
 
 fmt:
 	$(CARGO) fmt --all

@@ -58,7 +58,7 @@ pub struct Session<'a> {
 pub enum Connection<'a> {
     /// An address.
     Ip(IpAddr),
-    /// A name, or an address of another network; as it stands.
+    /// A name, or an address of another network: the whole value as it stands.
     Named(&'a str),
 }
 

@@ -81,7 +81,7 @@ fn connection(text: &str) -> Option<Connection<'_>> {
         ("IN", "IP6") => bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         _ => None,
     };
-    Some(ip.map_or(Connection::Named(address), Connection::Ip))
+    Some(ip.map_or(Connection::Named(text.trim()), Connection::Ip))
 }
 
 /// `audio 49170/2 RTP/AVP 0 8 101`.

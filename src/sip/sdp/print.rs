@@ -30,7 +30,7 @@ pub(super) fn behind_origin(session: &Session<'_>) -> String {
 fn put_connection(out: &mut String, connection: Option<Connection<'_>>) {
     let _ = match connection {
         Some(Connection::Ip(ip)) => write!(out, "c=IN {}\r\n", Address(ip)),
-        Some(Connection::Named(name)) => write!(out, "c=IN IP4 {name}\r\n"),
+        Some(Connection::Named(value)) => write!(out, "c={value}\r\n"),
         None => Ok(()),
     };
 }

@@ -35,8 +35,18 @@ fn descriptions_are_read_with_what_senders_get_wrong() {
     assert_eq!(session.attributes, [("b", Some("c:d"))]);
     let audio = &session.media[0];
     assert_eq!((audio.port, &audio.formats[..]), (5, &["0", "8"][..]));
-    assert_eq!(session.connection_of(audio), Some(Connection::Named("h.example")));
+    assert_eq!(session.connection_of(audio), Some(Connection::Named("IN IP4 h.example")));
     assert_eq!(session.direction_of(audio), Direction::SendOnly);
+    assert_eq!(Session::parse(session.print().as_bytes()).as_ref(), Ok(&session));
+}
+
+/// What is no address of the internet is printed as it came.
+#[test]
+fn connections_of_other_networks_are_kept() {
+    let body =
+        b"v=0\no=- 1 1 IN IP4 h\nc=IN IP8 198.51.100.7\nm=audio 5 RTP/AVP 0\nc=ATM NSAP 47.0\n";
+    let session = Session::parse(body).unwrap();
+    assert_eq!(session.connection, Some(Connection::Named("IN IP8 198.51.100.7")));
     assert_eq!(Session::parse(session.print().as_bytes()).as_ref(), Ok(&session));
 }
 
