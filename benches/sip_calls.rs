@@ -24,9 +24,10 @@ use serde_json::{Map, Value, json};
 use sip::digest::Algorithm;
 use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
-    EndpointConfig, Limits, Listener, Network, SessionPolicy, TrunkAccess,
+    EndpointConfig, Limits, Listener, Network, SessionPolicy, Strangers, TrunkAccess,
 };
 use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
+use sip::identity::border::{Border, Methods};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -147,6 +148,9 @@ fn trunk() -> TrunkId {
 fn endpoint(side: usize) -> Endpoint {
     let config = EndpointConfig {
         listeners: vec![Listener::at(Transport::Udp, address(side))],
+        strangers: Strangers::Refuse,
+        methods: Methods::All,
+        internal_headers: "X-Trunkline-".into(),
         realm: "hotline.example".into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         agents: Vec::new(),
@@ -156,6 +160,7 @@ fn endpoint(side: usize) -> Endpoint {
             tls_names: Vec::new(),
             listener: None,
             credentials: None,
+            border: Border::default(),
             session: SessionPolicy::PLAIN,
         }],
         agent_sessions: SessionPolicy::PLAIN,

@@ -2,6 +2,7 @@
 //! `config/gateway.toml` and nowhere else; a file of the user's own is laid over it, and all its
 //! faults are reported at once.
 
+mod border;
 mod hours;
 mod layered;
 mod parts;
@@ -15,7 +16,8 @@ use domain::media_plan::Codec;
 use layered::Layered;
 use queue::event::{AgentSays, QueueRules};
 use sip::digest::Algorithm;
-use sip::endpoint::config::SessionPolicy;
+use sip::endpoint::config::{SessionPolicy, Strangers};
+use sip::identity::border::{Border, Methods};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -89,6 +91,12 @@ pub struct SipConfig {
     pub digest: Vec<Algorithm>,
     /// Which extensions the sessions of agents' telephones use.
     pub agent_sessions: SessionPolicy,
+    /// What is answered to those whom nobody knows.
+    pub strangers: Strangers,
+    /// The methods that all but trunks may use.
+    pub methods: Methods,
+    /// The prefix of internal header fields.
+    pub internal_headers: Arc<str>,
     /// In the order we like them.
     pub codecs: Vec<Codec>,
     /// Bytes.
@@ -147,6 +155,8 @@ pub struct TrunkConfig {
     pub realm: Option<Arc<str>>,
     /// Which extensions its sessions use.
     pub session: SessionPolicy,
+    /// What holds at the border to it.
+    pub border: Border,
 }
 
 impl Config {

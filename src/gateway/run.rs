@@ -425,6 +425,9 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> Endpo
     let first_leg = IdSource::starting_at(now().wall_ms).next_number() << 1 | 1;
     EndpointConfig {
         listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
+        strangers: config.sip.strangers,
+        methods: config.sip.methods.clone(),
+        internal_headers: config.sip.internal_headers.clone(),
         realm: config.sip.realm.clone(),
         digest_algorithms: config.sip.digest.clone(),
         agents,
@@ -462,6 +465,7 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
         tls_names: Vec::new(),
         listener: None,
         credentials,
+        border: trunk.border.clone(),
         session: trunk.session,
     }
 }

@@ -20,9 +20,10 @@ use rand::rngs::StdRng;
 use sip::digest::Algorithm;
 use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
-    Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy, TrunkAccess,
+    Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy, Strangers, TrunkAccess,
 };
 use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
+use sip::identity::border::{Border, Methods};
 use sip::message::{Message, parse};
 use sip::registration::{Registration, RegistrationAction, RegistrationConfig};
 use std::collections::VecDeque;
@@ -199,6 +200,9 @@ fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointCon
     let networks = anywhere.iter().filter_map(|network| Network::parse(network)).collect();
     EndpointConfig {
         listeners: vec![Listener::at(Transport::Udp, address)],
+        strangers: Strangers::Refuse,
+        methods: Methods::All,
+        internal_headers: "".into(),
         realm: "telephone.invalid".into(),
         agents: Vec::new(),
         trunks: vec![TrunkAccess {
@@ -207,6 +211,7 @@ fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointCon
             tls_names: Vec::new(),
             listener: None,
             credentials,
+            border: Border::default(),
             session: SessionPolicy::PLAIN,
         }],
         agent_sessions: SessionPolicy::PLAIN,

@@ -12,10 +12,11 @@ use queue::callback::CallbackRules;
 use queue::event::{AgentSays, QueueRules};
 use sip::digest::Algorithm;
 use sip::endpoint::config::{
-    AgentAccount, EndpointConfig, Limits as SipLimits, Listener, Network, SessionPolicy,
+    AgentAccount, EndpointConfig, Limits as SipLimits, Listener, Network, SessionPolicy, Strangers,
     TrunkAccess,
 };
 use sip::event::Transport;
+use sip::identity::border::{Border, Methods};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -204,6 +205,9 @@ pub(crate) fn gateway_sip(first_leg: LegId) -> EndpointConfig {
 pub(crate) fn telephone_sip(local: SocketAddr, realm: &str) -> EndpointConfig {
     EndpointConfig {
         listeners: vec![Listener::at(Transport::Udp, local)],
+        strangers: Strangers::Refuse,
+        methods: Methods::All,
+        internal_headers: "X-Trunkline-".into(),
         realm: realm.into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         agents: Vec::new(),
@@ -223,6 +227,7 @@ fn access(name: &str, network: &str) -> TrunkAccess {
         tls_names: Vec::new(),
         listener: None,
         credentials: None,
+        border: Border::default(),
         session: SessionPolicy::PLAIN,
     }
 }

@@ -10,6 +10,7 @@
 //! Pure: told the time, the bytes and the randomness; everything it wants is an
 //! [`Action`]. Driven by the signalling loop and by the simulator.
 
+mod border;
 pub mod config;
 mod dial;
 mod invite;
@@ -21,7 +22,7 @@ mod source;
 mod ways;
 
 use crate::digest::challenger::Challenger;
-use crate::error::ParseError;
+use crate::error::{Fault, ParseError};
 use crate::event::{Action, Flow, LegCommand, LegEvent};
 use crate::leg::{self, Leg, Turn};
 use crate::message::framer::PING;
@@ -31,7 +32,7 @@ use crate::stun;
 use crate::transaction::clients::{ClientId, Clients, Up};
 use crate::transaction::servers::Servers;
 use bytes::Bytes;
-use config::EndpointConfig;
+use config::{EndpointConfig, Strangers};
 use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use domain::timers::TimerQueue;
@@ -144,13 +145,23 @@ impl Endpoint {
             Ok(Message::Request(mut request)) => {
                 // RFC 3261 §18.2.1, RFC 3581 §4: where it really came from.
                 request.headers.stamp_via(flow.remote);
+                if self.is_strange(&request.headers, flow) {
+                    self.counters.refused += 1;
+                    return;
+                }
+                self.enter(&mut request, flow);
                 leg::multipart::unwrap(&mut request.headers, &mut request.body);
                 leg::leave_out_optional_body(&mut request);
                 self.handle_request(&request, flow, now.instant, out);
             }
             Ok(Message::Response(mut response)) => {
+                response.headers.remove_starting(&self.config.internal_headers);
+                self.guard_challenge(&mut response, flow);
                 leg::multipart::unwrap(&mut response.headers, &mut response.body);
                 self.handle_response(&response, now.instant, out);
+            }
+            Err(error) if self.config.strangers == Strangers::Ignore && !self.is_known(flow) => {
+                self.counters.parse_errors += u64::from(error.fault != Fault::Empty);
             }
             Err(error) => self.refuse_unreadable(&error, flow, out),
         }

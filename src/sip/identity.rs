@@ -1,18 +1,23 @@
 //! Who calls, at the border to peers that are trusted or not (RFC 3323, RFC 3324, RFC 3325).
 //!
 //! ```text
-//! INVITE ─► of_invite ─► IncomingCall          Caller ─► (next step: what an INVITE of ours says)
+//! INVITE ─► border ─► of_invite ─► IncomingCall       Caller ─► write ─► border ─► INVITE of ours
 //! ```
 //!
 //! What anybody may write (`From`, `Privacy`) is read from everybody; what only a member of the trust
 //! domain may assert (`P-Asserted-Identity`) is read from the trusted alone. Calls nothing.
 //! Called by `endpoint`.
 
-use crate::event::{IDENTITIES_MAX, IncomingCall, MAX_FORWARDS};
+pub mod border;
+pub mod header_rules;
+
+use crate::event::{Caller, IDENTITIES_MAX, IncomingCall, MAX_FORWARDS};
 use crate::message::name::Name;
 use crate::message::name_addr::NameAddr;
+use crate::message::params::quote;
 use crate::message::uri::Uri;
 use crate::message::{Headers, Request};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What an INVITE says of its call. `trusted`: whether its sender may assert an identity.
@@ -74,6 +79,49 @@ fn diversion(headers: &Headers) -> Option<Arc<str>> {
     }
     let entries: Vec<&str> = headers.list(Name::HistoryInfo).take(HISTORY_MAX).collect();
     entries.len().checked_sub(2).and_then(|at| entries.get(at)).and_then(|entry| of(entry))
+}
+
+/// Writes who calls into an INVITE: `From` with our tag, and what a trusted peer alone is told.
+/// `host` is the one of our addresses.
+pub(crate) fn write(
+    caller: &Caller,
+    trusted: bool,
+    (host, tag): (&str, &str),
+    headers: &mut Headers,
+) {
+    let is_hidden = caller.is_hidden();
+    let user = escaped(&caller.user).filter(|_| !is_hidden);
+    let from = match user {
+        Some(user) => {
+            let display = caller.display.as_deref();
+            let display = display.map(|name| format!("{} ", quote(name))).unwrap_or_default();
+            format!("{display}<sip:{user}@{host}>;tag={tag}")
+        }
+        // RFC 3323 §4.1.1.3.
+        None => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
+    };
+    headers.push(Name::From, &from);
+    if is_hidden {
+        // RFC 3323 §4.2, RFC 3325 §9.3: the caller wants no number shown.
+        headers.push(Name::Privacy, "id");
+    }
+    if trusted {
+        // RFC 3325 §5, §7: members of the trust domain are told also whom the callee must not see.
+        let asserted = caller.asserted.as_deref().unwrap_or(&caller.user);
+        if let Some(user) = escaped(asserted) {
+            headers.push(Name::PAssertedIdentity, &format!("<sip:{user}@{host}>"));
+        }
+    }
+    if let Some(identity) = caller.identity.as_deref().filter(|_| trusted || !is_hidden) {
+        // A passport names the caller, so it goes where the caller may be named (RFC 8224 §11).
+        headers.push(Name::Identity, identity);
+    }
+}
+
+/// A user part as URIs write it; `None` when it is empty or too long for one.
+pub(crate) fn escaped(user: &str) -> Option<String> {
+    let uri = Uri::of_address(user, SocketAddr::from(([0, 0, 0, 0], 0))).ok()?;
+    uri.user_raw().map(str::to_owned)
 }
 
 /// Further entries of `History-Info` are not looked at.

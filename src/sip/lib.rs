@@ -16,7 +16,7 @@ pub mod digest;
 pub mod endpoint;
 pub mod error;
 pub mod event;
-mod identity;
+pub mod identity;
 mod leg;
 pub mod message;
 mod registrar;

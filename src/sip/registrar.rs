@@ -27,7 +27,7 @@ pub(crate) struct Registrar {
     timers: TimerQueue<AgentId>,
     /// Whose telephones behind a NAT are sent something, so that the way to them stays open.
     keep_alives: TimerQueue<AgentId>,
-    /// Whose bindings end with which stream.
+    /// Whose bindings came over which flow; those over a stream end with it.
     by_flow: BTreeMap<Flow, BTreeSet<AgentId>>,
     contacts_max: usize,
 }
@@ -124,6 +124,12 @@ impl Registrar {
         (binding.expires_at > now).then_some((&binding.contact, binding.flow))
     }
 
+    /// Whether a telephone has registered over a flow. Over datagrams its address counts, as one
+    /// behind NAT has the same way for all it sends.
+    pub(crate) fn knows(&self, flow: Flow) -> bool {
+        self.by_flow.contains_key(&flow)
+    }
+
     /// A stream closed: what registered over it cannot be reached any more.
     pub(crate) fn connection_closed(&mut self, flow: Flow, out: &mut Vec<LegEvent>) {
         for agent in self.by_flow.remove(&flow).unwrap_or_default() {
@@ -185,7 +191,7 @@ impl Registrar {
             self.keep_alives.update(agent, None);
             return;
         }
-        for binding in bindings.iter().filter(|binding| binding.flow.transport.is_reliable()) {
+        for binding in &bindings {
             self.by_flow.entry(binding.flow).or_default().insert(agent.clone());
         }
         self.bindings.insert(agent.clone(), bindings);

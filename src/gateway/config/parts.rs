@@ -1,5 +1,6 @@
 //! The sections of `gateway.toml`, one function each.
 
+use super::border::{self, border};
 use super::layered::{Layered, parsed};
 use super::{Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, hours};
 use document::section::Value;
@@ -107,6 +108,9 @@ fn sip(root: &Layered<'_>) -> SipConfig {
             interval_s: sip.count("agents_session_interval_s", 0..=86_400),
             late_offer: false,
         },
+        strangers: border::strangers(&sip),
+        methods: border::methods(&sip.value("methods")),
+        internal_headers: border::internal_headers(&sip),
         codecs: texts(&codecs, "write PCMU or PCMA", codec),
         receive_buffer: sip.count("receive_buffer_kib", 64..=1_048_576) as usize * 1024,
         transactions_max: sip.count("transactions_max", 100..=10_000_000) as usize,
@@ -123,7 +127,7 @@ fn sip(root: &Layered<'_>) -> SipConfig {
 }
 
 /// The texts of a list, each read by `parse`.
-fn texts<T, E: std::fmt::Display>(
+pub(super) fn texts<T, E: std::fmt::Display>(
     value: &Value<'_>,
     remedy: &str,
     parse: impl Fn(&str) -> Result<T, E>,
@@ -277,9 +281,16 @@ fn trunks(
         };
         let text = |key| Some(trunk.text(key)).filter(|text| !text.is_empty()).map(Arc::from);
         let (user, realm) = (text("user"), text("realm"));
+        if user.is_some() && realm.is_none() {
+            let remedy = "write the realm that the trunk's challenges name";
+            trunk.value("user").fault("has no realm it is for".into(), remedy.into());
+        }
+        let border = border(&trunk, root.section("sip").text("internal_headers"));
         trunk.finish();
-        trunks
-            .insert(TrunkId::new(tenant, name), TrunkConfig { rule, allow, user, realm, session });
+        trunks.insert(
+            TrunkId::new(tenant, name),
+            TrunkConfig { rule, allow, user, realm, border, session },
+        );
     }
     trunks
 }

@@ -205,6 +205,7 @@ transport = "tcp"
 allow = ["192.0.2.0/24", "2001:db8::/32", "10.1.2.3"]
 caller_id = "+4930123456"
 user = "us"
+realm = "carrier.example"
 [queues.support]
 agents = ["ben"]
 hours = ["Mon-Tue 08:00-18:00", "Sun 23:00-01:00"]
@@ -225,4 +226,50 @@ zone = "Asia/Kolkata"
     assert_eq!(config.data, Path::new("/etc/t/data"));
     assert_eq!(config.speech.models.as_deref(), Some(Path::new("/etc/t/m")));
     assert_eq!(config.speech.prompts.as_deref(), Some(Path::new("/etc/t/prompts")));
+}
+
+#[test]
+fn borders_are_read_and_their_rules_checked() {
+    let trunk = |more: &str| format!("[trunks.c]\naddress = \"192.0.2.1:5060\"\n{more}");
+    let text = trunk(
+        "trusted = true\nfrom_domain = \"hotline.example\"\nmethods = [\"INVITE\"]\n\
+         headers = [{ on = \"in\", remove = \"Subject\" }]\n\
+         [sip]\nstrangers = \"ignore\"\nmethods = [\"REGISTER\"]\ninternal_headers = \"X-In-\"\n",
+    );
+    let config = read(&text).unwrap();
+    let border = &config.trunks[&TrunkId::new(&TenantId::default(), "c")].border;
+    assert_eq!((border.trusted, border.from_host.as_deref()), (true, Some("hotline.example")));
+    assert_eq!(border.rules.len(), 1);
+    assert!(border.methods.allow(&sip::message::method::Method::Invite));
+    assert!(!border.methods.allow(&sip::message::method::Method::Options));
+    assert_eq!(config.sip.strangers, Strangers::Ignore);
+    assert_eq!(&*config.sip.internal_headers, "X-In-");
+}
+
+#[test]
+fn borders_that_make_no_sense_are_refused() {
+    let trunk = |more: &str| format!("[trunks.c]\naddress = \"192.0.2.1:5060\"\n{more}");
+    let table = |rule: &str| trunk(&format!("[[trunks.c.headers]]\n{rule}"));
+    let good = table("on = \"out\"\nset = \"X-A\"\ncopy = \"From\"\n");
+    assert_eq!(faults(&good), [""; 0]);
+    for (text, problem) in [
+        (table("on = \"out\"\nremove = \"Via\""), "belongs to SIP itself"),
+        (table("on = \"out\"\nremove = \"i\""), "belongs to SIP itself"),
+        (table("on = \"out\"\nset = \"x-trunkline-a\"\nvalue = \"1\""), "is internal"),
+        (table("on = \"up\"\nremove = \"X-A\""), "names no direction"),
+        (table("on = \"in\"\nset = \"X-A\""), "is no rule"),
+        (table("on = \"in\"\nremove = \"X-A\"\nvalue = \"1\""), "is no rule"),
+        (table("on = \"in\"\nadd = \"X-A\"\nvalue = \"1\"\ncopy = \"From\""), "two values"),
+        (table("on = \"in\"\nadd = \"X-A\"\nvalue = \"a\\nb\""), "no header field can have"),
+        (table("on = \"in\"\nremove = \"X-A\"\nvalu = \"1\""), "is no key of this table"),
+        (trunk("headers = [5]\n"), "no table"),
+        (trunk("methods = [\"BYE\"]\n"), "is no method that can be allowed"),
+        (trunk("from_domain = \"a b\"\n"), "is no domain"),
+        (trunk("user = \"us\"\n"), "has no realm"),
+        ("[sip]\nstrangers = \"greet\"\n".into(), "strangers"),
+        ("[sip]\ninternal_headers = \"Via\"\n".into(), "is no prefix of ours"),
+    ] {
+        let found = faults(&text);
+        assert!(found.len() == 1 && found[0].contains(problem), "{text}: {found:?}");
+    }
 }

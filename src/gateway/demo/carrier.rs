@@ -15,9 +15,10 @@ use rand::rngs::StdRng;
 use sip::digest::Algorithm;
 use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
-    EndpointConfig, Limits, Listener, Network, SessionPolicy, TrunkAccess,
+    EndpointConfig, Limits, Listener, Network, SessionPolicy, Strangers, TrunkAccess,
 };
 use sip::event::{Action, Flow, LegCommand, LegEvent, Transport};
+use sip::identity::border::{Border, Methods};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -84,6 +85,9 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
     let trunk = TrunkId::new(&TenantId::default(), "gateway");
     let config = EndpointConfig {
         listeners: vec![Listener::at(Transport::Udp, address)],
+        strangers: Strangers::Refuse,
+        methods: Methods::All,
+        internal_headers: "X-Trunkline-".into(),
         realm: "carrier.invalid".into(),
         digest_algorithms: vec![Algorithm::Md5],
         agents: Vec::new(),
@@ -93,6 +97,7 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
             tls_names: Vec::new(),
             listener: None,
             credentials: None,
+            border: Border::default(),
             session: SessionPolicy::PLAIN,
         }],
         agent_sessions: SessionPolicy::PLAIN,

@@ -2,6 +2,7 @@
 
 use crate::digest::Algorithm;
 use crate::event::{Flow, Transport};
+use crate::identity::border::{Border, Methods};
 use crate::message::uri::parse_ip;
 use crate::message::via::Via;
 use domain::id::{AgentId, LegId, TrunkId};
@@ -20,6 +21,13 @@ pub struct EndpointConfig {
     /// What agents are challenged with, the most wanted first; not empty. MD5 alone is what old
     /// telephones know; some take only the first challenge they see.
     pub digest_algorithms: Vec<Algorithm>,
+    /// What is answered to those who are neither a trunk nor a registered telephone.
+    pub strangers: Strangers,
+    /// The methods that all but trunks may use.
+    pub methods: Methods,
+    /// Fields whose name starts so are ours: they are taken out of what comes in and goes out.
+    /// Empty: there are none.
+    pub internal_headers: Arc<str>,
     /// The agents' accounts.
     pub agents: Vec<AgentAccount>,
     /// The carriers and PBXs.
@@ -34,6 +42,15 @@ pub struct EndpointConfig {
     pub limits: Limits,
     /// The number of the first incoming leg; odd.
     pub first_leg: LegId,
+}
+
+/// What strangers are answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Strangers {
+    /// Refused: 401 for our names, 403 for others, the same whether there is such a user or not.
+    Refuse,
+    /// Nothing at all, unless their From has our realm as its host.
+    Ignore,
 }
 
 /// One address we listen on.
@@ -92,6 +109,8 @@ pub struct TrunkAccess {
     pub listener: Option<Arc<str>>,
     /// What answers its challenges to our calls, if it makes any.
     pub credentials: Option<Credentials>,
+    /// What holds at the border to it.
+    pub border: Border,
     /// Which extensions its sessions use.
     pub session: SessionPolicy,
 }
@@ -232,7 +251,7 @@ impl EndpointConfig {
 
     /// What answers the challenges of a trunk.
     pub(crate) fn credentials_of(&self, trunk: &TrunkId) -> Option<Credentials> {
-        self.trunks.iter().find(|access| access.trunk == *trunk)?.credentials.clone()
+        self.access(trunk)?.credentials.clone()
     }
 
     /// Whether a Via has a sent-by that we put into requests (RFC 3261 §18.1.2).

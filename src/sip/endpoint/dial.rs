@@ -3,6 +3,7 @@
 use super::config::{Reliable, SessionPolicy};
 use super::{Endpoint, FarEnd};
 use crate::event::{Action, Caller, Flow, LegCommand, LegEvent, Target};
+use crate::identity::{self, escaped};
 use crate::leg::change::Changes;
 use crate::leg::outbound::{Outbound, State};
 use crate::leg::session_timer::Asking;
@@ -11,12 +12,10 @@ use crate::leg::{self, Leg, SDP, refused_by_us};
 use crate::message::Request;
 use crate::message::method::Method;
 use crate::message::name::Name;
-use crate::message::params::quote;
 use crate::message::uri::{Scheme, Uri};
 use crate::sdp::negotiate::Negotiation;
 use domain::cause::Cause;
 use rand::RngCore;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,6 +31,8 @@ struct Route {
     login: Option<TrunkLogin>,
     session: SessionPolicy,
     keeps_flow: bool,
+    /// Whether it may be told who calls when the callee must not be.
+    trusted: bool,
 }
 
 impl Endpoint {
@@ -128,9 +129,13 @@ impl Endpoint {
                     uri
                 };
                 let login = self.config.credentials_of(trunk).as_ref().map(TrunkLogin::new);
-                let from_host = self.config.sent_by_host(flow);
+                let border = self.config.access(trunk).map(|access| &access.border);
+                let trusted = border.is_some_and(|border| border.trusted);
+                let from_host = border.and_then(|border| border.from_host.as_deref());
+                let from_host =
+                    from_host.map_or_else(|| self.config.sent_by_host(flow), str::to_owned);
                 let session = self.config.session_with(trunk);
-                Ok(Route { flow, uri, to, from_host, login, session, keeps_flow: false })
+                Ok(Route { flow, uri, to, from_host, login, session, keeps_flow: false, trusted })
             }
             Target::Agent(agent) => {
                 // §21.4.18: nobody is there.
@@ -143,7 +148,16 @@ impl Endpoint {
                 let from_host = realm.to_string();
                 let uri = uri.clone().into_request_uri();
                 let session = self.config.agent_sessions;
-                Ok(Route { flow, uri, to, from_host, login: None, session, keeps_flow: true })
+                Ok(Route {
+                    flow,
+                    uri,
+                    to,
+                    from_host,
+                    login: None,
+                    session,
+                    keeps_flow: true,
+                    trusted: false,
+                })
             }
         }
     }
@@ -175,34 +189,13 @@ impl Route {
     /// The first INVITE, as far as it does not depend on the leg.
     fn invite(&self, caller: &Caller, local_tag: &str) -> Request {
         let mut invite = Request::new(Method::Invite, self.uri.clone());
-        invite.headers.push(Name::From, &self.from(caller, local_tag));
+        identity::write(caller, self.trusted, (&self.from_host, local_tag), &mut invite.headers);
         invite.headers.push(Name::To, &self.to);
         invite.headers.push(Name::CSeq, "1 INVITE");
         if let Some(referred_by) = &caller.referred_by {
             // RFC 3892 §2.3: as the REFER had it.
             invite.headers.push(Name::ReferredBy, referred_by);
         }
-        if caller.is_hidden() {
-            // RFC 3323 §4.2: the caller wants no number shown.
-            invite.headers.push(Name::Privacy, "id");
-        }
         invite
     }
-
-    fn from(&self, caller: &Caller, tag: &str) -> String {
-        let host = &self.from_host;
-        let display = caller.display.as_deref();
-        let display = display.map(|name| format!("{} ", quote(name))).unwrap_or_default();
-        match escaped(&caller.user) {
-            Some(user) if !caller.is_hidden() => format!("{display}<sip:{user}@{host}>;tag={tag}"),
-            // RFC 3323 §4.1.1.3.
-            Some(_) | None => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
-        }
-    }
-}
-
-/// A user part as URIs write it; `None` when it is empty or too long for one.
-fn escaped(user: &str) -> Option<String> {
-    let uri = Uri::of_address(user, SocketAddr::from(([0, 0, 0, 0], 0))).ok()?;
-    uri.user_raw().map(str::to_owned)
 }

@@ -126,7 +126,7 @@ impl Endpoint {
             Source::Trunk(trunk) => Some(FarEnd { trunk: trunk.clone(), host: None }),
             Source::Agent(_) => None,
         };
-        let mut call = identity::of_invite(request, false);
+        let mut call = identity::of_invite(request, self.trusts(&invitation.source));
         call.replaces = invitation.replaces;
         Self::up(inbound.incoming(invitation.source, call), out);
         let leg = Leg::Inbound(Box::new(inbound));

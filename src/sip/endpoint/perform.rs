@@ -65,6 +65,7 @@ impl Endpoint {
     ) {
         let mut flow = self.onward(leg, flow);
         let branch = self.address(&mut request, flow);
+        self.leave(leg, &mut request);
         let mut message = request.print();
         let mut otherwise = None;
         // RFC 3261 §18.1.1: a larger request could be cut up on the way and lost.

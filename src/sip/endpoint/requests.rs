@@ -47,6 +47,10 @@ impl Endpoint {
             Some(_) => return,
             None => (),
         }
+        // §8.2: the method is looked at first.
+        if let Some(response) = self.refuse_method(request, flow) {
+            return self.send_refusal(response, flow, out);
+        }
         let to_tag = request.headers.to().ok().and_then(|to| to.tag());
         match (&request.method, to_tag) {
             (Method::Ack, Some(tag)) => self.handle_ack(request, tag, now, out),
@@ -174,12 +178,16 @@ impl Endpoint {
             let response = self.overloaded(request);
             return self.send_refusal(response, flow, out);
         }
-        if let Err(response) = self.identify(request, flow, now) {
+        // A telephone asks over the way it has registered by whether that is still open.
+        if !self.is_known(flow)
+            && let Err(response) = self.identify(request, flow, now)
+        {
             return self.send_refusal(*response, flow, out);
         }
         let tag = self.stateless_tag(request);
         let mut response = request.response(200, Some(&tag));
         leg::add_capabilities(&mut response.headers);
+        self.methods_at(flow).restrict(&mut response.headers);
         self.send_stateless(response, flow, None, out);
     }
 
@@ -204,7 +212,7 @@ impl Endpoint {
             }
             _ => {
                 let mut response = self.refusal(request, 405);
-                response.headers.push(Name::Allow, leg::ALLOW);
+                response.headers.push(Name::Allow, &self.methods_at(flow).of(leg::ALLOW));
                 return Err(Box::new(response));
             }
         }

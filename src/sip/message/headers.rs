@@ -212,6 +212,33 @@ impl Headers {
         self.fields.retain(|field| field.name != name);
     }
 
+    /// Removes all fields of this name in any case, known to [`Name`] or not.
+    pub fn remove_named(&mut self, name: &str) {
+        match Name::parse(name) {
+            Name::Other => self.remove_where(|found| found.eq_ignore_ascii_case(name)),
+            known => self.remove(known),
+        }
+    }
+
+    /// Removes all fields whose full name starts with `prefix`, in any case; those that came in
+    /// compact form have their full name here. An empty prefix removes nothing.
+    pub fn remove_starting(&mut self, prefix: &str) {
+        if !prefix.is_empty() {
+            self.remove_where(|found| {
+                let start = found.as_bytes().get(..prefix.len());
+                start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+            });
+        }
+    }
+
+    fn remove_where(&mut self, goes: impl Fn(&str) -> bool) {
+        if self.fields.iter().any(|field| goes(self.spelling(field))) {
+            let fields = std::mem::take(&mut self.fields);
+            let stays = |field: &Field| !goes(self.spelling(field));
+            self.fields = fields.into_iter().filter(stays).collect();
+        }
+    }
+
     /// Adds copies of all fields of this name that `from` has, in their order.
     pub fn copy(&mut self, from: &Self, name: Name) {
         for field in from.fields.iter().filter(|field| field.name == name) {

@@ -4,10 +4,11 @@
 use crate::digest::Algorithm;
 use crate::endpoint::Endpoint;
 use crate::endpoint::config::{
-    AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy,
+    AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, SessionPolicy, Strangers,
     TrunkAccess,
 };
 use crate::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
+use crate::identity::border::{Border, Methods};
 use bytes::Bytes;
 use domain::hop::Hop;
 use domain::id::{AgentId, LegId, TenantId, TrunkId};
@@ -76,6 +77,9 @@ pub(super) fn config(side: usize) -> EndpointConfig {
     let here = |transport| Listener::at(transport, address(side));
     EndpointConfig {
         listeners: vec![here(Transport::Udp), here(Transport::Tcp)],
+        strangers: Strangers::Refuse,
+        methods: Methods::All,
+        internal_headers: "X-Trunkline-".into(),
         realm: "hotline.example".into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         agents: vec![AgentAccount {
@@ -93,6 +97,7 @@ pub(super) fn config(side: usize) -> EndpointConfig {
                 password: "pass".into(),
                 realm: Some("carrier".into()),
             }),
+            border: Border::default(),
             session: SessionPolicy::PLAIN,
         }],
         agent_sessions: SessionPolicy::PLAIN,
