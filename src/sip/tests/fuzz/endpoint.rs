@@ -13,9 +13,10 @@ use sip::digest::Algorithm;
 use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
     AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, Reliable, SessionPolicy,
-    TrunkAccess,
+    Strangers, TrunkAccess,
 };
 use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
+use sip::identity::border::{Border, Methods};
 use sip::message::{Message, parse};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -44,6 +45,9 @@ fn config() -> EndpointConfig {
         SessionPolicy { reliable: Reliable::Supported, interval_s: 600, late_offer: false };
     EndpointConfig {
         listeners: vec![here(Transport::Udp), here(Transport::Tcp)],
+        strangers: Strangers::Refuse,
+        methods: Methods::All,
+        internal_headers: "X-Trunkline-".into(),
         realm: "hotline.example".into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         agents: vec![AgentAccount {
@@ -61,6 +65,7 @@ fn config() -> EndpointConfig {
                 password: "pass".into(),
                 realm: None,
             }),
+            border: Border::default(),
             session,
         }],
         agent_sessions: session,
