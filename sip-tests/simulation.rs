@@ -78,6 +78,12 @@ fn every_contact_comes_to_its_end() {
 }
 
 #[test]
+fn callers_are_led_through_and_nobody_who_was_reached_is_rung_again() {
+    let counts = holds(Theme::Transit);
+    assert!(counts.led_through > 2_000 && counts.sent_onward > 6_000, "{counts:?}");
+}
+
+#[test]
 fn all_of_it_at_once_among_rude_people() {
     let counts = holds(Theme::Mixture);
     assert!(counts.bridged > 1_000 && counts.kept > 100 && counts.dialled > 5_000, "{counts:?}");
@@ -146,4 +152,9 @@ fn journey_b_is_as_recorded() {
 #[test]
 fn journey_c_is_as_recorded() {
     ladder_is_golden("c-campaign.txt", journeys::outbound(HOUSE.clone()));
+}
+
+#[test]
+fn journey_d_is_as_recorded() {
+    ladder_is_golden("d-transit.txt", journeys::transit(HOUSE.clone()));
 }

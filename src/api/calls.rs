@@ -31,7 +31,7 @@ pub struct LiveCallView {
     started_at: String,
     /// The intent last understood.
     intent: Option<String>,
-    /// `conversing`, `waiting` or `talking`.
+    /// `conversing`, `waiting`, `talking`, or `through` for one led through to somebody else.
     stage: &'static str,
     /// Where it waits.
     queue: Option<String>,
@@ -189,6 +189,10 @@ fn live_view(id: CallId, call: &LiveCall) -> LiveCallView {
         Stage::Talking { agent, since_wall_ms } => {
             view.stage = "talking";
             view.agent = Some(agent.to_string());
+            view.since = Some(time::print(*since_wall_ms));
+        }
+        Stage::Through { since_wall_ms } => {
+            view.stage = "through";
             view.since = Some(time::print(*since_wall_ms));
         }
     }

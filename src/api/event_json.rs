@@ -54,6 +54,9 @@ pub enum What<'a> {
     /// Two people hear each other.
     #[serde(rename = "call.bridged")]
     CallBridged { call: u64, agent: &'a str },
+    /// A caller was led through to somebody outside the queues, and both hear each other.
+    #[serde(rename = "call.through")]
+    CallThrough { call: u64, to: &'a str, trunk: Option<&'a str> },
     /// A call is over.
     #[serde(rename = "call.ended")]
     CallEnded {
@@ -132,6 +135,9 @@ fn what(live: &Live) -> What<'_> {
         }
         Live::AgentRung { call, agent } => What::CallAgentRung { call: call.0, agent: &agent.name },
         Live::Bridged { call, agent } => What::CallBridged { call: call.0, agent: &agent.name },
+        Live::Through { call, to, trunk } => {
+            What::CallThrough { call: call.0, to, trunk: trunk.as_ref().map(|trunk| &*trunk.name) }
+        }
         Live::CallEnded { call, cause, answered_ms, .. } => What::CallEnded {
             call: call.0,
             cause: words::cause_kind(cause.kind),

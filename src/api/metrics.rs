@@ -204,6 +204,7 @@ pub(crate) fn live(live: &Live) {
         Live::AttemptClosed { disposition, .. } => attempt_closed(*disposition),
         // They move gauges, which are read from the views.
         Live::Queued { .. } | Live::QueueRefused { .. } | Live::AgentRung { .. } => (),
+        Live::Through { .. } => (),
         Live::Bridged { .. } | Live::AgentChanged { .. } | Live::CampaignChanged { .. } => (),
         // No figure hangs on what is said.
         Live::Heard { .. } | Live::Key { .. } | Live::Understood { .. } | Live::Said { .. } => (),
@@ -254,12 +255,14 @@ pub fn scrape(
 }
 
 fn calls_and_agents(views: &LiveViews) {
-    let mut calls = BTreeMap::from([("conversing", 0_u32), ("waiting", 0), ("talking", 0)]);
+    let stages = ["conversing", "waiting", "talking", "through"];
+    let mut calls = BTreeMap::from(stages.map(|stage| (stage, 0_u32)));
     for call in &views.calls {
         let stage = match call.stage {
             Stage::Conversing => "conversing",
             Stage::Waiting { .. } => "waiting",
             Stage::Talking { .. } => "talking",
+            Stage::Through { .. } => "through",
         };
         *calls.entry(stage).or_default() += 1;
     }

@@ -38,6 +38,11 @@ pub enum Stage {
         /// Since when (Unix milliseconds).
         since_wall_ms: u64,
     },
+    /// Led through to somebody outside the queues.
+    Through {
+        /// Since when (Unix milliseconds).
+        since_wall_ms: u64,
+    },
 }
 
 /// A call that is up or being set up.
@@ -162,7 +167,8 @@ impl LiveViews {
             | Live::Queued { call, .. }
             | Live::QueueRefused { call, .. }
             | Live::AgentRung { call, .. }
-            | Live::Bridged { call, .. } => self.calls.get(call).map(|found| found.tenant.clone()),
+            | Live::Bridged { call, .. }
+            | Live::Through { call, .. } => self.calls.get(call).map(|found| found.tenant.clone()),
         }
     }
 
@@ -200,6 +206,11 @@ impl LiveViews {
                 }
             }
             Live::Bridged { call, agent } => self.bridged(*call, agent, wall_ms),
+            Live::Through { call, .. } => {
+                if let Some(mut call) = self.calls.get_mut(call) {
+                    call.stage = Stage::Through { since_wall_ms: wall_ms };
+                }
+            }
             Live::CallEnded { call, .. } => self.ended(*call),
             Live::AgentChanged { agent, state } => {
                 if let Some(mut known) = self.agents.get_mut(agent) {
@@ -241,7 +252,10 @@ impl LiveViews {
             Stage::Waiting { queue: same, since_wall_ms, ringing, .. } if same == queue => {
                 (*since_wall_ms, ringing.clone())
             }
-            Stage::Waiting { .. } | Stage::Conversing | Stage::Talking { .. } => {
+            Stage::Waiting { .. }
+            | Stage::Conversing
+            | Stage::Talking { .. }
+            | Stage::Through { .. } => {
                 self.count(queue, |queue| queue.admitted += 1);
                 (at, None)
             }

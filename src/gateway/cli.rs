@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod explain;
 mod serve;
 mod trace;
 
@@ -45,6 +46,16 @@ enum Command {
         #[arg(long)]
         full: bool,
         /// One JSON object per entry.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say why a call went where it did, or was refused: each decision with what was rejected.
+    Explain {
+        #[command(flatten)]
+        place: Where,
+        /// The call, as the API and the log name it, or SIP's Call-ID of any of its legs.
+        call: String,
+        /// One JSON object per decision.
         #[arg(long)]
         json: bool,
     },
@@ -111,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Call(call) => crate::telephone::command::run(call),
         Command::Demo(options) => crate::demo::run(options),
         Command::Trace { place, call, full, json } => trace::run(&place, call, full, json),
+        Command::Explain { place, call, json } => explain::run(&place, &call, json),
         Command::Key { place, action } => admin::key(&place, action),
         Command::Secret { place, action } => admin::secret(&place, action),
         Command::Webhook { place, action } => admin::webhook(&place, action),

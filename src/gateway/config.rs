@@ -3,6 +3,7 @@
 //! faults are reported at once.
 
 mod border;
+mod dialling;
 mod hours;
 mod layered;
 mod parts;
@@ -24,7 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::rules::{Limits, Listening, NumberRule, QueueVoice};
+use switchboard::rules::{Limits, Listening, NumberRule, QueueVoice, RouteRule};
 use toml_edit::ImDocument;
 
 /// The embedded file: every key with its unit, default and reason.
@@ -62,6 +63,10 @@ pub struct Config {
     pub trunks: BTreeMap<TrunkId, TrunkConfig>,
     /// Numbers.
     pub numbers: Vec<NumberRule>,
+    /// How numbers are dialled out.
+    pub routes: Vec<RouteRule>,
+    /// What agents may dial from their telephones, as patterns.
+    pub agents_may_dial: BTreeMap<AgentId, Vec<Arc<str>>>,
     /// Queues.
     pub queues: Vec<QueueRules>,
     /// How queues speak and call back.
@@ -234,9 +239,10 @@ impl Config {
         TenantId::default()
     }
 
-    /// The flows that numbers lead to.
-    pub fn flows_used(&self) -> impl Iterator<Item = &FlowId> {
-        self.numbers.iter().map(|rule| &rule.flow)
+    /// The flows that numbers lead to, with the place of the number in its list.
+    pub fn flows_used(&self) -> impl Iterator<Item = (usize, &FlowId)> {
+        let numbers = self.numbers.iter().enumerate();
+        numbers.filter_map(|(index, rule)| Some((index, rule.leads_to.flow()?)))
     }
 }
 

@@ -90,7 +90,7 @@ fn known_intents(set: &IntentSet) -> KnownIntents {
 }
 
 fn missing_flows(config: &Config, flows: &BTreeMap<FlowId, Arc<Flow>>, faults: &mut Vec<Fault>) {
-    for (index, flow) in config.flows_used().enumerate() {
+    for (index, flow) in config.flows_used() {
         if !flows.contains_key(flow) && faults.iter().all(|fault| stem(&fault.file) != *flow.name) {
             let names = flows.keys().map(|flow| &*flow.name);
             faults.push(Fault {

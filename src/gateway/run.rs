@@ -473,6 +473,8 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
 fn rules(config: &Config, documents: &Documents) -> Rules {
     Rules {
         numbers: config.numbers.clone(),
+        routes: config.routes.clone(),
+        agents_may_dial: config.agents_may_dial.clone(),
         flows: documents.flows.clone(),
         variables: BTreeMap::from([(config.tenant(), config.variables.clone())]),
         queues: config.queues.clone(),

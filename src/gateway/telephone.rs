@@ -422,14 +422,16 @@ impl Line {
 
     fn rung(&mut self, leg: LegId, from: Arc<str>, now: Now) {
         if self.leg.is_some() {
-            let refusal = LegCommand::Refuse { leg, status: 486, retry_after_s: None };
+            let refusal = LegCommand::Refuse { leg, status: 486, retry_after_s: None, q850: None };
             return self.endpoint.handle(refusal, now, &mut self.sip_out);
         }
         let _ = self.tell.send(Happening::Rung(from));
         let talk = Talk { leg, local: None, then: Then::Nothing, connected: false, over: None };
         self.leg = Some(talk);
         let command = match self.when_rung {
-            WhenRung::Refuse(status) => LegCommand::Refuse { leg, status, retry_after_s: None },
+            WhenRung::Refuse(status) => {
+                LegCommand::Refuse { leg, status, retry_after_s: None, q850: None }
+            }
             WhenRung::Answer(after) => {
                 self.answer_at = Some(now.instant + after);
                 LegCommand::Progress { leg, status: 180, local_media: None }

@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 pub struct Agent {
     state: AgentState,
     reachable: bool,
+    /// In a call of his own, which no queue knows of.
+    on_the_phone: bool,
     missed_in_a_row: u8,
     afterwards: Afterwards,
     /// When he last became free: restored when a caller leaves before the talk.
@@ -41,6 +43,11 @@ pub enum Event {
     Phone {
         /// It can.
         reachable: bool,
+    },
+    /// Whether he is in a call of his own.
+    OnThePhone {
+        /// He is.
+        busy: bool,
     },
     /// He was chosen for a caller: his telephone rings.
     AssignedCaller(TicketId),
@@ -80,6 +87,7 @@ impl Default for Agent {
         Self {
             state: AgentState::LoggedOut,
             reachable: false,
+            on_the_phone: false,
             missed_in_a_row: 0,
             afterwards: Afterwards::WrapUp,
             idle_since_wall_ms: 0,
@@ -96,7 +104,8 @@ impl Agent {
 
     /// Whether he may be chosen now: free, and with a telephone that can be rung.
     pub fn is_idle(&self) -> bool {
-        self.reachable && matches!(self.state, AgentState::Available { .. })
+        let can_ring = self.reachable && !self.on_the_phone;
+        can_ring && matches!(self.state, AgentState::Available { .. })
     }
 
     /// When he last became free, Unix milliseconds.
@@ -131,6 +140,7 @@ impl Agent {
         match (&self.state, event) {
             (_, Event::Says(says)) => self.listen(says, now),
             (_, Event::Phone { reachable }) => self.reachable = reachable,
+            (_, Event::OnThePhone { busy }) => self.on_the_phone = busy,
             (Available { .. }, Event::AssignedCaller(ticket)) => {
                 self.state = Ringing { ticket };
             }

@@ -165,6 +165,12 @@ impl Dispatcher {
                     self.offer_agent(seat, now, out);
                 }
             }
+            Event::AgentOnThePhone { agent, busy } => {
+                if let Some(seat) = self.roster.seat(&agent) {
+                    self.tell_agent(seat, agent::Event::OnThePhone { busy }, now, out);
+                    self.offer_agent(seat, now, out);
+                }
+            }
             Event::SetOpen { queue, open } => {
                 if let Some(desk) = self.by_id.get(&queue) {
                     self.queues[*desk].closed_by_hand = !open;

@@ -110,6 +110,13 @@ pub enum Event {
         /// Whether it can be rung.
         reachable: bool,
     },
+    /// Whether the agent is in a call of his own, outside the queues: he is not rung meanwhile.
+    AgentOnThePhone {
+        /// Who.
+        agent: AgentId,
+        /// Whether he is.
+        busy: bool,
+    },
     /// A queue is opened or closed by hand.
     SetOpen {
         /// Which.

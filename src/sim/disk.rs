@@ -10,7 +10,7 @@ use domain::phone_number::PhoneNumber;
 use queue::event::{AgentState, CallbackState, Promise};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use switchboard::event::{AttemptClosed, CampaignDefinition, Fact, LegRecord, Restored};
+use switchboard::event::{AttemptClosed, CampaignDefinition, Decision, Fact, LegRecord, Restored};
 
 /// How long a lease lasts, in milliseconds.
 const LEASE_MS: u64 = 60_000;
@@ -28,6 +28,8 @@ pub struct Disk {
     pub attempts: BTreeMap<AttemptId, Attempt>,
     /// All records (CDRs).
     pub legs: BTreeMap<LegId, LegRecord>,
+    /// Why calls went where they did, by number.
+    pub decisions: BTreeMap<u64, Decision>,
     /// What agents last said.
     pub agents: BTreeMap<AgentId, AgentState>,
     /// Numbers that must not be called.
@@ -111,6 +113,9 @@ impl Disk {
             Fact::AttemptClosed(closed) => self.close(&closed),
             Fact::Leg(record) => {
                 self.legs.insert(record.leg, record);
+            }
+            Fact::Decision(decision) => {
+                self.decisions.insert(decision.id, decision);
             }
             Fact::Agent { agent, state } => {
                 self.agents.insert(agent, state);

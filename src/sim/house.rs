@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::{CampaignDefinition, KeyAnswer, Message};
 use switchboard::rules::{
-    FeatureCode, Limits, Listening, NumberRule, QueueVoice, Rules, TrunkRule,
+    FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules, TrunkRule,
 };
 
 const FLOW: &str = include_str!("../../config/flows/hotline.toml");
@@ -35,6 +35,10 @@ pub const GATEWAY: SocketAddr = address([10, 0, 0, 1]);
 pub const CARRIER: SocketAddr = address([10, 0, 2, 1]);
 /// Somebody in the carrier's network who keeps no rules.
 pub const RUDE: SocketAddr = address([10, 0, 2, 66]);
+/// Two carriers far away, to whom callers are led through; the second when the first fails.
+pub const FAR: [SocketAddr; 2] = [address([10, 0, 4, 1]), address([10, 0, 5, 1])];
+/// Their names.
+pub const FAR_NAMES: [&str; 2] = ["near", "far"];
 /// The names of the agents; the telephone of the first is at 10.0.3.1.
 pub const AGENTS: [&str; 2] = ["anna", "ben"];
 /// The realm of the exchange.
@@ -129,13 +133,15 @@ impl House {
             caller_id: PhoneNumber::parse("+4930555000").ok(),
         };
         Rules {
-            numbers: vec![NumberRule { dialled: "4000".into(), trunk: None, flow: flow.clone() }],
+            numbers: numbers(&flow),
+            routes: routes(&tenant),
+            agents_may_dial: AGENTS.map(|name| (agent(name), vec!["+49*".into()])).into(),
             flows: BTreeMap::from([(flow, self.flow.clone())]),
             variables: BTreeMap::new(),
             queues: queues.iter().map(|queue| queue_rules(queue, tuning)).collect(),
             queue_voices: queues.into_iter().map(|queue| (queue, voice.clone())).collect(),
             agents: AGENTS.map(agent).to_vec(),
-            trunks: BTreeMap::from([(carrier(), trunk)]),
+            trunks: trunks(&tenant, trunk),
             callbacks: CallbackRules {
                 gap: Duration::from_secs(120),
                 tries_max: 3,
@@ -149,6 +155,41 @@ impl House {
             limits: Limits { calls_max: tuning.calls_max, call_length_max: tuning.call_length_max },
         }
     }
+}
+
+/// The carrier, and the two far ones beside it.
+fn trunks(tenant: &TenantId, carriers: TrunkRule) -> BTreeMap<TrunkId, TrunkRule> {
+    let far = FAR_NAMES.into_iter().zip(FAR);
+    let far = far.map(|(name, address)| {
+        (TrunkId::new(tenant, name), TrunkRule { address, ..carriers.clone() })
+    });
+    far.chain([(carrier(), carriers.clone())]).collect()
+}
+
+/// 4000 is the hotline, 4100 rings anna, and what begins with 00 goes on through the carrier.
+fn numbers(flow: &FlowId) -> Vec<NumberRule> {
+    let number = |dialled: &str, leads_to| NumberRule {
+        dialled: dialled.into(),
+        trunk: Some(carrier()),
+        leads_to,
+    };
+    vec![
+        number("4000", LeadsTo::Flow(flow.clone())),
+        number("4100", LeadsTo::Agent(agent(AGENTS[0]))),
+        number("00*", LeadsTo::Route("onward".into())),
+    ]
+}
+
+/// Onward by one of two carriers, the second when the first fails.
+fn routes(tenant: &TenantId) -> Vec<RouteRule> {
+    vec![RouteRule {
+        name: "onward".into(),
+        tenant: tenant.clone(),
+        numbers: vec!["+49*".into()],
+        trunks: FAR_NAMES.map(|name| TrunkId::new(tenant, name)).to_vec(),
+        ring_for: Duration::from_secs(30),
+        heard_within: None,
+    }]
 }
 
 fn feature_codes() -> Vec<(Arc<str>, FeatureCode)> {
@@ -195,7 +236,11 @@ pub(crate) fn gateway_sip(first_leg: LegId) -> EndpointConfig {
     };
     EndpointConfig {
         agents: AGENTS.map(account).to_vec(),
-        trunks: vec![access("carrier", "10.0.2.0/24")],
+        trunks: vec![
+            access("carrier", "10.0.2.0/24"),
+            access(FAR_NAMES[0], "10.0.4.0/24"),
+            access(FAR_NAMES[1], "10.0.5.0/24"),
+        ],
         first_leg,
         ..telephone_sip(GATEWAY, REALM)
     }

@@ -1,6 +1,8 @@
 //! What must hold after every step, and what must be true when everything is over.
 
+use crate::house::FAR;
 use crate::ledger::{AttemptState, ContactState, Disk};
+use crate::network::Datagram;
 use bytes::Bytes;
 use campaign::event::CampaignState;
 use domain::id::{AgentId, AttemptId, CallId, ContactId, LegId, RequestId, TicketId};
@@ -8,6 +10,7 @@ use domain::now::Now;
 use queue::dispatcher::Whereabouts;
 use queue::event::{AgentState, CallbackState};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use switchboard::event::{Action, Fact, LegRole, Live, Reply};
@@ -21,6 +24,10 @@ pub struct Counts {
     pub calls: u64,
     /// Callers joined with agents.
     pub bridged: u64,
+    /// Callers led through to somebody outside the queues.
+    pub led_through: u64,
+    /// INVITEs that reached a far carrier, repeated ones too.
+    pub sent_onward: u64,
     /// Promises told to callers.
     pub promised: u64,
     /// Promises kept.
@@ -44,6 +51,8 @@ impl Counts {
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
         self.bridged += other.bridged;
+        self.led_through += other.led_through;
+        self.sent_onward += other.sent_onward;
         self.promised += other.promised;
         self.kept += other.kept;
         self.broken += other.broken;
@@ -63,6 +72,8 @@ pub struct Watch {
     pub counts: Counts,
     calls: BTreeMap<CallId, Arc<str>>,
     parties: BTreeMap<LegId, Arc<str>>,
+    /// Numbers behind the far carriers that were reached, and at which of the two.
+    reached: BTreeMap<String, SocketAddr>,
     /// Legs that began and are not yet on record.
     open_legs: BTreeSet<LegId>,
     /// All ever on record.
@@ -175,7 +186,7 @@ impl Watch {
                 self.counts.calls += 1;
                 let party = match role {
                     LegRole::Caller | LegRole::Agent => from,
-                    LegRole::Callback | LegRole::Contact => to,
+                    LegRole::Callback | LegRole::Contact | LegRole::Callee => to,
                 };
                 let party = if party.is_empty() { "anonymous".into() } else { party.clone() };
                 if self.calls.insert(*call, party).is_some() {
@@ -196,6 +207,7 @@ impl Watch {
                 }
             }
             Live::Bridged { .. } => self.counts.bridged += 1,
+            Live::Through { .. } => self.counts.led_through += 1,
             Live::AgentRung { .. } => self.counts.rung += 1,
             Live::CallbackChanged(promise) => match promise.state {
                 CallbackState::Kept => self.counts.kept += 1,
@@ -230,6 +242,38 @@ impl Watch {
         let number = disk.contacts.get(&row.contact).map(|contact| &contact.number);
         if number.is_none_or(|number| disk.do_not_call.contains(number)) || row.number > 3 {
             self.broken(format!("{row:?} must not be called"));
+        }
+    }
+
+    /// A far carrier says something: whoever was reached behind it is reached.
+    pub(crate) fn far_says(&mut self, datagram: &Datagram) {
+        if !FAR.contains(&datagram.from) || !datagram.message.starts_with(b"SIP/2.0 ") {
+            return;
+        }
+        let Ok(text) = std::str::from_utf8(&datagram.message) else { return };
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+        let status = text.get(8..11).and_then(|status| status.parse::<u16>().ok());
+        let invited = field("CSeq:").is_some_and(|cseq| cseq.ends_with("INVITE"));
+        let reached = matches!(status, Some(180 | 200..=299 | 486 | 600 | 603 | 607 | 608));
+        if let (true, true, Some(number)) = (invited, reached, field("To:").and_then(user)) {
+            self.reached.insert(number.to_owned(), datagram.from);
+        }
+    }
+
+    /// A datagram is about to reach a telephone other than the carrier: nobody whom one far carrier
+    /// has reached is rung by the other. Each number there is called once only.
+    pub(crate) fn far_sees(&mut self, datagram: &Datagram) {
+        if !FAR.contains(&datagram.to) || Invite::read(&datagram.message).is_none() {
+            return;
+        }
+        let Ok(text) = std::str::from_utf8(&datagram.message) else { return };
+        let to = text.lines().find_map(|line| line.strip_prefix("To:"));
+        let Some(number) = to.and_then(user) else { return };
+        self.counts.sent_onward += 1;
+        if let Some(other) = self.reached.get(number)
+            && *other != datagram.to
+        {
+            self.broken(format!("{number} was reached at {other} and is rung at {}", datagram.to));
         }
     }
 
@@ -296,7 +340,11 @@ impl Watch {
         let mut tickets: BTreeSet<TicketId> = BTreeSet::new();
         for view in switchboard.call_views() {
             let (ticket, expected) = match &view.stage {
-                Stage::Setup { held: None } | Stage::Asking | Stage::Ending => continue,
+                Stage::Setup { held: None }
+                | Stage::Asking
+                | Stage::Reaching
+                | Stage::Through
+                | Stage::Ending => continue,
                 Stage::Setup { held: Some((ticket, agent)) }
                 | Stage::RingingAgent { ticket, agent } => {
                     (*ticket, Whereabouts::Held(agent.clone()))
@@ -416,6 +464,11 @@ impl Watch {
             }
         }
     }
+}
+
+/// The user part of the URI in a From or To.
+fn user(value: &str) -> Option<&str> {
+    value.split_once("sip:")?.1.split('@').next()
 }
 
 /// What of an INVITE matters here.

@@ -97,3 +97,15 @@ pub fn outbound(house: Arc<House>) -> World {
     }
     world
 }
+
+/// (d) A caller is led through: the first far carrier has no way, the second one's callee answers
+/// and hangs up.
+pub fn transit(house: Arc<House>) -> World {
+    let mut world = fair(house, 5);
+    let number: Arc<str> = "004989123456".into();
+    world.far[0].set_manners(&number, vec![Manner::Refuses { after: seconds(0), status: 503 }]);
+    let answers = Manner::Answers { after: seconds(2), talks: seconds(20) };
+    world.far[1].set_manners(&number, vec![answers]);
+    world.plan(seconds(10), Order::CallNumber("+4930111".into(), number, seconds(600)));
+    world
+}

@@ -1,6 +1,6 @@
 //! A run printed as a call-flow ladder: who sent what to whom, and what was decided in between.
 
-use crate::house::{AGENTS, CARRIER, GATEWAY, RUDE, desk};
+use crate::house::{AGENTS, CARRIER, FAR, FAR_NAMES, GATEWAY, RUDE, desk};
 use crate::network::Datagram;
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -73,6 +73,7 @@ impl Ladder {
     fn lanes(&self) -> Vec<SocketAddr> {
         let mut lanes = vec![RUDE, CARRIER, GATEWAY];
         lanes.extend((0..AGENTS.len()).map(desk));
+        lanes.extend(FAR);
         let takes_part = |lane: &SocketAddr| {
             self.lines.iter().any(
                 |(_, line)| matches!(line, Line::Message(it) if it.from == *lane || it.to == *lane),
@@ -88,7 +89,10 @@ fn name(lane: SocketAddr) -> &'static str {
         GATEWAY => "gateway",
         CARRIER => "carrier",
         RUDE => "rude",
-        _ => (0..AGENTS.len()).find(|it| desk(*it) == lane).map_or("?", |it| AGENTS[it]),
+        _ => match FAR.iter().position(|far| *far == lane) {
+            Some(index) => FAR_NAMES[index],
+            None => (0..AGENTS.len()).find(|it| desk(*it) == lane).map_or("?", |it| AGENTS[it]),
+        },
     }
 }
 

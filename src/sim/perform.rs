@@ -114,6 +114,7 @@ impl World {
             | Live::QueueRefused { .. }
             | Live::AgentRung { .. }
             | Live::Bridged { .. }
+            | Live::Through { .. }
             | Live::AttemptClosed { .. } => (),
         }
     }

@@ -231,7 +231,9 @@ impl Telephone {
             let command = match deed {
                 Deed::Ring => LegCommand::Progress { leg, status: 180, local_media: None },
                 Deed::Answer => LegCommand::Answer { leg, local_media: self.media() },
-                Deed::Refuse(status) => LegCommand::Refuse { leg, status, retry_after_s: None },
+                Deed::Refuse(status) => {
+                    LegCommand::Refuse { leg, status, retry_after_s: None, q850: None }
+                }
                 Deed::HangUp => LegCommand::HangUp { leg, q850: None },
             };
             self.endpoint.handle(command, now, &mut self.actions);

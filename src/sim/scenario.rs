@@ -27,6 +27,8 @@ pub enum Theme {
     Callback,
     /// Contacts called, with keys that lead to agents.
     Campaign,
+    /// Callers led through to far carriers and to agents; agents who dial.
+    Transit,
     /// All of it at once, and rude people.
     Mixture,
     /// As a mixture, with crashes and disks that break.
@@ -35,11 +37,12 @@ pub enum Theme {
 
 impl Theme {
     /// All themes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SelfService,
         Self::Queue,
         Self::Callback,
         Self::Campaign,
+        Self::Transit,
         Self::Mixture,
         Self::Crashes,
     ];
@@ -91,6 +94,9 @@ pub fn build(house: Arc<House>, theme: Theme, seed: u64, sabotage: Option<Sabota
     if theme.has(Theme::Campaign) {
         plan_campaign(&mut world, theme, &mut luck);
     }
+    if theme.has(Theme::Transit) {
+        plan_transit(&mut world, &mut luck);
+    }
     if theme == Theme::Mixture || theme == Theme::Crashes {
         plan_mischief(&mut world, &mut luck);
     }
@@ -138,6 +144,44 @@ fn plan_agents(world: &mut World, theme: Theme, luck: &mut StdRng) {
 fn says(world: &mut World, index: usize, at: u64, says: AgentSays) {
     let command = Command::Agent { agent: agent(AGENTS[index]), says };
     world.plan(seconds(at), Order::Ask(command));
+}
+
+/// Callers from the carrier to numbers behind the far ones, each called once; some straight to anna;
+/// and agents who dial out themselves.
+fn plan_transit(world: &mut World, luck: &mut StdRng) {
+    for index in 0..luck.random_range(3..15) {
+        let at = luck.random_range(20..900);
+        let number: Arc<str> = format!("0049{index:05}").into();
+        for far in &mut world.far {
+            match luck.random_range(0..8) {
+                0 => far.set_dead(&number),
+                1 => far.set_manners(&number, vec![refuses(0, 503)]),
+                2 => far.set_manners(&number, vec![refuses(0, 500)]),
+                3 => far.set_manners(&number, vec![refuses(2, 486)]),
+                4 => far.set_manners(&number, vec![refuses(1, 404)]),
+                5 => far.set_manners(&number, vec![Manner::Ignores]),
+                _ => far.set_manners(&number, vec![answers(2, luck.random_range(1..200))]),
+            }
+        }
+        let from: Arc<str> = format!("+4930{index:05}").into();
+        let stays = seconds(luck.random_range(1..200));
+        world.plan(seconds(at), Order::CallNumber(from, number, stays));
+    }
+    for index in 0..luck.random_range(0..4) {
+        let at = luck.random_range(20..900);
+        let stays = seconds(luck.random_range(1..100));
+        let from: Arc<str> = format!("+4940{index:05}").into();
+        world.plan(seconds(at), Order::CallNumber(from, "4100".into(), stays));
+    }
+    for far in &mut world.far {
+        far.set_otherwise(vec![answers(3, 40), refuses(2, 486)]);
+    }
+    for index in 0..luck.random_range(0..3) {
+        let at = luck.random_range(60..900);
+        let number: Arc<str> = format!("+4955{index:05}").into();
+        let desk = luck.random_range(0..AGENTS.len());
+        world.plan(seconds(at), Order::AgentDials(desk, number));
+    }
 }
 
 fn answers(after: u64, talks: u64) -> Manner {

@@ -2,7 +2,9 @@
 //! always the earliest of all; of two at one instant, the one that stands first in `next`.
 
 use crate::engine::{EngineRules, Engines};
-use crate::house::{AGENTS, CARRIER, House, REALM, RUDE, Tuning, desk, gateway_sip};
+use crate::house::{
+    AGENTS, CARRIER, FAR, FAR_NAMES, House, REALM, RUDE, Tuning, desk, gateway_sip,
+};
 use crate::invariant::Watch;
 use crate::ladder::Ladder;
 use crate::ledger::{Crashed, Ledger};
@@ -61,7 +63,9 @@ pub enum Order {
     CallIn(Arc<str>, Duration),
     /// Somebody rude does so.
     CallRudely(Rudeness),
-    /// An agent dials a code from his telephone.
+    /// Somebody rings another number: his number, the other, and how long he stays at most.
+    CallNumber(Arc<str>, Arc<str>, Duration),
+    /// An agent dials a code or a number from his telephone.
     AgentDials(usize, Arc<str>),
     /// An agent's telephone registers, or takes it back.
     Register(usize, bool),
@@ -104,6 +108,7 @@ enum Turn {
     Exchange,
     Carrier,
     Desk(usize),
+    Far(usize),
     Rude,
 }
 
@@ -123,6 +128,8 @@ pub struct World {
     pub carrier: Telephone,
     /// The agents' telephones.
     pub desks: Vec<Telephone>,
+    /// The far carriers, with those behind them to whom callers are led through.
+    pub far: Vec<Telephone>,
     pub(crate) rude: Rude,
     /// Those at the other ends, by their numbers.
     pub people: BTreeMap<Arc<str>, Person>,
@@ -191,6 +198,11 @@ impl World {
             ledger: Ledger::new(setting.slow_disk_ms, seed()),
             carrier: Telephone::new("carrier", CARRIER, seed()),
             desks: desks.map(|(it, name)| Telephone::new(name, desk(it), seed())).collect(),
+            far: FAR
+                .into_iter()
+                .zip(FAR_NAMES)
+                .map(|(address, name)| Telephone::new(name, address, seed()))
+                .collect(),
             rude: Rude::new(seed()),
             setting,
             now,
@@ -275,6 +287,7 @@ impl World {
         all.extend(
             self.desks.iter().enumerate().map(|(it, desk)| (desk.deadline(), Turn::Desk(it))),
         );
+        all.extend(self.far.iter().enumerate().map(|(it, far)| (far.deadline(), Turn::Far(it))));
         let due = all.into_iter().filter_map(|(at, turn)| Some((at?, turn)));
         due.min_by_key(|(at, _)| *at)
     }
@@ -330,6 +343,7 @@ impl World {
             Turn::Exchange => self.exchange_deadline(),
             Turn::Carrier => self.carrier.handle_deadline(now, &mut self.outbox),
             Turn::Desk(index) => self.desks[index].handle_deadline(now, &mut self.outbox),
+            Turn::Far(index) => self.far[index].handle_deadline(now, &mut self.outbox),
             Turn::Rude => self.rude.handle_deadline(now.instant, &mut self.outbox),
         }
         self.take_inputs();
@@ -375,6 +389,7 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, datagram: Datagram) {
+        self.watch.far_says(&datagram);
         self.ladder.message(self.now.instant - self.began.instant, &datagram);
         self.network.send(datagram, self.now.instant);
     }
@@ -398,7 +413,9 @@ impl World {
                 }
             }
             _ => {
-                let desk = self.desks.iter_mut().find(|desk| desk.address() == datagram.to);
+                self.watch.far_sees(&datagram);
+                let others = self.desks.iter_mut().chain(&mut self.far);
+                let desk = others.into_iter().find(|desk| desk.address() == datagram.to);
                 if let Some(desk) = desk {
                     desk.receive(datagram, now, &mut self.outbox);
                 }
@@ -412,6 +429,10 @@ impl World {
             Order::CallIn(from, stays) => {
                 let times = (Duration::from_secs(20), stays);
                 self.carrier.dial(&from, "4000", times, now, &mut self.outbox);
+            }
+            Order::CallNumber(from, number, stays) => {
+                let times = (Duration::from_secs(60), stays);
+                self.carrier.dial(&from, &number, times, now, &mut self.outbox);
             }
             Order::CallRudely(kind) => self.rude.call(kind, now.instant),
             Order::AgentDials(index, code) => {
@@ -503,7 +524,8 @@ impl World {
         self.inputs.clear();
         self.watch.crash();
         self.carrier.line_dies(self.now);
-        self.desks.iter_mut().for_each(|desk| desk.line_dies(self.now));
+        let others = self.desks.iter_mut().chain(&mut self.far);
+        others.for_each(|desk| desk.line_dies(self.now));
         self.start_later();
     }
 
@@ -536,7 +558,7 @@ impl World {
             && switchboard.callbacks().is_empty()
             && self.ledger.waiting() == 0
             && self.carrier.calls() == 0
-            && self.desks.iter().all(|desk| desk.calls() == 0)
+            && self.desks.iter().chain(&self.far).all(|desk| desk.calls() == 0)
             && self.rude.deadline().is_none()
             && self.watch.campaigns_rest(&self.ledger.disk)
     }

@@ -180,8 +180,8 @@ impl Endpoint {
             LegCommand::Answer { leg, local_media } => {
                 self.deliver(leg, leg::Event::Answer { local_media }, now, out);
             }
-            LegCommand::Refuse { leg, status, retry_after_s } => {
-                self.deliver(leg, leg::Event::Refuse { status, retry_after_s }, now, out);
+            LegCommand::Refuse { leg, status, retry_after_s, q850 } => {
+                self.deliver(leg, leg::Event::Refuse { status, retry_after_s, q850 }, now, out);
             }
             LegCommand::Hold { leg, on } => self.deliver(leg, leg::Event::Hold { on }, now, out),
             LegCommand::Offer { leg, local_media } => {

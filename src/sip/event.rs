@@ -166,6 +166,8 @@ pub enum LegCommand {
         status: u16,
         /// `Retry-After` in seconds, if any (RFC 3261 §20.33).
         retry_after_s: Option<u32>,
+        /// The Q.850 cause shown in `Reason` (RFC 3326, RFC 6432); `None`: none is.
+        q850: Option<u8>,
     },
     /// Puts the other end on hold, or takes it back (RFC 3264 §8.4), by a re-INVITE.
     Hold {

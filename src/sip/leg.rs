@@ -78,6 +78,8 @@ pub(crate) enum Event<'a> {
         status: u16,
         /// For `Retry-After`.
         retry_after_s: Option<u32>,
+        /// For `Reason`.
+        q850: Option<u8>,
     },
     /// Ordered: hold the other end, or take it back.
     Hold {

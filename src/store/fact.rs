@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::operation::{Operation, Turn};
 use crate::outbox::{self, Letter};
 use crate::row::{get_id, get_text, get_text_if_any, id, ms};
-use crate::{event_body, words};
+use crate::{decision_table, event_body, words};
 use campaign::event::CampaignState;
 use domain::id::{AgentId, AttemptId, CampaignId, TenantId};
 use queue::event::{AgentState, CallbackState, Promise};
@@ -65,6 +65,7 @@ impl Operation for StoreFacts {
                     }
                 }
                 Fact::Leg(leg) => put_leg(turn, leg)?,
+                Fact::Decision(decision) => decision_table::put(turn, decision)?,
                 Fact::Agent { agent, state } => put_agent(turn, agent, state)?,
             }
         }

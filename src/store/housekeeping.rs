@@ -9,7 +9,12 @@ const LETTERS_KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// The most rows of one table cleared at once. Called each minute: 33 a second.
 const ROWS: u32 = 2_000;
 
-/// Removes expired idempotency keys and settled webhooks.
+/// Why a call went where is asked within weeks: 30 days.
+const DECISIONS_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// There is one for each call and more: 330 a second.
+const DECISION_ROWS: u32 = 20_000;
+
+/// Removes expired idempotency keys, settled webhooks and old decisions.
 pub(crate) fn clean(connection: &Connection, now_ms: u64) -> Result<(), StoreError> {
     connection
         .prepare_cached(
@@ -23,6 +28,12 @@ pub(crate) fn clean(connection: &Connection, now_ms: u64) -> Result<(), StoreErr
                  (SELECT id FROM outbox WHERE state <> 'pending' AND settled_ms <= ?1 LIMIT ?2)",
         )?
         .execute((ms(now_ms.saturating_sub(LETTERS_KEPT_MS)), ROWS))?;
+    connection
+        .prepare_cached(
+            "DELETE FROM decision WHERE id IN
+                 (SELECT id FROM decision WHERE at_ms <= ?1 ORDER BY at_ms LIMIT ?2)",
+        )?
+        .execute((ms(now_ms.saturating_sub(DECISIONS_KEPT_MS)), DECISION_ROWS))?;
     Ok(())
 }
 
@@ -46,18 +57,25 @@ mod tests {
                                      next_at, created_ms, settled_ms)
                  VALUES (1, 't', 'a', 'x', 'e1', 'u', '', 'delivered', 0, 0, 5),
                         (2, 't', 'a', 'x', 'e2', 'u', '', 'pending', 0, 0, NULL),
-                        (3, 't', 'a', 'x', 'e3', 'u', '', 'dead', 0, 0, 999999999);",
+                        (3, 't', 'a', 'x', 'e3', 'u', '', 'dead', 0, 0, 999999999);
+                 INSERT INTO decision VALUES (1, 't', 0, 'old', 5, '', '', '', '', 404, '[]'),
+                     (2, 't', 0, 'young', 2000000000, '', '', '', '', 404, '[]');",
             )
             .unwrap();
         clean(&connection, 10 + LETTERS_KEPT_MS).unwrap();
         let left: String = connection
             .query_row(
                 "SELECT (SELECT group_concat(key) FROM idempotency) || ' ' ||
-                        (SELECT group_concat(id) FROM outbox)",
+                        (SELECT group_concat(id) FROM outbox) || ' ' ||
+                        (SELECT group_concat(sip_call_id) FROM decision)",
                 [],
                 |row| row.get(0),
             )
             .unwrap();
-        assert_eq!(left, "young 2,3");
+        assert_eq!(left, "young 2,3 old,young");
+        clean(&connection, 10 + DECISIONS_KEPT_MS).unwrap();
+        let of_calls = "SELECT group_concat(sip_call_id) FROM decision";
+        let left: String = connection.query_row(of_calls, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, "young");
     }
 }

@@ -17,6 +17,7 @@ pub mod beside;
 pub mod callback_table;
 pub mod campaign_table;
 pub mod claim;
+pub mod decision_table;
 pub mod do_not_call;
 pub mod error;
 pub mod fact;

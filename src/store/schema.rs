@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// All migrations, in order.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, DECISIONS];
 
 /// How many migrations this program knows.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -231,6 +231,27 @@ CREATE TABLE agent_state (
     since_ms INTEGER,
     PRIMARY KEY (tenant, agent)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Why calls were led where they were. `call` is 0 for what was refused before it became a call,
+/// `rejected` a list of JSON objects.
+const DECISIONS: &str = "
+CREATE TABLE decision (
+    id INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    call INTEGER NOT NULL,
+    sip_call_id TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    callee TEXT NOT NULL,
+    chosen TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    rejected TEXT NOT NULL
+) STRICT;
+CREATE INDEX decision_of_call ON decision (call) WHERE call <> 0;
+CREATE INDEX decision_by_call_id ON decision (sip_call_id);
+CREATE INDEX decision_by_time ON decision (at_ms);
 ";
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ words! {
     /// A leg's role.
     leg_role, leg_role_from: LegRole {
         Caller = "caller", Agent = "agent", Callback = "callback", Contact = "contact",
+        Callee = "callee",
     }
 }
 

@@ -7,19 +7,24 @@
 //!   │                      │                     ▲                     │                          │
 //!   │ (callback)           │ finished            └── did not answer ───┘                          │
 //!   └────────────────────► Ending ◄── either side hung up ────────────────────────────────────────┘
+//!
+//! Setup ──port──► Reaching ──answered──► Through ──either side hung up──► Ending      (led through)
 //! ```
 
-use crate::event::LegRole;
+use crate::event::{LegRole, Rejected};
 use campaign::event::LeasedContact;
 use domain::cause::Cause;
 use domain::id::{
     AgentId, AttemptId, CallId, CampaignId, FlowId, LegId, OrderId, QueueId, TenantId, TicketId,
     TrunkId,
 };
+use domain::media_plan::MediaPlan;
 use ivr::conversation::Conversation;
 use media::event::QualityReport;
 use queue::event::AgentSays;
 use sip::event::{Caller, Target};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +44,42 @@ pub(crate) enum Purpose {
     Callback { ticket: TicketId },
     /// A campaign's attempt.
     Attempt(Attempt),
+    /// Somebody who called is led through to somebody else.
+    Transit(Box<Transit>),
+}
+
+/// What a call that is led through carries.
+#[derive(Clone, Debug)]
+pub(crate) struct Transit {
+    pub(crate) onward: Onward,
+    /// Who calls, as he said himself.
+    pub(crate) caller: Caller,
+    /// What the INVITE's offer came to; `None`: the offer is left to us.
+    pub(crate) offer: Option<MediaPlan>,
+    /// Our port for the caller, once it is there.
+    pub(crate) local: Option<SocketAddr>,
+    /// `Max-Forwards` of the INVITEs that go on.
+    pub(crate) max_forwards: u8,
+    /// Whether both hear each other before the answer.
+    pub(crate) early: bool,
+    /// What was tried before, for the record of the decision.
+    pub(crate) tried: Vec<Rejected>,
+}
+
+/// Where a call is led on to.
+#[derive(Clone, Debug)]
+pub(crate) enum Onward {
+    /// An agent's telephone.
+    Agent(AgentId),
+    /// A number, through the first of these trunks that takes it.
+    Number { number: Arc<str>, route: Arc<str>, trunks: VecDeque<TrunkId>, limits: RingLimits },
+}
+
+/// How long to wait for whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RingLimits {
+    pub(crate) ring_for: Duration,
+    pub(crate) heard_within: Option<Duration>,
 }
 
 /// What a campaign's call carries.
@@ -63,6 +104,10 @@ pub(crate) enum Treatment {
     RingingAgent { ring: Ring, leg: LegId },
     /// Two people hear each other.
     Bridged { ticket: TicketId, leg: LegId },
+    /// Led through: somebody's telephone is being reached; whether it was heard to ring.
+    Reaching { leg: LegId, rang: bool },
+    /// Led through: both hear each other, without a queue.
+    Through { leg: LegId },
     /// All legs were told to end.
     Ending,
 }
@@ -141,7 +186,7 @@ impl Call {
     /// The role of its first leg.
     pub(crate) fn first_role(&self) -> LegRole {
         match &self.purpose {
-            Purpose::Inbound { .. } => LegRole::Caller,
+            Purpose::Inbound { .. } | Purpose::Transit(_) => LegRole::Caller,
             Purpose::FeatureCode { .. } => LegRole::Agent,
             Purpose::Callback { .. } => LegRole::Callback,
             Purpose::Attempt(_) => LegRole::Contact,
@@ -177,6 +222,8 @@ pub(crate) struct Dial {
     pub(crate) target: Target,
     pub(crate) caller: Caller,
     pub(crate) ring_for: Duration,
+    pub(crate) heard_within: Option<Duration>,
+    pub(crate) max_forwards: u8,
     pub(crate) call_id: Option<Arc<str>>,
     /// The attempt whose side-log entry must precede the INVITE.
     pub(crate) attempt: Option<AttemptId>,

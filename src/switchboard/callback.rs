@@ -12,7 +12,7 @@ use domain::prompt::Language;
 use ivr::event::Event as IvrEvent;
 use queue::callback::{Action as CallbackAction, Event as CallbackEvent, Made};
 use queue::event::{CallbackState, Event as QueueEvent, Promise};
-use sip::event::{Caller, Target};
+use sip::event::{Caller, MAX_FORWARDS, Target};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -282,7 +282,18 @@ impl Switchboard {
             return None;
         }
         let caller = Caller::shown(from_user);
-        Some((Dial { target, caller, ring_for, call_id: None, attempt: None }, trunk_id))
+        Some((
+            Dial {
+                target,
+                caller,
+                ring_for,
+                heard_within: None,
+                max_forwards: MAX_FORWARDS,
+                call_id: None,
+                attempt: None,
+            },
+            trunk_id,
+        ))
     }
 
     /// The caller took the call: the reserved agent is rung.

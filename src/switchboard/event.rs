@@ -319,6 +319,8 @@ pub enum Fact {
     AttemptClosed(AttemptClosed),
     /// One leg's record (CDR).
     Leg(LegRecord),
+    /// Why a call was led where it was, or was refused.
+    Decision(Decision),
     /// What an agent last said of himself, for the next start.
     Agent {
         /// Who.
@@ -354,7 +356,7 @@ pub struct AttemptClosed {
 /// What role a leg had in its call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LegRole {
-    /// Somebody who called us.
+    /// Somebody who called us; an agent, where the record names one.
     Caller,
     /// An agent we rang.
     Agent,
@@ -362,6 +364,8 @@ pub enum LegRole {
     Callback,
     /// A campaign's contact.
     Contact,
+    /// Somebody whom a caller is led through to by a trunk.
+    Callee,
 }
 
 /// One leg's record (CDR).
@@ -400,6 +404,47 @@ pub struct LegRecord {
     /// How the sound went.
     pub quality: QualityReport,
 }
+
+/// Why a call was led where it was, or was refused.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// A number never used before: put on disk again, it is the same row.
+    pub id: u64,
+    /// About which call; `None`: it was refused before it became one.
+    pub call: Option<CallId>,
+    /// SIP's Call-ID of the INVITE that was decided on, where there was one.
+    pub sip_call_id: Arc<str>,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Unix milliseconds.
+    pub at_wall_ms: u64,
+    /// Where it came from: `trunk carrier`, `agent anna`, `campaign 7`.
+    pub source: Arc<str>,
+    /// Who called.
+    pub from: Arc<str>,
+    /// Who was called.
+    pub to: Arc<str>,
+    /// What came of it: `flow hotline`, `trunk backup`, `refused with 404`.
+    pub chosen: Arc<str>,
+    /// The status it was refused with; 0: it was not.
+    pub status: u16,
+    /// What was not chosen, in the order it was looked at, at most [`REJECTED_MAX`].
+    pub rejected: Vec<Rejected>,
+}
+
+/// One alternative that was not chosen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejected {
+    /// What: `trunk carrier`, `number 49*`.
+    pub candidate: Arc<str>,
+    /// The first test that it failed: `calls per second`, `number`.
+    pub test: Arc<str>,
+    /// What the test found.
+    pub why: Arc<str>,
+}
+
+/// Further alternatives are not kept.
+pub const REJECTED_MAX: usize = 32;
 
 /// A campaign as its maker defined it.
 #[derive(Clone, Debug, PartialEq)]
@@ -531,6 +576,15 @@ pub enum Live {
         call: CallId,
         /// The agent.
         agent: AgentId,
+    },
+    /// A caller was led through to somebody outside the queues, and both hear each other.
+    Through {
+        /// Which call.
+        call: CallId,
+        /// The number or the agent's name.
+        to: Arc<str>,
+        /// Through which trunk; `None`: an agent's telephone.
+        trunk: Option<TrunkId>,
     },
     /// A call is over.
     CallEnded {

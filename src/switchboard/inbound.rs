@@ -1,11 +1,15 @@
-//! Journey a, first part: from an INVITE to a call that is being answered.
+//! From an INVITE to a call: answered by a flow (journey a), or led through to somebody else
+//! (`transit`).
 
-use crate::call::{Call, Leg, Purpose, Signalling, Sound};
-use crate::event::{Action, LegRole};
+use crate::call::{Call, Leg, Onward, Purpose, Signalling, Sound};
+use crate::decisions::Question;
+use crate::event::{Action, LegRole, Rejected};
 use crate::routing;
-use crate::rules::FeatureCode;
+use crate::rules::{FeatureCode, LeadsTo};
 use crate::switchboard::{Inner, Switchboard};
+use crate::transit::Incoming;
 use domain::id::{AgentId, CallId, FlowId, LegId, TenantId, TrunkId};
+use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use queue::event::AgentSays;
 use sip::event::{IncomingCall, LegCommand, Source};
@@ -15,82 +19,175 @@ impl Switchboard {
         &mut self,
         leg: LegId,
         source: Source,
-        offered: IncomingCall,
+        call: IncomingCall,
+        offer: Option<MediaPlan>,
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        if let Some(retry_after_s) = self.closed_to_new_calls() {
+        let question = question_of(&source, &call);
+        if let Some((retry_after_s, why)) = self.closed_to_new_calls() {
             // RFC 3261 §21.5.4: refused while it is cheap, with a time to come back.
-            let retry_after_s = Some(retry_after_s);
-            out.push(Action::Leg(LegCommand::Refuse { leg, status: 503, retry_after_s }));
-            return;
+            let rejected = vec![Rejected {
+                candidate: "any call".into(),
+                test: "admission".into(),
+                why: why.into(),
+            }];
+            self.refused_with(question, 503, rejected, now, out);
+            return refuse(leg, 503, Some(retry_after_s), out);
         }
-        match source {
+        match &source {
             Source::Trunk(trunk) => {
-                match routing::flow_for(&self.rules.numbers, &trunk, &offered.dialled).cloned() {
-                    Some(flow) => self.caller_rings(leg, trunk, flow, offered, now, out),
-                    None => refuse_unknown(leg, out),
-                }
+                let mut rejected = Vec::new();
+                let leads_to =
+                    routing::leads_to(&self.rules.numbers, trunk, &call.dialled, &mut rejected);
+                let leads_to = leads_to.cloned();
+                let incoming = Incoming { leg, source, call, offer, question };
+                self.trunk_calls(incoming, leads_to, rejected, now, out);
             }
             Source::Agent(agent) => {
-                match routing::feature_code(&self.rules, &offered.dialled).cloned() {
-                    Some(code) => self.agent_dials_code(leg, agent, code, offered, now, out),
-                    None => refuse_unknown(leg, out),
-                }
+                let agent = agent.clone();
+                let incoming = Incoming { leg, source, call, offer, question };
+                self.agent_calls(agent, incoming, now, out);
             }
         }
     }
 
-    /// Why no new call is taken now: the seconds after which to try again.
-    fn closed_to_new_calls(&self) -> Option<u32> {
+    fn trunk_calls(
+        &mut self,
+        incoming: Incoming,
+        leads_to: Option<LeadsTo>,
+        mut rejected: Vec<Rejected>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let tenant = incoming.question.tenant.clone();
+        match leads_to {
+            Some(LeadsTo::Flow(flow)) => self.caller_rings(incoming, flow, rejected, now, out),
+            Some(LeadsTo::Agent(agent)) => {
+                self.lead_through(incoming, Onward::Agent(agent), rejected, now, out);
+            }
+            Some(LeadsTo::Route(name)) => {
+                match self.onward_by_route(&tenant, &name, &incoming.call.dialled) {
+                    Some(onward) => self.lead_through(incoming, onward, rejected, now, out),
+                    None => {
+                        let candidate = || format!("route {name}");
+                        let why = || "the tenant has no such route".to_owned();
+                        routing::reject(&mut rejected, candidate, "known", why);
+                        self.refuse_unknown(incoming, 404, rejected, now, out);
+                    }
+                }
+            }
+            // RFC 3261 §21.4.5: there is no such number here.
+            None => self.refuse_unknown(incoming, 404, rejected, now, out),
+        }
+    }
+
+    /// An agent dials from his telephone: a code, another agent, or a number that he may dial.
+    fn agent_calls(&mut self, agent: AgentId, incoming: Incoming, now: Now, out: &mut Vec<Action>) {
+        let dialled = incoming.call.dialled.clone();
+        if let Some(code) = routing::feature_code(&self.rules, &dialled).cloned() {
+            return self.agent_dials_code(incoming, agent, code, now, out);
+        }
+        let mut rejected = Vec::new();
+        let mut no = |candidate: &str, test, why: String| {
+            routing::reject(&mut rejected, || candidate.to_owned(), test, || why);
+        };
+        no("feature code", "code", format!("{dialled} is none"));
+        let other = AgentId { tenant: agent.tenant.clone(), name: dialled.clone() };
+        if self.rules.agents.contains(&other) && other != agent {
+            return self.lead_through(incoming, Onward::Agent(other), rejected, now, out);
+        }
+        no("agent", "name", format!("{dialled} is no other agent"));
+        if !routing::may_dial(&self.rules, &agent, &dialled) {
+            no("number", "agents.NAME.dial", format!("{agent} may not dial {dialled}"));
+            // RFC 3261 §21.4.4: understood, and not allowed.
+            return self.refuse_unknown(incoming, 403, rejected, now, out);
+        }
+        match self.onward_number(&agent.tenant, &dialled) {
+            Some(onward) => self.lead_through(incoming, onward, rejected, now, out),
+            None => {
+                no("route", "numbers", format!("no route takes {dialled}"));
+                self.refuse_unknown(incoming, 404, rejected, now, out);
+            }
+        }
+    }
+
+    fn refuse_unknown(
+        &mut self,
+        incoming: Incoming,
+        status: u16,
+        rejected: Vec<Rejected>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        self.refused_with(incoming.question, status, rejected, now, out);
+        refuse(incoming.leg, status, None, out);
+    }
+
+    /// Why no new call is taken now: the seconds after which to try again, and the ground.
+    fn closed_to_new_calls(&self) -> Option<(u32, &'static str)> {
         match () {
-            () if self.is_draining() => Some(60),
+            () if self.is_draining() => Some((60, "the gateway is being stopped")),
             // What cannot be recorded is not begun.
-            () if !self.journal.works() => Some(30),
-            () if self.calls.len() >= self.rules.limits.calls_max => Some(5),
+            () if !self.journal.works() => Some((30, "the disk takes no writes")),
+            () if self.calls.len() >= self.rules.limits.calls_max => {
+                Some((5, "limits.calls_max is reached"))
+            }
             () => None,
         }
     }
 
-    fn caller_rings(
+    /// Takes a channel of the trunk that a call comes from, or refuses the call; whether it has one.
+    pub(crate) fn take_incoming(
         &mut self,
         leg: LegId,
-        trunk: TrunkId,
+        trunk: Option<&TrunkId>,
+        question: &Question,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> Result<bool, ()> {
+        let Some(trunk) = trunk else { return Ok(false) };
+        let Some(cap) = self.trunks.get_mut(trunk) else { return Ok(false) };
+        if cap.take_incoming() {
+            return Ok(true);
+        }
+        let rejected = vec![Rejected {
+            candidate: format!("trunk {}", trunk.name).into(),
+            test: "caps".into(),
+            why: format!("all {} channels are in use", cap.channels()).into(),
+        }];
+        self.refused_with(question.clone(), 503, rejected, now, out);
+        refuse(leg, 503, Some(5), out);
+        Err(())
+    }
+
+    fn caller_rings(
+        &mut self,
+        incoming: Incoming,
         flow: FlowId,
-        offered: IncomingCall,
+        rejected: Vec<Rejected>,
         now: Now,
         out: &mut Vec<Action>,
     ) {
+        let Incoming { leg, source, call: offered, mut question, .. } = incoming;
+        let Source::Trunk(trunk) = source else { return };
+        let taken = self.take_incoming(leg, Some(&trunk), &question, now, out);
+        let Ok(holds_channel) = taken else { return };
         let tenant = trunk.tenant.clone();
-        let holds_channel = match self.trunks.get_mut(&trunk) {
-            Some(cap) => match cap.take_incoming() {
-                true => true,
-                false => {
-                    let retry_after_s = Some(5);
-                    out.push(Action::Leg(LegCommand::Refuse { leg, status: 503, retry_after_s }));
-                    return;
-                }
-            },
-            None => false,
-        };
         let call = self.new_call(tenant, Purpose::Inbound { flow: flow.clone() }, leg, now);
+        question.call = Some(call.id);
         let mut leg = incoming_leg(leg, call.id, LegRole::Caller, offered, now);
         leg.trunk = Some(trunk);
         leg.holds_channel = holds_channel;
-        out.push(Action::Note {
-            call: call.id,
-            what: format!("flow {flow}").into(),
-            why: format!("number {} was dialled", leg.to).into(),
-        });
+        self.decided(question, format!("flow {flow}").into(), rejected, now, out);
         self.begin_call(call, leg, now, out);
     }
 
     fn agent_dials_code(
         &mut self,
-        leg: LegId,
+        incoming: Incoming,
         agent: AgentId,
         code: FeatureCode,
-        offered: IncomingCall,
         now: Now,
         out: &mut Vec<Action>,
     ) {
@@ -98,6 +195,7 @@ impl Switchboard {
             AgentSays::Ready => (None, Some(AgentSays::Ready)),
             says => (Some(says), None),
         };
+        let Incoming { leg, call: offered, .. } = incoming;
         let purpose = Purpose::FeatureCode { confirmation: code.confirmation, afterwards };
         let call = self.new_call(agent.tenant.clone(), purpose, leg, now);
         let mut leg = incoming_leg(leg, call.id, LegRole::Agent, offered, now);
@@ -127,7 +225,13 @@ impl Switchboard {
     }
 }
 
-fn incoming_leg(id: LegId, call: CallId, role: LegRole, offered: IncomingCall, now: Now) -> Leg {
+pub(crate) fn incoming_leg(
+    id: LegId,
+    call: CallId,
+    role: LegRole,
+    offered: IncomingCall,
+    now: Now,
+) -> Leg {
     Leg {
         id,
         call,
@@ -146,7 +250,22 @@ fn incoming_leg(id: LegId, call: CallId, role: LegRole, offered: IncomingCall, n
     }
 }
 
-fn refuse_unknown(leg: LegId, out: &mut Vec<Action>) {
-    // RFC 3261 §21.4.5: there is no such number here.
-    out.push(Action::Leg(LegCommand::Refuse { leg, status: 404, retry_after_s: None }));
+fn question_of(source: &Source, call: &IncomingCall) -> Question {
+    let (tenant, source) = match source {
+        Source::Trunk(trunk) => (trunk.tenant.clone(), format!("trunk {}", trunk.name)),
+        Source::Agent(agent) => (agent.tenant.clone(), format!("agent {}", agent.name)),
+    };
+    Question {
+        call: None,
+        sip_call_id: call.call_id.clone(),
+        tenant,
+        source: source.into(),
+        from: call.from_user.clone(),
+        to: call.dialled.clone(),
+    }
+}
+
+/// Refuses a call that is not answered yet.
+pub(crate) fn refuse(leg: LegId, status: u16, retry_after_s: Option<u32>, out: &mut Vec<Action>) {
+    out.push(Action::Leg(LegCommand::Refuse { leg, status, retry_after_s, q850: None }));
 }

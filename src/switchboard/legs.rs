@@ -12,7 +12,7 @@ use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use media::event::{MediaCommand, MediaEvent, QualityReport};
 use queue::event::Event as QueueEvent;
-use sip::event::{LegCommand, LegEvent, MAX_FORWARDS};
+use sip::event::{LegCommand, LegEvent};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,21 +23,22 @@ const PORT_WITHIN: Duration = Duration::from_secs(5);
 impl Switchboard {
     pub(crate) fn handle_leg(&mut self, event: LegEvent, now: Now, out: &mut Vec<Action>) {
         match event {
-            LegEvent::Incoming { leg, source, call, .. } => {
-                self.incoming(leg, source, *call, now, out);
+            LegEvent::Incoming { leg, source, call, plan } => {
+                self.incoming(leg, source, *call, plan, now, out);
             }
             LegEvent::Dialled { leg, call_id } => {
                 if let Some(leg) = self.legs.get_mut(&leg) {
                     leg.sip_call_id = call_id;
                 }
             }
-            // Early media is not played on: callers of a queue have music, campaigns wait.
-            LegEvent::Ringing { .. } => (),
+            // Early sound goes on only to callers who are led through: those of a queue have music,
+            // campaigns wait.
+            LegEvent::Ringing { leg, status, plan } => self.transit_rings(leg, status, plan, out),
             LegEvent::Established { leg, plan } => self.established(leg, plan, now, out),
             LegEvent::Changed { leg, plan } => {
                 out.push(Action::Media(MediaCommand::Connect { leg, plan }));
             }
-            LegEvent::InfoDigit { leg, digit } => self.digit(leg, digit, out),
+            LegEvent::InfoDigit { leg, digit } => self.info_digit(leg, digit, out),
             LegEvent::Ended { leg, cause } => self.signalling_over(leg, cause, now, out),
             // RFC 3515 §2.4.2: declined.
             LegEvent::Referred { leg, .. } => {
@@ -68,6 +69,8 @@ impl Switchboard {
             MediaEvent::SpeechEnded { leg, order } => {
                 self.tell_caller(leg, ivr::event::Event::SpeechEnded { order });
             }
+            // Who has not been answered yet need not send any sound.
+            MediaEvent::Silent { leg } if !self.is_up(leg) => (),
             MediaEvent::Silent { leg } => {
                 if let Some(leg) = self.legs.get(&leg) {
                     out.push(Action::Note {
@@ -89,6 +92,7 @@ impl Switchboard {
         let who: Arc<str> = match (&leg.agent, leg.role) {
             (Some(agent), _) => format!("agent {agent}").into(),
             (None, LegRole::Contact) => "contact".into(),
+            (None, LegRole::Callee) => "callee".into(),
             (None, _) => "caller".into(),
         };
         out.push(Action::TraceLeg { call: call.id, leg: leg.id, who });
@@ -103,6 +107,11 @@ impl Switchboard {
 
     /// Ends a leg in whatever way its state asks for. Its end comes as an event.
     pub(crate) fn end_leg(&mut self, id: LegId, out: &mut Vec<Action>) {
+        self.end_leg_because(id, None, out);
+    }
+
+    /// As [`end_leg`](Self::end_leg), with the Q.850 cause that its peer is told (RFC 3326).
+    pub(crate) fn end_leg_because(&mut self, id: LegId, q850: Option<u8>, out: &mut Vec<Action>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         if leg.can_end() {
             let not_begun = matches!(leg.signalling, Signalling::NotBegun(_));
@@ -110,7 +119,7 @@ impl Switchboard {
             match not_begun {
                 // Nothing was sent, so nothing comes back: it is over at once.
                 true => self.inner.push_back(Inner::LegOver(id, Cause::cancelled())),
-                false => out.push(Action::Leg(LegCommand::HangUp { leg: id, q850: None })),
+                false => out.push(Action::Leg(LegCommand::HangUp { leg: id, q850 })),
             }
         }
     }
@@ -131,9 +140,7 @@ impl Switchboard {
         };
         leg.sound = Sound::Open;
         match std::mem::replace(&mut leg.signalling, Signalling::Begun) {
-            Signalling::Offered => {
-                out.push(Action::Leg(LegCommand::Answer { leg: id, local_media: local }));
-            }
+            Signalling::Offered => self.port_of_caller_opened(id, local, now, out),
             Signalling::NotBegun(dial) => send_invite(id, *dial, local, out),
             // It was over before its port was there.
             over @ (Signalling::Ending | Signalling::Over(_)) => {
@@ -142,6 +149,27 @@ impl Switchboard {
             }
             other @ (Signalling::Begun | Signalling::Up) => leg.signalling = other,
         }
+    }
+
+    /// A caller is answered, unless he is led on to somebody whose answer is his.
+    fn port_of_caller_opened(
+        &mut self,
+        leg: LegId,
+        local: SocketAddr,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(id) = self.legs.get(&leg).map(|leg| leg.call) else { return };
+        match self.calls.get(&id).map(|call| &call.purpose) {
+            Some(Purpose::Transit(_)) => self.transit_port_opened(id, local, now, out),
+            Some(_) | None => {
+                out.push(Action::Leg(LegCommand::Answer { leg, local_media: local }));
+            }
+        }
+    }
+
+    fn is_up(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|leg| matches!(leg.signalling, Signalling::Up))
     }
 
     /// No port can be had, or the answer about it never came (a late one is closed again), or a port
@@ -154,8 +182,7 @@ impl Switchboard {
             Signalling::Offered => {
                 leg.signalling = Signalling::Ending;
                 // RFC 3261 §21.5.4: all our ports are taken; they will not be in a while.
-                let retry_after_s = Some(10);
-                out.push(Action::Leg(LegCommand::Refuse { leg: id, status: 503, retry_after_s }));
+                crate::inbound::refuse(id, 503, Some(10), out);
             }
             Signalling::NotBegun(_) => {
                 self.signalling_over(id, Cause::not_admitted(), now, out);
@@ -184,7 +211,15 @@ impl Switchboard {
         };
         match first {
             true => self.caller_established(call, now, out),
-            false => self.agent_answered(call, id, out),
+            false => self.other_answered(call, id, out),
+        }
+    }
+
+    /// Somebody whom we rang for the call's first leg has answered.
+    fn other_answered(&mut self, call: CallId, leg: LegId, out: &mut Vec<Action>) {
+        match self.calls.get(&call).map(|call| &call.treatment) {
+            Some(Treatment::Reaching { .. }) => self.reached(call, leg, out),
+            Some(_) | None => self.agent_answered(call, leg, out),
         }
     }
 
@@ -200,6 +235,8 @@ impl Switchboard {
                 self.say(id, domain::prompt::Language::English, &text, out);
             }
             Purpose::Callback { .. } => self.callback_answered(id, now, out),
+            // He was answered because the other end had.
+            Purpose::Transit(_) => (),
         }
     }
 
@@ -230,10 +267,25 @@ impl Switchboard {
         }
         match self.calls.get(&call).map(|call| call.first == id) {
             Some(true) => self.caller_over(call, cause, out),
-            Some(false) => self.agent_over(call, id, cause, out),
+            Some(false) => self.other_over(call, id, cause, now, out),
             None => (),
         }
         self.finish_leg(id, now, out);
+    }
+
+    /// The leg of somebody whom we rang for the call is over.
+    fn other_over(
+        &mut self,
+        call: CallId,
+        leg: LegId,
+        cause: Cause,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        match self.calls.get(&call).map(|call| &call.purpose) {
+            Some(Purpose::Transit(_)) => self.callee_over(call, leg, cause, now, out),
+            Some(_) | None => self.agent_over(call, leg, cause, out),
+        }
     }
 
     /// The call's own leg is over: so is the call, whatever was being done with it.
@@ -251,6 +303,12 @@ impl Switchboard {
                 if let Some(agent) = agent {
                     let says = says.clone();
                     self.inner.push_back(Inner::Queue(QueueEvent::AgentSays { agent, says }));
+                }
+            }
+            Some((Purpose::Transit(_), first)) => {
+                let agent = self.legs.get(&first).and_then(|leg| leg.agent.clone());
+                if let Some(agent) = agent {
+                    self.on_the_phone(&agent, false);
                 }
             }
             Some((
@@ -317,15 +375,44 @@ impl Switchboard {
                 Treatment::Setup { .. }
                 | Treatment::Asking
                 | Treatment::Bridged { .. }
+                | Treatment::Reaching { .. }
+                | Treatment::Through { .. }
                 | Treatment::Ending,
                 _,
             ) => (),
         }
     }
 
+    /// A key by INFO: the bridge does not carry it, so the partner is sent it as sound's own event.
+    fn info_digit(&mut self, leg: LegId, digit: char, out: &mut Vec<Action>) {
+        if let Some(partner) = self.partner_of(leg) {
+            let digits = digit.to_string().into();
+            out.push(Action::Media(MediaCommand::SendDigits { leg: partner, digits }));
+        }
+        self.digit(leg, digit, out);
+    }
+
+    /// Whom a leg is joined with.
+    pub(crate) fn partner_of(&self, leg: LegId) -> Option<LegId> {
+        let call = self.calls.get(&self.legs.get(&leg)?.call)?;
+        let joined = match (&call.treatment, &call.purpose) {
+            (Treatment::Bridged { leg, .. } | Treatment::Through { leg }, _) => *leg,
+            (Treatment::Reaching { leg, .. }, Purpose::Transit(it)) if it.early => *leg,
+            _ => return None,
+        };
+        match leg == joined {
+            true => Some(call.first),
+            false => (leg == call.first).then_some(joined),
+        }
+    }
+
     fn digit(&mut self, leg: LegId, digit: char, out: &mut Vec<Action>) {
         let Some(call) = self.legs.get(&leg).map(|leg| leg.call) else { return };
-        if self.calls.get(&call).is_some_and(|call| call.first == leg) {
+        let speaks = |call: &Call| {
+            // What one caller keys for another is nobody else's affair.
+            call.first == leg && !matches!(call.purpose, Purpose::Transit(_))
+        };
+        if self.calls.get(&call).is_some_and(speaks) {
             out.push(Action::Publish(Live::Key { call, digit }));
             self.inner.push_back(Inner::Talk(call, ivr::event::Event::Digit(digit)));
         }
@@ -364,8 +451,8 @@ fn send_invite(leg: LegId, dial: Dial, local_media: SocketAddr, out: &mut Vec<Ac
         caller: dial.caller,
         local_media,
         ring_for: dial.ring_for,
-        heard_within: None,
+        heard_within: dial.heard_within,
         call_id: dial.call_id,
-        max_forwards: MAX_FORWARDS,
+        max_forwards: dial.max_forwards,
     }));
 }

@@ -13,7 +13,7 @@ use domain::cause::Cause;
 use domain::hop::Hop;
 use domain::id::{AttemptId, CallId, CampaignId};
 use domain::now::Now;
-use sip::event::{Caller, Target};
+use sip::event::{Caller, MAX_FORWARDS, Target};
 use std::sync::Arc;
 
 impl Switchboard {
@@ -166,6 +166,8 @@ impl Switchboard {
             target,
             caller: Caller::shown(from.clone()),
             ring_for: rules.ring_for,
+            heard_within: None,
+            max_forwards: MAX_FORWARDS,
             call_id: Some(call_id),
             attempt: Some(attempt),
         };

@@ -14,7 +14,7 @@ use queue::callback::Event as CallbackEvent;
 use queue::event::{
     Action as QueueAction, AgentState, Event as QueueEvent, Holder, Refusal, Ticket,
 };
-use sip::event::{Caller, Target};
+use sip::event::{Caller, MAX_FORWARDS, Target};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,7 +192,9 @@ impl Switchboard {
             match first.role {
                 LegRole::Caller => first.from.clone(),
                 // We rang him: the agent sees the number that was rung.
-                LegRole::Callback | LegRole::Contact | LegRole::Agent => first.to.clone(),
+                LegRole::Callback | LegRole::Contact | LegRole::Agent | LegRole::Callee => {
+                    first.to.clone()
+                }
             }
         });
         let Some(mut call) = self.calls.remove(&id) else { return };
@@ -202,6 +204,8 @@ impl Switchboard {
             target: Target::Agent(ring.agent.clone()),
             caller: Caller::shown(from.clone()),
             ring_for: ring.ring_for,
+            heard_within: None,
+            max_forwards: MAX_FORWARDS,
             call_id: None,
             attempt: None,
         };
@@ -255,7 +259,7 @@ impl Switchboard {
             }
             Purpose::Attempt(attempt) => attempt.joined_agent = true,
             Purpose::Inbound { .. } => self.served(id),
-            Purpose::FeatureCode { .. } => (),
+            Purpose::FeatureCode { .. } | Purpose::Transit(_) => (),
         }
     }
 
@@ -301,6 +305,8 @@ impl Switchboard {
             | Treatment::Waiting { .. }
             | Treatment::RingingAgent { .. }
             | Treatment::Bridged { .. }
+            | Treatment::Reaching { .. }
+            | Treatment::Through { .. }
             | Treatment::Ending => (),
         }
     }
@@ -314,6 +320,9 @@ impl Switchboard {
         out: &mut Vec<Action>,
     ) {
         let (ticket, leg, event): (_, _, fn(TicketId) -> QueueEvent) = match treatment {
+            Treatment::Reaching { leg, .. } | Treatment::Through { leg } => {
+                return self.end_leg_because(leg, Some(cause.q850), out);
+            }
             Treatment::Waiting { ticket } => (ticket, None, QueueEvent::Left),
             Treatment::RingingAgent { ring, leg } => (ring.ticket, Some(leg), QueueEvent::Left),
             Treatment::Bridged { ticket, leg } => {

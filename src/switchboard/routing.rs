@@ -1,20 +1,80 @@
-//! The number dialled → a flow; a code dialled by an agent → what it says.
+//! The number dialled → a flow, an agent or a route; a code dialled by an agent → what it says.
 
-use crate::rules::{FeatureCode, NumberRule, Rules};
-use domain::id::{FlowId, TrunkId};
+use crate::event::{REJECTED_MAX, Rejected};
+use crate::rules::{FeatureCode, LeadsTo, NumberRule, RouteRule, Rules};
+use domain::id::{AgentId, TenantId, TrunkId};
 
-/// The flow that `dialled` leads to when it comes in through `trunk`; the first match wins.
-pub(crate) fn flow_for<'a>(
+/// Where `dialled` leads when it comes in through `trunk`; the first match wins. The rules passed
+/// over are added to `rejected`, each with the first test it failed.
+pub(crate) fn leads_to<'a>(
     rules: &'a [NumberRule],
     trunk: &TrunkId,
     dialled: &str,
-) -> Option<&'a FlowId> {
-    rules
-        .iter()
-        .filter(|rule| rule.trunk.as_ref().is_none_or(|only| only == trunk))
-        .filter(|rule| rule.flow.tenant == trunk.tenant)
-        .find(|rule| matches(&rule.dialled, dialled))
-        .map(|rule| &rule.flow)
+    rejected: &mut Vec<Rejected>,
+) -> Option<&'a LeadsTo> {
+    for rule in rules {
+        let (test, why) = match () {
+            () if !matches(&rule.dialled, dialled) => ("number", format!("{dialled} was dialled")),
+            () if rule.trunk.as_ref().is_some_and(|only| only != trunk) => {
+                ("trunk", format!("the call came from trunk {}", trunk.name))
+            }
+            () if !is_of(&rule.leads_to, &trunk.tenant) => {
+                ("tenant", format!("trunk {} belongs to another tenant", trunk.name))
+            }
+            () => return Some(&rule.leads_to),
+        };
+        reject(rejected, || format!("number {}", rule.dialled), test, || why);
+    }
+    None
+}
+
+fn is_of(leads_to: &LeadsTo, tenant: &TenantId) -> bool {
+    match leads_to {
+        LeadsTo::Flow(flow) => flow.tenant == *tenant,
+        LeadsTo::Agent(agent) => agent.tenant == *tenant,
+        // Looked up among the routes of the tenant.
+        LeadsTo::Route(_) => true,
+    }
+}
+
+/// Adds one alternative, as long as there is room.
+pub(crate) fn reject(
+    rejected: &mut Vec<Rejected>,
+    candidate: impl FnOnce() -> String,
+    test: &'static str,
+    why: impl FnOnce() -> String,
+) {
+    if rejected.len() < REJECTED_MAX {
+        let (candidate, why) = (candidate().into(), why().into());
+        rejected.push(Rejected { candidate, test: test.into(), why });
+    }
+}
+
+/// The route of this name.
+pub(crate) fn route_named<'a>(
+    rules: &'a Rules,
+    tenant: &TenantId,
+    name: &str,
+) -> Option<&'a RouteRule> {
+    rules.routes.iter().find(|route| *route.name == *name && route.tenant == *tenant)
+}
+
+/// The route that `number` takes when it is dialled from inside.
+pub(crate) fn route_for<'a>(
+    rules: &'a Rules,
+    tenant: &TenantId,
+    number: &str,
+) -> Option<&'a RouteRule> {
+    let takes = |route: &&RouteRule| {
+        route.tenant == *tenant && route.numbers.iter().any(|pattern| matches(pattern, number))
+    };
+    rules.routes.iter().find(takes)
+}
+
+/// Whether an agent may dial `number` from his telephone.
+pub(crate) fn may_dial(rules: &Rules, agent: &AgentId, number: &str) -> bool {
+    let patterns = rules.agents_may_dial.get(agent);
+    patterns.is_some_and(|patterns| patterns.iter().any(|pattern| matches(pattern, number)))
 }
 
 /// What an agent's telephone asks for by dialling `code`.
@@ -32,7 +92,7 @@ fn matches(pattern: &str, dialled: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::id::TenantId;
+    use domain::id::FlowId;
 
     #[test]
     fn the_first_rule_that_fits_wins_and_trunks_are_kept_apart() {
@@ -42,7 +102,7 @@ mod tests {
         let rule = |dialled: &str, trunk: Option<TrunkId>, name| NumberRule {
             dialled: dialled.into(),
             trunk,
-            flow: flow(name),
+            leads_to: LeadsTo::Flow(flow(name)),
         };
         let carrier = TrunkId::new(&tenant, "carrier");
         let pbx = TrunkId::new(&tenant, "pbx");
@@ -53,7 +113,8 @@ mod tests {
             rule("*", Some(pbx.clone()), "rest"),
         ];
         let name = |trunk: &TrunkId, dialled| {
-            flow_for(&rules, trunk, dialled).map(|flow| flow.name.to_string())
+            let leads_to = leads_to(&rules, trunk, dialled, &mut Vec::new())?;
+            leads_to.flow().map(|flow| flow.name.to_string())
         };
         assert_eq!(name(&pbx, "4000"), Some("internal".into()));
         assert_eq!(name(&carrier, "4000"), Some("hotline".into()));
@@ -61,5 +122,16 @@ mod tests {
         assert_eq!(name(&pbx, "123"), Some("rest".into()));
         assert_eq!(name(&carrier, "123"), None);
         assert_eq!(name(&TrunkId::new(&other, "x"), "4000"), None);
+        let mut rejected = Vec::new();
+        assert_eq!(leads_to(&rules, &TrunkId::new(&other, "x"), "4000", &mut rejected), None);
+        let failed: Vec<(&str, &str)> =
+            rejected.iter().map(|it| (&*it.candidate, &*it.test)).collect();
+        let expected = [
+            ("number 4000", "trunk"),
+            ("number 4000", "tenant"),
+            ("number 49*", "number"),
+            ("number *", "trunk"),
+        ];
+        assert_eq!(failed, expected);
     }
 }

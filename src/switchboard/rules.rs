@@ -16,8 +16,13 @@ use std::time::Duration;
 /// Everything the exchange is told.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Which number leads to which flow, the first match wins.
+    /// Which number leads where, the first match wins.
     pub numbers: Vec<NumberRule>,
+    /// How numbers are dialled out, the first match wins.
+    pub routes: Vec<RouteRule>,
+    /// Which numbers an agent may dial from his telephone, as patterns; agents who are not named
+    /// may dial none.
+    pub agents_may_dial: BTreeMap<AgentId, Vec<Arc<str>>>,
     /// The checked flows.
     pub flows: BTreeMap<FlowId, Arc<Flow>>,
     /// Values for the flows' variables, over their own defaults, per tenant.
@@ -40,7 +45,7 @@ pub struct Rules {
     pub limits: Limits,
 }
 
-/// Which number leads to which flow.
+/// Which number leads where.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NumberRule {
     /// The number dialled; `*` at its end matches any rest, `*` alone anything.
@@ -48,8 +53,51 @@ pub struct NumberRule {
     /// Only for calls from this trunk; `None` is any.
     pub trunk: Option<TrunkId>,
     /// Where it leads.
-    pub flow: FlowId,
+    pub leads_to: LeadsTo,
 }
+
+/// Where a number leads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LeadsTo {
+    /// To a flow, which answers.
+    Flow(FlowId),
+    /// Straight to an agent's telephone.
+    Agent(AgentId),
+    /// On through a trunk, by the route of this name.
+    Route(Arc<str>),
+}
+
+impl LeadsTo {
+    /// The flow, if it is one.
+    pub fn flow(&self) -> Option<&FlowId> {
+        match self {
+            Self::Flow(flow) => Some(flow),
+            Self::Agent(_) | Self::Route(_) => None,
+        }
+    }
+}
+
+/// How numbers are dialled out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouteRule {
+    /// What numbers and records call it.
+    pub name: Arc<str>,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Patterns of the numbers that take it when agents, transfers and callbacks dial them, as in
+    /// [`NumberRule::dialled`]; empty: only calls that are led to it by its name.
+    pub numbers: Vec<Arc<str>>,
+    /// The trunks, in the order they are tried; at most [`ROUTE_TRUNKS_MAX`] of them count.
+    pub trunks: Vec<TrunkId>,
+    /// How long the callee's telephone rings.
+    pub ring_for: Duration,
+    /// How long one trunk may be silent before the next is tried; `None`: for as long as RFC 3261
+    /// waits (32 s).
+    pub heard_within: Option<Duration>,
+}
+
+/// More trunks of one route are not tried: nobody waits that long.
+pub const ROUTE_TRUNKS_MAX: usize = 8;
 
 /// How a queue speaks and calls back.
 #[derive(Clone, Debug, Eq, PartialEq)]

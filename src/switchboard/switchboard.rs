@@ -3,12 +3,13 @@
 //! through one first-in-first-out list, so that none calls another.
 //!
 //! ```text
-//!   Event ─► handle ─► legs · talk · queueing · callback · outbound · command ─► Action
-//!                          ▲                                        │
-//!                          └───────────────── Inner ◄───────────────┘
+//!   Event ─► handle ─► legs · talk · queueing · callback · outbound · transit · command ─► Action
+//!                          ▲                                                  │
+//!                          └────────────────────── Inner ◄────────────────────┘
 //! ```
 
 use crate::call::{Call, Leg, Ring};
+use crate::decisions::RefusalRate;
 use crate::event::{Action, Command, Event, Live, Reply, Restored};
 use crate::journal::{Journal, Waiting};
 use crate::rules::Rules;
@@ -21,7 +22,7 @@ use domain::now::Now;
 use domain::timers::TimerQueue;
 use queue::callback::Callbacks;
 use queue::dispatcher::Dispatcher;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 use trunk::cap::TrunkCap;
@@ -48,6 +49,10 @@ pub struct Switchboard {
     pub(crate) permits: BTreeMap<AttemptId, (CampaignId, Arc<str>)>,
     pub(crate) trunks: BTreeMap<TrunkId, TrunkCap>,
     pub(crate) journal: Journal,
+    /// Legs of calls led through that have not answered, by whom they call: what comes in again
+    /// while it is here is a loop.
+    pub(crate) reaching: BTreeMap<Arc<str>, BTreeSet<LegId>>,
+    pub(crate) refusals: RefusalRate,
     pub(crate) timers: TimerQueue<Timer>,
     pub(crate) inner: VecDeque<Inner>,
     draining: bool,
@@ -121,6 +126,8 @@ impl Switchboard {
             reserved: BTreeMap::new(),
             campaigns: BTreeMap::new(),
             permits: BTreeMap::new(),
+            reaching: BTreeMap::new(),
+            refusals: RefusalRate::default(),
             timers: TimerQueue::default(),
             inner: VecDeque::new(),
             draining: false,

@@ -25,7 +25,7 @@ impl Switchboard {
             Purpose::Attempt(attempt) => {
                 self.campaigns.get(&attempt.campaign).map(|campaign| campaign.flow.clone())
             }
-            Purpose::FeatureCode { .. } | Purpose::Callback { .. } => None,
+            Purpose::FeatureCode { .. } | Purpose::Callback { .. } | Purpose::Transit(_) => None,
         };
         // Configuration is checked before use, so a missing flow is our own fault; hang up rather
         // than leave a caller in silence.
@@ -68,6 +68,8 @@ impl Switchboard {
             Treatment::Setup { .. }
             | Treatment::RingingAgent { .. }
             | Treatment::Bridged { .. }
+            | Treatment::Reaching { .. }
+            | Treatment::Through { .. }
             | Treatment::Ending => None,
         }
     }

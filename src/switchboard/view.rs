@@ -21,6 +21,8 @@ pub struct Census {
     pub permits: usize,
     /// Receipts awaited from the disk.
     pub receipts: usize,
+    /// Calls led through whose callee has not answered.
+    pub reaching: usize,
     /// Channels of all trunks in use.
     pub channels: u32,
 }
@@ -63,6 +65,10 @@ pub enum Stage {
         /// Its place.
         ticket: TicketId,
     },
+    /// It is led through, and somebody's telephone is being reached.
+    Reaching,
+    /// It is led through, and both hear each other.
+    Through,
     /// It is being ended.
     Ending,
 }
@@ -78,6 +84,7 @@ impl Switchboard {
             reserved: self.reserved.len(),
             permits: self.permits.len(),
             receipts: self.journal.waiting(),
+            reaching: self.reaching.values().map(std::collections::BTreeSet::len).sum(),
             channels: self.trunks.values().map(trunk::cap::TrunkCap::channels).sum(),
         }
     }
@@ -111,6 +118,8 @@ fn stage(call: &Call) -> Stage {
             Stage::RingingAgent { ticket: ring.ticket, agent: ring.agent.clone() }
         }
         Treatment::Bridged { ticket, .. } => Stage::Bridged { ticket: *ticket },
+        Treatment::Reaching { .. } => Stage::Reaching,
+        Treatment::Through { .. } => Stage::Through,
         Treatment::Ending => Stage::Ending,
     }
 }

@@ -2,10 +2,12 @@
 
 use super::border::{self, border};
 use super::layered::{Layered, parsed};
-use super::{Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, hours};
+use super::{
+    Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, dialling, hours,
+};
 use document::section::Value;
 use domain::fault::did_you_mean;
-use domain::id::{AgentId, FlowId, QueueId, TenantId, TrunkId};
+use domain::id::{AgentId, QueueId, TenantId, TrunkId};
 use domain::media_plan::Codec;
 use domain::phone_number::PhoneNumber;
 use domain::prompt::Language;
@@ -19,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::rules::{Limits, Listening, NumberRule, QueueVoice, TrunkRule};
+use switchboard::rules::{Limits, Listening, QueueVoice, TrunkRule};
 
 const ADDRESS: &str = "write address:port, such as \"192.0.2.1:5060\"";
 const SECONDS: fn(u32) -> Duration = |seconds| Duration::from_secs(u64::from(seconds));
@@ -36,10 +38,11 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let data = at(folder, node.text("data"));
     let drain = SECONDS(node.count("drain_s", 0..=86_400));
     node.finish();
-    let agents = agents(root, &tenant);
     let defaults = root.section("defaults");
+    let (agents, agents_may_dial) = dialling::agents(root, &defaults, &tenant);
     let trunks = trunks(root, &defaults, &tenant);
     let (queues, queue_voices) = queues((root, &defaults), &tenant, &agents, &trunks);
+    let routes = dialling::routes((root, &defaults), &tenant, &trunks);
     defaults.finish();
     let webhooks = root.section("webhooks");
     let webhooks_allow_private = webhooks.boolean("allow_private");
@@ -59,7 +62,9 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         callbacks: callbacks(root),
         webhooks_allow_private,
         trace_bytes,
-        numbers: numbers(root, &tenant, &trunks),
+        numbers: dialling::numbers(root, &tenant, (&agents, &trunks, &routes)),
+        routes,
+        agents_may_dial,
         trunks,
         queues,
         queue_voices,
@@ -228,17 +233,6 @@ fn callbacks(root: &Layered<'_>) -> CallbackRules {
     rules
 }
 
-fn agents(root: &Layered<'_>, tenant: &TenantId) -> Vec<AgentId> {
-    let mut agents = Vec::new();
-    for (name, value) in root.section("agents").entries() {
-        if let Some(section) = value.section() {
-            section.finish();
-            agents.push(AgentId::new(tenant, name));
-        }
-    }
-    agents
-}
-
 fn number(section: &Layered<'_>, key: &'static str) -> Option<PhoneNumber> {
     match section.text(key) {
         "" => None,
@@ -343,7 +337,11 @@ fn queues(
     (queues, voices)
 }
 
-fn known_agent(name: &str, tenant: &TenantId, agents: &[AgentId]) -> Result<AgentId, String> {
+pub(super) fn known_agent(
+    name: &str,
+    tenant: &TenantId,
+    agents: &[AgentId],
+) -> Result<AgentId, String> {
     let agent = AgentId::new(tenant, name);
     match agents.contains(&agent) {
         true => Ok(agent),
@@ -397,7 +395,7 @@ fn queue_voice(
     }
 }
 
-fn known_trunk(
+pub(super) fn known_trunk(
     name: &str,
     tenant: &TenantId,
     trunks: &BTreeMap<TrunkId, TrunkConfig>,
@@ -410,35 +408,6 @@ fn known_trunk(
             Err(format!("there is no such trunk; {}", did_you_mean(name, names)))
         }
     }
-}
-
-fn numbers(
-    root: &Layered<'_>,
-    tenant: &TenantId,
-    trunks: &BTreeMap<TrunkId, TrunkConfig>,
-) -> Vec<NumberRule> {
-    let value = root.value("numbers");
-    let Some(list) = value.item.as_array_of_tables() else {
-        value.wrong_type("tables headed [[numbers]]");
-        return Vec::new();
-    };
-    let mut rules = Vec::new();
-    for (index, table) in list.iter().enumerate() {
-        let offset = table.span().map_or(value.offset, |span| span.start);
-        let path = format!("numbers[{index}]");
-        let section = document::section::Section::new(table, path, offset, value.faults());
-        let dialled = section.required("dialled", "\"4000\"").and_then(|value| value.text());
-        let flow = section.required("flow", "\"hotline\"").and_then(|value| value.text());
-        let trunk = section.optional("trunk").and_then(|value| {
-            parsed(&value, "name a trunk of [trunks]", |name| known_trunk(name, tenant, trunks))
-        });
-        section.finish();
-        if let (Some(dialled), Some(flow)) = (dialled, flow) {
-            let flow = FlowId::new(tenant, flow);
-            rules.push(NumberRule { dialled: dialled.into(), trunk, flow });
-        }
-    }
-    rules
 }
 
 fn feature_codes(root: &Layered<'_>) -> Vec<(Arc<str>, AgentSays, Arc<str>)> {

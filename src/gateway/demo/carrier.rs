@@ -175,7 +175,7 @@ impl Carrier {
                 let subscriber = (self.directory)(&call.dialled);
                 let command = match &subscriber {
                     Subscriber::Refuses(status) => {
-                        LegCommand::Refuse { leg, status: *status, retry_after_s: None }
+                        LegCommand::Refuse { leg, status: *status, retry_after_s: None, q850: None }
                     }
                     Subscriber::Answers { after, .. } => {
                         self.timers.update(&leg, Some(now.instant + *after));

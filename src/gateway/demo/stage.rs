@@ -112,6 +112,7 @@ impl Stage {
             }
             Live::AgentRung { call, agent } => (name(call), format!("rings agent {agent}")),
             Live::Bridged { call, agent } => (name(call), format!("joined with agent {agent}")),
+            Live::Through { call, to, .. } => (name(call), format!("led through to {to}")),
             Live::CallEnded { call, cause, answered_ms, .. } => {
                 (name(call), format!("over after {:.1} s: {cause}", *answered_ms as f64 / 1_000.0))
             }

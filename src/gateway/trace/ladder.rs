@@ -112,7 +112,8 @@ fn push_line(out: &mut String, cells: &[char]) {
     let _ = writeln!(out, "{}", line.trim_end());
 }
 
-fn wrap(text: &str, width: usize) -> Vec<String> {
+/// Breaks a text into lines of `width` letters; a longer word has a line of its own.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let last = lines.last_mut().expect("there is always a line");

@@ -89,8 +89,8 @@ impl Inbound {
         match event {
             Event::Progress { status, local_media } => self.progress(status, local_media, turn),
             Event::Answer { local_media } => self.answer(local_media, turn),
-            Event::Refuse { status, retry_after_s } => {
-                Some(self.refuse(status, retry_after_s, None, turn))
+            Event::Refuse { status, retry_after_s, q850 } => {
+                Some(self.refuse(status, retry_after_s, q850, turn))
             }
             // 480: nobody here will take the call (RFC 3261 §21.4.18).
             Event::HangUp { q850 } => Some(self.refuse(480, None, q850, turn)),

@@ -63,7 +63,8 @@ impl Reader {
             rows(
                 sql,
                 "SELECT * FROM leg INDEXED BY leg_by_time
-                 WHERE tenant = ?1 AND role <> 'agent' AND (started_ms, id) < (?2, ?3)
+                 WHERE tenant = ?1 AND role <> 'agent' AND role <> 'callee'
+                     AND (started_ms, id) < (?2, ?3)
                  ORDER BY started_ms DESC, id DESC LIMIT ?4",
                 params![tenant.0, started, leg, page(limit)],
                 leg_from_row,

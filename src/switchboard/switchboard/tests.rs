@@ -5,9 +5,12 @@
 
 mod journeys;
 mod losses;
+mod transit;
 
-use crate::event::{Action, Command, Event, Fact, Restored};
-use crate::rules::{Limits, Listening, NumberRule, QueueVoice, Rules, TrunkRule};
+use crate::event::{Action, Command, Decision, Event, Fact, Live, Restored};
+use crate::rules::{
+    LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules, TrunkRule,
+};
 use crate::switchboard::Switchboard;
 use crate::view::Census;
 use domain::cause::Cause;
@@ -17,6 +20,7 @@ use domain::id::{
 };
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use domain::now::{Now, epoch};
+use domain::phone_number::PhoneNumber;
 use domain::prompt::{Language, Prompt};
 use ivr::flow::{Flow, Known};
 use media::event::{MediaCommand, MediaEvent, QualityReport};
@@ -73,7 +77,11 @@ pub(super) fn agent() -> AgentId {
 }
 
 pub(super) fn carrier() -> TrunkId {
-    TrunkId::new(&TenantId::default(), "carrier")
+    trunk_named("carrier")
+}
+
+pub(super) fn trunk_named(name: &str) -> TrunkId {
+    TrunkId::new(&TenantId::default(), name)
 }
 
 pub(super) fn support() -> QueueId {
@@ -104,7 +112,7 @@ fn rules() -> Rules {
         address: LOCAL,
         calls_per_second_max: 10,
         channels_max: 10,
-        caller_id: None,
+        caller_id: PhoneNumber::parse("+4930555000").ok(),
     };
     let voice = QueueVoice {
         language: Language::English,
@@ -112,13 +120,19 @@ fn rules() -> Rules {
         callback_caller_id: None,
     };
     Rules {
-        numbers: vec![NumberRule { dialled: "4000".into(), trunk: None, flow: flow_id.clone() }],
+        numbers: vec![
+            number("4000", LeadsTo::Flow(flow_id.clone())),
+            number("00*", LeadsTo::Route("onward".into())),
+            number("4100", LeadsTo::Agent(agent())),
+        ],
+        routes: vec![onward()],
+        agents_may_dial: BTreeMap::from([(agent(), vec!["+49*".into()])]),
         flows: BTreeMap::from([(flow_id, Arc::new(flow))]),
         variables: BTreeMap::new(),
         queues: vec![queue],
         queue_voices: BTreeMap::from([(support(), voice)]),
         agents: vec![agent()],
-        trunks: BTreeMap::from([(carrier(), trunk)]),
+        trunks: BTreeMap::from([(carrier(), trunk.clone()), (trunk_named("backup"), trunk)]),
         callbacks: CallbackRules {
             gap: Duration::from_secs(120),
             tries_max: 3,
@@ -133,6 +147,21 @@ fn rules() -> Rules {
     }
 }
 
+fn number(dialled: &str, leads_to: LeadsTo) -> NumberRule {
+    NumberRule { dialled: dialled.into(), trunk: None, leads_to }
+}
+
+fn onward() -> RouteRule {
+    RouteRule {
+        name: "onward".into(),
+        tenant: TenantId::default(),
+        numbers: vec!["+49*".into()],
+        trunks: vec![carrier(), trunk_named("backup")],
+        ring_for: Duration::from_secs(60),
+        heard_within: Some(Duration::from_secs(4)),
+    }
+}
+
 /// A switchboard, the time, and the last of everything that is answered by its number.
 pub(super) struct Bench {
     pub(super) board: Switchboard,
@@ -141,6 +170,8 @@ pub(super) struct Bench {
     orders: BTreeMap<String, OrderId>,
     token: Token,
     attempt: AttemptId,
+    pub(super) decisions: Vec<Decision>,
+    pub(super) lives: Vec<Live>,
 }
 
 impl Bench {
@@ -153,6 +184,8 @@ impl Bench {
             orders: BTreeMap::new(),
             token: Token(0),
             attempt: AttemptId(0),
+            decisions: Vec::new(),
+            lives: Vec::new(),
         };
         bench.board.restore(Restored::default(), now, &mut Vec::new());
         bench
@@ -258,6 +291,8 @@ impl Bench {
                 let cause = Cause::normal(domain::cause::EndedBy::Peer);
                 Event::Leg(LegEvent::Ended { leg, cause })
             }
+            "rings" => Event::Leg(LegEvent::Ringing { leg, status: 180, plan: None }),
+            "plays" => Event::Leg(LegEvent::Ringing { leg, status: 183, plan: Some(plan()) }),
             "busy" => Event::Leg(LegEvent::Ended { leg, cause: Cause::from_status(486) }),
             key => Event::Media(MediaEvent::Digit {
                 leg,
@@ -279,7 +314,11 @@ impl Bench {
                 self.names.insert(*leg, name.to_owned());
                 return None;
             }
-            Action::Note { .. } | Action::Publish(_) => return None,
+            Action::Note { .. } => return None,
+            Action::Publish(live) => {
+                self.lives.push(live.clone());
+                return None;
+            }
             Action::Leg(command) => self.tell_leg(command),
             Action::Media(command) => self.tell_media(command),
             Action::Play { leg, order, prompts, .. } => {
@@ -295,6 +334,12 @@ impl Bench {
             Action::Listen { leg, .. } => format!("listen {}", self.names[leg]),
             Action::Classify { .. } => "classify".to_owned(),
             Action::Fetch { .. } => "fetch".to_owned(),
+            // What was decided is looked at by tests of its own.
+            Action::Store { facts, .. } if matches!(facts[..], [Fact::Decision(_)]) => {
+                let Fact::Decision(decision) = facts[0].clone() else { return None };
+                self.decisions.push(decision);
+                return None;
+            }
             Action::Store { token, facts, patient } => {
                 self.token = token.unwrap_or(self.token);
                 let facts: Vec<String> = facts.iter().map(tell_fact).collect();
@@ -315,19 +360,36 @@ impl Bench {
     }
 
     fn tell_leg(&self, command: &LegCommand) -> String {
+        let because = |q850: &Option<u8>| match q850 {
+            Some(cause) => format!(" because {cause}"),
+            None => String::new(),
+        };
         match command {
-            LegCommand::Dial { leg, target, call_id, .. } => {
-                let who = match target {
-                    Target::Trunk { user, .. } => user.to_string(),
-                    Target::Agent(agent) => agent.name.to_string(),
+            LegCommand::Dial { leg, target, call_id, caller, .. } => {
+                let (who, way) = match target {
+                    Target::Trunk { user, trunk, .. } => (user.to_string(), trunk.name.clone()),
+                    Target::Agent(agent) => (agent.name.to_string(), "telephone".into()),
                 };
-                let fixed = call_id.as_deref().map(|id| format!(" as {id}")).unwrap_or_default();
-                format!("invite {} at {who}{fixed}", self.names[leg])
+                let mut told = format!("invite {} at {who}", self.names[leg]);
+                told += &call_id.as_deref().map(|id| format!(" as {id}")).unwrap_or_default();
+                // Whoever is led through is told apart by the way he goes and as whom.
+                if self.names[leg] == "callee" {
+                    told += &format!(" through {way}");
+                    if *caller.user != *"+4930123456" {
+                        told += &format!(" from {}", caller.user);
+                    }
+                }
+                told
             }
-            LegCommand::Progress { leg, .. } => format!("ring {}", self.names[leg]),
+            LegCommand::Progress { leg, status, local_media } => {
+                let sound = if local_media.is_some() { " with sound" } else { "" };
+                format!("ring {} {status}{sound}", self.names[leg])
+            }
             LegCommand::Answer { leg, .. } => format!("answer {}", self.names[leg]),
-            LegCommand::Refuse { status, .. } => format!("refuse {status}"),
-            LegCommand::HangUp { leg, .. } => format!("hang up {}", self.names[leg]),
+            LegCommand::Refuse { status, q850, .. } => format!("refuse {status}{}", because(q850)),
+            LegCommand::HangUp { leg, q850 } => {
+                format!("hang up {}{}", self.names[leg], because(q850))
+            }
             LegCommand::Hold { leg, on } => format!("hold {} {on}", self.names[leg]),
             LegCommand::Offer { leg, .. } => format!("offer {}", self.names[leg]),
             LegCommand::Transfer { leg, to } => format!("refer {} to {to:?}", self.names[leg]),
@@ -365,6 +427,7 @@ fn tell_fact(fact: &Fact) -> String {
         Fact::CampaignState { state, .. } => format!("campaign {state:?}"),
         Fact::AttemptClosed(closed) => format!("attempt {:?}", closed.disposition),
         Fact::Leg(record) => format!("{:?} {:?}", record.role, record.cause.kind),
+        Fact::Decision(decision) => format!("decision {}", decision.chosen),
         Fact::Agent { state, .. } => format!("{state:?}").split(' ').next().unwrap().to_owned(),
     }
 }

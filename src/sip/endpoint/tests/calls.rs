@@ -77,7 +77,7 @@ fn the_callee_hangs_up_or_refuses() {
     pair.dial(Transport::Udp, Duration::from_secs(60));
     pair.run_for(Duration::from_millis(100));
     let retry_after_s = Some(7);
-    pair.handle(B, LegCommand::Refuse { leg: THEIRS, status: 486, retry_after_s });
+    pair.handle(B, LegCommand::Refuse { leg: THEIRS, status: 486, retry_after_s, q850: None });
     pair.run_out();
     assert_eq!(pair.take_ladder(), ["INVITE →", "← 100", "← 486", "ACK →"]);
     assert_eq!(pair.ends(A), [Cause::from_status(486)]);
@@ -162,7 +162,10 @@ fn orders_for_no_leg_are_ignored() {
         for leg in [OURS, THEIRS, LegId(77)] {
             pair.handle(side, LegCommand::Progress { leg, status: 180, local_media: None });
             pair.handle(side, LegCommand::Answer { leg, local_media: media(side) });
-            pair.handle(side, LegCommand::Refuse { leg, status: 486, retry_after_s: None });
+            pair.handle(
+                side,
+                LegCommand::Refuse { leg, status: 486, retry_after_s: None, q850: None },
+            );
             pair.handle(side, LegCommand::HangUp { leg, q850: None });
         }
     }

@@ -92,7 +92,7 @@ fn a_merged_request_is_a_loop() {
     assert_eq!(word(&peer.request(&Draft::invite(1))[0]), "100");
     let other_way = Draft::invite(1).set("Via", "SIP/2.0/UDP 192.0.2.3:5060;branch=z9hG4bKother");
     assert_eq!(word(&peer.request(&other_way)[0]), "482");
-    peer.handle(LegCommand::Refuse { leg: LegId(1), status: 404, retry_after_s: None });
+    peer.handle(LegCommand::Refuse { leg: LegId(1), status: 404, retry_after_s: None, q850: None });
     assert_eq!(word(&peer.request(&other_way)[0]), "482", "as long as the first is remembered");
     // A new try of the same caller is no loop.
     assert_eq!(word(&peer.request(&Draft::invite(2))[0]), "100");

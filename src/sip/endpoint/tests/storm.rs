@@ -47,7 +47,10 @@ fn meddle(pair: &mut Pair, luck: &mut StdRng, calls: u64) {
         2..=4 => pair.handle(B, LegCommand::Answer { leg: theirs, local_media: media(B) }),
         5 => {
             let status = luck.random_range(0..700);
-            pair.handle(B, LegCommand::Refuse { leg: theirs, status, retry_after_s: None });
+            pair.handle(
+                B,
+                LegCommand::Refuse { leg: theirs, status, retry_after_s: None, q850: None },
+            );
         }
         6 => pair.handle(A, LegCommand::HangUp { leg: ours, q850: None }),
         _ => pair.handle(B, LegCommand::HangUp { leg: theirs, q850: None }),

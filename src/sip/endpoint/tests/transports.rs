@@ -243,7 +243,12 @@ fn an_answer_finds_its_way_when_the_stream_has_closed() {
         peer.request(&over(transport, Draft::invite(1)));
         let now = peer.now;
         peer.endpoint.connection_closed(peer.flow, now, &mut Vec::new());
-        peer.handle(LegCommand::Refuse { leg: LegId(1), status: 486, retry_after_s: None });
+        peer.handle(LegCommand::Refuse {
+            leg: LegId(1),
+            status: 486,
+            retry_after_s: None,
+            q850: None,
+        });
         assert_eq!(peer.sent_over, Some(flow(transport, local, port)));
     }
 }

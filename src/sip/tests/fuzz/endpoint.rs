@@ -303,7 +303,7 @@ impl World {
             4 | 5 => LegCommand::Answer { leg, local_media },
             6 => {
                 let (status, retry_after_s) = (u16::from(input.byte()) * 3, Some(7));
-                LegCommand::Refuse { leg, status, retry_after_s }
+                LegCommand::Refuse { leg, status, retry_after_s, q850: None }
             }
             7 => LegCommand::Hold { leg, on: input.one_in(2) },
             8 => LegCommand::Offer { leg, local_media },

@@ -1,0 +1,264 @@
+//! Callers led through to somebody else: who is told what, what is tried next, and what it is kept
+//! under.
+
+use super::{Bench, agent, carrier, trunk_named};
+use crate::event::{Event, Live};
+use domain::cause::{Cause, EndedBy};
+use domain::id::LegId;
+use sip::event::{IncomingCall, LegEvent, MAX_FORWARDS, Source};
+
+/// An INVITE for `dialled` from the carrier.
+fn invite(dialled: &str, change: impl FnOnce(&mut IncomingCall)) -> Event {
+    let mut call = IncomingCall {
+        from_user: "+4930123456".into(),
+        dialled: dialled.into(),
+        call_id: "theirs".into(),
+        max_forwards: MAX_FORWARDS,
+        ..IncomingCall::default()
+    };
+    change(&mut call);
+    let source = Source::Trunk(carrier());
+    let plan = Some(super::plan());
+    Event::Leg(LegEvent::Incoming { leg: LegId(1), source, call: Box::new(call), plan })
+}
+
+fn calls(bench: &mut Bench, dialled: &str) -> String {
+    bench.event(invite(dialled, |_| ()))
+}
+
+impl Bench {
+    fn decided(&self) -> Vec<String> {
+        let one = |decision: &crate::event::Decision| {
+            let rejected: Vec<String> = decision
+                .rejected
+                .iter()
+                .map(|it| format!(" not {} ({}: {})", it.candidate, it.test, it.why))
+                .collect();
+            format!("{}{}", decision.chosen, rejected.concat())
+        };
+        self.decisions.iter().map(one).collect()
+    }
+}
+
+#[test]
+fn ringing_and_answer_and_end_follow_the_callee() {
+    let mut bench = Bench::new();
+    assert_eq!(calls(&mut bench, "0049301"), "open caller");
+    bench.plays(&[
+        ("caller opened", "open callee"),
+        ("callee opened", "invite callee at 0049301 through carrier"),
+        ("callee rings", "ring caller 180"),
+        ("callee up", "connect callee | bridge caller callee | answer caller"),
+        ("caller up", "connect caller"),
+        ("callee hangs-up", "close callee | hang up caller because 16"),
+        ("caller hangs-up", "close caller"),
+        ("callee closed", "store Callee Normal"),
+        ("caller closed", "store Caller Normal"),
+    ]);
+    assert_eq!(
+        bench.decided(),
+        ["route onward not number 4000 (number: 0049301 was dialled)", "trunk carrier",]
+    );
+    let through = bench.lives.iter().any(|it| matches!(it, Live::Through { .. }));
+    assert!(through, "{:?}", bench.lives);
+    bench.holds_nothing();
+}
+
+/// Early sound is bridged before the answer, and not bridged anew with it.
+#[test]
+fn early_sound_goes_through_before_the_answer() {
+    let mut bench = Bench::new();
+    calls(&mut bench, "0049301");
+    bench.plays(&[
+        ("caller opened", "open callee"),
+        ("callee opened", "invite callee at 0049301 through carrier"),
+        (
+            "callee plays",
+            "connect callee | connect caller | bridge caller callee | ring caller 183 with sound",
+        ),
+        ("callee rings", "ring caller 180"),
+        ("callee up", "connect callee | answer caller"),
+        ("caller up", "connect caller"),
+        ("caller hangs-up", "close caller | hang up callee because 16"),
+        ("callee hangs-up", "close callee"),
+        ("caller closed", "store Caller Normal"),
+        ("callee closed", "store Callee Normal"),
+    ]);
+    bench.holds_nothing();
+}
+
+#[test]
+fn a_caller_who_gives_up_takes_the_callee_along() {
+    let mut bench = Bench::new();
+    calls(&mut bench, "0049301");
+    bench.plays(&[
+        ("caller opened", "open callee"),
+        ("callee opened", "invite callee at 0049301 through carrier"),
+        ("callee rings", "ring caller 180"),
+    ]);
+    let cancelled = Cause { by: EndedBy::Peer, ..Cause::from_status(487) };
+    let told = bench.event(Event::Leg(LegEvent::Ended { leg: LegId(1), cause: cancelled }));
+    assert_eq!(told, "close caller | hang up callee because 127");
+    bench.plays(&[
+        // Answered as it was given up: nobody is there to hear it.
+        ("callee hangs-up", "close callee"),
+        ("caller closed", "store Caller Cancelled"),
+        ("callee closed", "store Callee Normal"),
+    ]);
+    bench.holds_nothing();
+}
+
+/// Nobody was reached by the first trunk: the second is tried, under a Call-ID of its own.
+#[test]
+fn a_trunk_that_fails_is_followed_by_the_next() {
+    for cause in [Cause::from_status(503), Cause::from_status(500), Cause::silent()] {
+        let mut bench = Bench::new();
+        calls(&mut bench, "0049301");
+        bench.plays(&[
+            ("caller opened", "open callee"),
+            ("callee opened", "invite callee at 0049301 through carrier"),
+        ]);
+        let leg = bench.leg("callee");
+        let told = bench.event(Event::Leg(LegEvent::Ended { leg, cause }));
+        assert_eq!(told, "close callee | open callee");
+        bench.event(Event::Media(media::event::MediaEvent::Closed {
+            leg,
+            report: Default::default(),
+        }));
+        bench.plays(&[
+            ("callee opened", "invite callee at 0049301 through backup"),
+            ("callee rings", "ring caller 180"),
+            ("callee up", "connect callee | bridge caller callee | answer caller"),
+        ]);
+        let decided = bench.decided();
+        assert_eq!(decided[2], format!("trunk backup not trunk carrier (answer: {cause})"));
+    }
+}
+
+/// Who is busy, declines or does not answer has been reached: nobody is tried after him, and the
+/// caller is told the same.
+#[test]
+fn whoever_was_reached_is_never_rung_by_another_trunk() {
+    for (status, told) in [(486, 486), (600, 600), (603, 603), (404, 404), (480, 480)] {
+        let mut bench = Bench::new();
+        calls(&mut bench, "0049301");
+        bench.plays(&[
+            ("caller opened", "open callee"),
+            ("callee opened", "invite callee at 0049301 through carrier"),
+        ]);
+        let cause = Cause::from_status(status);
+        let event = LegEvent::Ended { leg: bench.leg("callee"), cause };
+        let q850 = cause.q850;
+        let expected = format!("close callee | refuse {told} because {q850}");
+        assert_eq!(bench.event(Event::Leg(event)), expected);
+        assert_eq!(bench.decided()[2].split(' ').nth(2), Some(&*told.to_string()));
+    }
+    // Once it has rung, a fault of the network is no leave to ring again.
+    let mut bench = Bench::new();
+    calls(&mut bench, "0049301");
+    bench.plays(&[
+        ("caller opened", "open callee"),
+        ("callee opened", "invite callee at 0049301 through carrier"),
+        ("callee rings", "ring caller 180"),
+    ]);
+    let cause = Cause::from_status(503);
+    let event = LegEvent::Ended { leg: bench.leg("callee"), cause };
+    assert_eq!(bench.event(Event::Leg(event)), "close callee | refuse 500 because 41");
+}
+
+#[test]
+fn trunks_without_a_channel_are_passed_over_and_the_reason_kept() {
+    let mut bench = Bench::new();
+    bench.board.trunks.get_mut(&carrier()).unwrap().set(10, 1);
+    bench.board.trunks.get_mut(&trunk_named("backup")).unwrap().set(0, 10);
+    calls(&mut bench, "0049301");
+    assert_eq!(bench.step("caller opened"), "refuse 503 because 34");
+    let last = bench.decided().pop().unwrap();
+    assert!(last.starts_with("refused with 503 not trunk carrier (caps: "), "{last}");
+    assert!(last.contains("not trunk backup (caps: "), "{last}");
+}
+
+#[test]
+fn what_has_come_back_or_gone_round_is_refused_with_a_reason() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.event(invite("0049301", |call| call.max_forwards = 0)), "refuse 483");
+    assert_eq!(bench.event(invite("12345", |_| ())), "refuse 404");
+    let decided = bench.decided();
+    let expected = "refused with 483 not number 4000 (number: 0049301 was dialled) not route onward \
+                    (Max-Forwards: it is 0)";
+    assert_eq!(decided[0], expected);
+    assert!(decided[1].starts_with("refused with 404 not number 4000 (number: "), "{decided:?}");
+    assert_eq!(bench.decisions[1].sip_call_id, "theirs".into());
+    assert_eq!(bench.decisions[1].call, None);
+
+    calls(&mut bench, "0049301");
+    bench.plays(&[
+        ("caller opened", "open callee"),
+        ("callee opened", "invite callee at 0049301 through carrier"),
+    ]);
+    // The carrier hands our own call back, as a gateway of its own: another Call-ID.
+    let mut again = invite("0049301", |call| call.call_id = "other".into());
+    if let Event::Leg(LegEvent::Incoming { leg, .. }) = &mut again {
+        *leg = LegId(3);
+    }
+    assert_eq!(bench.event(again), "refuse 482");
+    // Another caller's call to the same number is none.
+    let mut other = invite("0049301", |call| call.from_user = "+4930999".into());
+    if let Event::Leg(LegEvent::Incoming { leg, .. }) = &mut other {
+        *leg = LegId(5);
+    }
+    assert_eq!(bench.event(other), "open caller");
+}
+
+/// An agent's own calls: what he may dial goes out with the trunk's number, the rest is refused, and
+/// no queue rings him meanwhile.
+#[test]
+fn an_agent_dials_what_he_may() {
+    let dials = |bench: &mut Bench, dialled: &str| {
+        let mut event = invite(dialled, |call| call.from_user = "anna".into());
+        if let Event::Leg(LegEvent::Incoming { source, .. }) = &mut event {
+            *source = Source::Agent(agent());
+        }
+        bench.event(event)
+    };
+    let mut bench = Bench::staffed();
+    assert_eq!(dials(&mut bench, "+1212555"), "refuse 403");
+    assert_eq!(dials(&mut bench, "+4930555"), "open anna");
+    bench.plays(&[
+        ("anna opened", "open callee"),
+        ("callee opened", "invite callee at +4930555 through carrier from +4930555000"),
+        ("callee up", "connect callee | bridge anna callee | answer anna"),
+        ("anna up", "connect anna"),
+    ]);
+    // A caller of the queue waits.
+    let mut event = invite("4000", |_| ());
+    if let Event::Leg(LegEvent::Incoming { leg, .. }) = &mut event {
+        *leg = LegId(3);
+    }
+    assert_eq!(bench.event(event), "open caller");
+    bench.plays(&[
+        ("caller opened", "answer caller"),
+        ("caller up", "connect caller | play caller Press 1. | listen caller"),
+        ("caller 1", "silence caller | deafen caller | play caller music"),
+        ("callee hangs-up", "close callee | hang up anna because 16"),
+        ("anna hangs-up", "close anna | open anna"),
+    ]);
+}
+
+/// A number that leads straight to an agent: rung when she is free, busy when she is not.
+#[test]
+fn a_number_leads_straight_to_an_agent() {
+    let mut bench = Bench::staffed();
+    calls(&mut bench, "4100");
+    bench.plays(&[
+        ("caller opened", "open anna"),
+        ("anna opened", "invite anna at anna"),
+        ("anna rings", "ring caller 180"),
+    ]);
+    let mut second = invite("4100", |call| call.call_id = "second".into());
+    if let Event::Leg(LegEvent::Incoming { leg, .. }) = &mut second {
+        *leg = LegId(3);
+    }
+    assert_eq!(bench.event(second), "open caller");
+    assert_eq!(bench.step("caller opened"), "refuse 486 because 17");
+}

@@ -1,0 +1,499 @@
+//! A caller is led through to somebody else: two SIP dialogs, the first following the second (a
+//! back-to-back user agent, RFC 7092 §3.2.3), with the sound bridged between them.
+//!
+//! ```text
+//! caller            exchange                       callee
+//!   │──INVITE──────────►│ decided, port bound          │
+//!   │                   │──INVITE─────────────────────►│  Reaching
+//!   │◄─180 / 183────────│◄─180 / 183 with early sound──│
+//!   │                   │◄─486, 503 …: the next trunk, or refused likewise
+//!   │◄─200──────────────│◄─200─────────────────────────│  Through
+//!   │◄═══════sound, keys═══════════════════════════════►│
+//!   │──BYE─────────────►│──BYE (Reason: Q.850)─────────►│
+//! ```
+//!
+//! Hold is answered on the side that asked for it: that leg neither sends nor is listened to, and
+//! its partner hears what the holder sends, or nothing (RFC 3264 §8.4).
+
+use crate::call::{Onward, Purpose, RingLimits, Signalling, Transit, Treatment};
+use crate::decisions::Question;
+use crate::dialling;
+use crate::event::{Action, LegRole, Live, Rejected};
+use crate::inbound::{incoming_leg, refuse};
+use crate::switchboard::{Inner, Switchboard};
+use domain::cause::{Cause, CauseKind};
+use domain::id::{AgentId, CallId, LegId, TrunkId};
+use domain::media_plan::MediaPlan;
+use domain::now::Now;
+use media::event::MediaCommand;
+use queue::event::{AgentState, Event as QueueEvent};
+use sip::event::{Caller, IncomingCall, LegCommand, Source, Target};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long an agent's telephone rings for a call that is led straight to it.
+const AGENT_RINGS_FOR: Duration = Duration::from_secs(60);
+
+/// After this many seconds a caller may try again whose call no trunk takes now.
+const RETRY_AFTER_S: u32 = 5;
+
+impl Switchboard {
+    /// Takes up a call that goes on to somebody else, or refuses it.
+    pub(crate) fn lead_through(
+        &mut self,
+        incoming: Incoming,
+        onward: Onward,
+        rejected: Vec<Rejected>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Incoming { leg, source, call: offered, offer, mut question } = incoming;
+        if let Some((status, test, why)) = self.cannot_go_on(&source, &offered) {
+            let mut rejected = rejected;
+            let candidate = || onward.name();
+            crate::routing::reject(&mut rejected, candidate, test, || why.into());
+            self.refused_with(question, status, rejected, now, out);
+            return refuse(leg, status, None, out);
+        }
+        let (trunk, agent) = match source {
+            Source::Trunk(trunk) => (Some(trunk), None),
+            Source::Agent(agent) => (None, Some(agent)),
+        };
+        let Ok(holds_channel) = self.take_incoming(leg, trunk.as_ref(), &question, now, out) else {
+            return;
+        };
+        let transit = Transit {
+            onward,
+            caller: caller_of(&offered),
+            offer,
+            local: None,
+            max_forwards: offered.max_forwards.saturating_sub(1),
+            early: false,
+            tried: Vec::new(),
+        };
+        let chosen = transit.onward.name().into();
+        let tenant = question.tenant.clone();
+        let call = self.new_call(tenant, Purpose::Transit(Box::new(transit)), leg, now);
+        question.call = Some(call.id);
+        self.decided(question, chosen, rejected, now, out);
+        let mut first = incoming_leg(leg, call.id, LegRole::Caller, offered, now);
+        first.trunk = trunk;
+        first.holds_channel = holds_channel;
+        if let Some(agent) = agent {
+            self.on_the_phone(&agent, true);
+            first.agent = Some(agent);
+        }
+        self.begin_call(call, first, now, out);
+    }
+
+    /// Why a call must not go on to anybody: the status to refuse it with, the test, what it found.
+    fn cannot_go_on(
+        &self,
+        source: &Source,
+        offered: &IncomingCall,
+    ) -> Option<(u16, &'static str, &'static str)> {
+        if offered.max_forwards == 0 {
+            // RFC 3261 §16.3 step 3, §21.4.21: it has been handed on too often.
+            return Some((483, "Max-Forwards", "it is 0"));
+        }
+        if self.has_come_back(source, offered) {
+            // RFC 3261 §21.4.20, RFC 5393 §4: what we sent out comes in again.
+            return Some((482, "loop", "it is a call of ours that has come back"));
+        }
+        None
+    }
+
+    /// Whether an INVITE is one of ours: sent to this very trunk, not yet answered, and handed back
+    /// unchanged by a proxy (the same Call-ID) or by a gateway (the same caller and callee).
+    fn has_come_back(&self, source: &Source, offered: &IncomingCall) -> bool {
+        let Source::Trunk(trunk) = source else { return false };
+        let Some(legs) = self.reaching.get(&offered.dialled) else { return false };
+        legs.iter().filter_map(|leg| self.legs.get(leg)).any(|leg| {
+            let is_same_caller = !leg.from.is_empty() && leg.from == offered.from_user;
+            leg.sip_call_id == offered.call_id
+                || (leg.trunk.as_ref() == Some(trunk) && is_same_caller)
+        })
+    }
+
+    /// The caller's port is there: now the callee is reached.
+    pub(crate) fn transit_port_opened(
+        &mut self,
+        id: CallId,
+        local: SocketAddr,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(Purpose::Transit(transit)) = self.calls.get_mut(&id).map(|it| &mut it.purpose) {
+            transit.local = Some(local);
+            self.reach(id, None, now, out);
+        }
+    }
+
+    /// Rings whoever is next; `failed` is how the one before ended.
+    fn reach(&mut self, id: CallId, failed: Option<Cause>, now: Now, out: &mut Vec<Action>) {
+        let Some(mut call) = self.calls.remove(&id) else { return };
+        let Purpose::Transit(transit) = &mut call.purpose else {
+            self.calls.insert(id, call);
+            return;
+        };
+        let mut rejected = Vec::new();
+        let (caller, max_forwards) = (transit.caller.clone(), transit.max_forwards);
+        let found = match &mut transit.onward {
+            Onward::Agent(agent) => self.way_to_agent(agent, failed),
+            Onward::Number { number, trunks, limits, .. } => {
+                let way = self.way_out(number, trunks, &mut rejected, now);
+                // Who would be tried next, were it not for the last: nobody waits for the silent.
+                let heard_within = limits.heard_within.filter(|_| !trunks.is_empty());
+                let limits = RingLimits { heard_within, ..*limits };
+                way.map(|way| (way.target, limits)).ok_or(failed.unwrap_or(Cause::not_admitted()))
+            }
+        };
+        let rejected = dialling::after(&transit.tried, rejected);
+        match found {
+            Ok((target, limits)) => {
+                let (role, chosen, caller) = match &target {
+                    Target::Trunk { trunk, .. } => {
+                        let caller = self.shown_to(trunk, &caller);
+                        (LegRole::Callee, format!("trunk {}", trunk.name), caller)
+                    }
+                    Target::Agent(agent) => {
+                        self.on_the_phone(agent, true);
+                        (LegRole::Agent, format!("agent {}", agent.name), caller)
+                    }
+                };
+                let number = target_name(&target);
+                let leg =
+                    self.ring_out(&mut call, role, target, caller, limits, max_forwards, now, out);
+                call.treatment = Treatment::Reaching { leg, rang: false };
+                self.reaching.entry(number).or_default().insert(leg);
+                let question = self.question_of(&call);
+                self.calls.insert(id, call);
+                self.decided(question, chosen.into(), rejected, now, out);
+            }
+            Err(cause) => {
+                let question = self.question_of(&call);
+                call.treatment = Treatment::Setup { then: None };
+                let first = call.first;
+                self.calls.insert(id, call);
+                let status = refusal_of(cause);
+                self.refused_with(question, status, rejected, now, out);
+                self.refuse_first(first, status, cause, out);
+            }
+        }
+    }
+
+    /// An agent is called only while he is in no other call.
+    fn way_to_agent(
+        &self,
+        agent: &AgentId,
+        failed: Option<Cause>,
+    ) -> Result<(Target, RingLimits), Cause> {
+        if let Some(cause) = failed {
+            return Err(cause);
+        }
+        let state = self.dispatcher.agents().find(|(id, _)| *id == agent).map(|(_, state)| state);
+        let in_queue_call = state.is_some_and(|state| match state {
+            AgentState::Reserved { .. }
+            | AgentState::Ringing { .. }
+            | AgentState::Talking { .. } => true,
+            AgentState::LoggedOut
+            | AgentState::Available { .. }
+            | AgentState::WrapUp
+            | AgentState::Paused { .. } => false,
+        });
+        let has_leg = |leg: &crate::call::Leg| leg.agent.as_ref() == Some(agent) && leg.can_end();
+        if in_queue_call || self.legs.values().any(has_leg) {
+            // RFC 3261 §21.4.24: he is there and cannot take another call.
+            return Err(Cause::from_status(486));
+        }
+        let limits = RingLimits { ring_for: AGENT_RINGS_FOR, heard_within: None };
+        Ok((Target::Agent(agent.clone()), limits))
+    }
+
+    /// A provisional answer of the callee: the caller is told the same.
+    pub(crate) fn transit_rings(
+        &mut self,
+        leg: LegId,
+        status: u16,
+        plan: Option<MediaPlan>,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(id) = self.legs.get(&leg).map(|leg| leg.call) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (Treatment::Reaching { leg: reached, rang }, Purpose::Transit(transit)) =
+            (&mut call.treatment, &mut call.purpose)
+        else {
+            return;
+        };
+        if *reached != leg {
+            return;
+        }
+        *rang |= status == 180;
+        let first = call.first;
+        // Early sound (RFC 3960 §3.1) goes through where the caller's offer is known: without one,
+        // nothing can be agreed on before the answer.
+        if let (Some(plan), Some(offer), Some(local)) = (plan, &transit.offer, transit.local) {
+            out.push(Action::Media(MediaCommand::Connect { leg, plan }));
+            if !transit.early {
+                transit.early = true;
+                let plan = offer.clone();
+                out.push(Action::Media(MediaCommand::Connect { leg: first, plan }));
+                out.push(Action::Media(MediaCommand::Bridge { a: first, b: leg }));
+            }
+            return progress(first, 183, Some(local), out);
+        }
+        // RFC 3261 §16.7 step 5: 199 (RFC 6228) speaks of one fork only.
+        if status != 199 {
+            progress(first, status, None, out);
+        }
+    }
+
+    /// The callee has answered: so do we.
+    pub(crate) fn reached(&mut self, id: CallId, leg: LegId, out: &mut Vec<Action>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let first = call.first;
+        let is_begun = |leg: &crate::call::Leg| matches!(leg.signalling, Signalling::Begun);
+        let waits = self.legs.get(&first).is_some_and(is_begun);
+        let (Treatment::Reaching { leg: reached, .. }, Purpose::Transit(transit)) =
+            (&call.treatment, &call.purpose)
+        else {
+            return self.end_leg(leg, out);
+        };
+        let (true, Some(local)) = (*reached == leg && waits, transit.local) else {
+            return self.end_leg(leg, out);
+        };
+        if !transit.early {
+            out.push(Action::Media(MediaCommand::Bridge { a: first, b: leg }));
+        }
+        out.push(Action::Leg(LegCommand::Answer { leg: first, local_media: local }));
+        call.treatment = Treatment::Through { leg };
+        self.forget_reaching(leg);
+        let Some(leg) = self.legs.get(&leg) else { return };
+        let (to, trunk) = (leg.to.clone(), leg.trunk.clone());
+        out.push(Action::Note {
+            call: id,
+            what: format!("joined with {to}").into(),
+            why: "the call was answered".into(),
+        });
+        out.push(Action::Publish(Live::Through { call: id, to, trunk }));
+    }
+
+    /// The callee's leg is over: before the answer the next one is tried or the caller is refused
+    /// likewise, after it the caller's leg ends for the same cause.
+    pub(crate) fn callee_over(
+        &mut self,
+        id: CallId,
+        leg: LegId,
+        cause: Cause,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        self.forget_reaching(leg);
+        let over = self.legs.get(&leg).map(|leg| (leg.trunk.clone(), leg.agent.clone()));
+        let (trunk, agent) = over.unwrap_or_default();
+        if let Some(agent) = agent {
+            self.on_the_phone(&agent, false);
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let first = call.first;
+        match (&call.treatment, &mut call.purpose) {
+            (Treatment::Through { leg: joined }, _) if *joined == leg => {
+                call.treatment = Treatment::Ending;
+                self.end_leg_because(first, Some(cause.q850), out);
+            }
+            (Treatment::Reaching { leg: reached, rang }, Purpose::Transit(transit))
+                if *reached == leg =>
+            {
+                let may_go_on = !rang && may_try_another(cause);
+                transit.early = false;
+                transit.tried.push(Rejected {
+                    candidate: candidate_name(trunk.as_ref()).into(),
+                    test: "answer".into(),
+                    why: cause.to_string().into(),
+                });
+                if !may_go_on && let Onward::Number { trunks, .. } = &mut transit.onward {
+                    trunks.clear();
+                }
+                self.reach(id, Some(cause), now, out);
+            }
+            // Given up before: the caller has gone, or another was reached.
+            _ => (),
+        }
+    }
+
+    /// Refuses the caller as the callee has refused us.
+    fn refuse_first(&mut self, first: LegId, status: u16, cause: Cause, out: &mut Vec<Action>) {
+        let Some(leg) = self.legs.get_mut(&first).filter(|leg| leg.can_end()) else { return };
+        leg.signalling = Signalling::Ending;
+        let retry_after_s = (status == 503).then_some(RETRY_AFTER_S);
+        let q850 = Some(cause.q850);
+        out.push(Action::Leg(LegCommand::Refuse { leg: first, status, retry_after_s, q850 }));
+    }
+
+    /// No queue rings an agent who is in a call of his own.
+    pub(crate) fn on_the_phone(&mut self, agent: &AgentId, busy: bool) {
+        let event = QueueEvent::AgentOnThePhone { agent: agent.clone(), busy };
+        self.inner.push_back(Inner::Queue(event));
+    }
+
+    pub(crate) fn forget_reaching(&mut self, leg: LegId) {
+        let Some(to) = self.legs.get(&leg).map(|leg| leg.to.clone()) else { return };
+        if let Some(legs) = self.reaching.get_mut(&to) {
+            legs.remove(&leg);
+            if legs.is_empty() {
+                self.reaching.remove(&to);
+            }
+        }
+    }
+
+    fn question_of(&self, call: &crate::call::Call) -> Question {
+        let first = self.legs.get(&call.first);
+        let source = first.map(|leg| match (&leg.trunk, &leg.agent) {
+            (_, Some(agent)) => format!("agent {}", agent.name),
+            (Some(trunk), None) => format!("trunk {}", trunk.name),
+            (None, None) => "somebody".to_owned(),
+        });
+        Question {
+            call: Some(call.id),
+            sip_call_id: first.map(|leg| leg.sip_call_id.clone()).unwrap_or_default(),
+            tenant: call.tenant.clone(),
+            source: source.unwrap_or_default().into(),
+            from: first.map(|leg| leg.from.clone()).unwrap_or_default(),
+            to: first.map(|leg| leg.to.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// An INVITE that is being decided on.
+pub(crate) struct Incoming {
+    pub(crate) leg: LegId,
+    pub(crate) source: Source,
+    pub(crate) call: IncomingCall,
+    /// What its offer came to.
+    pub(crate) offer: Option<MediaPlan>,
+    pub(crate) question: Question,
+}
+
+impl Onward {
+    /// What it is called in decisions.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Agent(agent) => format!("agent {}", agent.name),
+            Self::Number { route, .. } => format!("route {route}"),
+        }
+    }
+}
+
+fn candidate_name(trunk: Option<&TrunkId>) -> String {
+    trunk.map_or_else(|| "agent".to_owned(), |trunk| format!("trunk {}", trunk.name))
+}
+
+fn target_name(target: &Target) -> std::sync::Arc<str> {
+    match target {
+        Target::Trunk { user, .. } => user.clone(),
+        Target::Agent(agent) => agent.name.clone(),
+    }
+}
+
+fn caller_of(offered: &IncomingCall) -> Caller {
+    let display = Some(&offered.from_display).filter(|name| !name.is_empty()).cloned();
+    Caller {
+        user: offered.from_user.clone(),
+        display,
+        private: offered.private,
+        asserted: offered.asserted.clone(),
+        // A passport goes on with the call it was signed for (RFC 8224 §4.3).
+        identity: offered.identity.first().cloned(),
+        // A transfer is between the two who are in it.
+        referred_by: None,
+    }
+}
+
+fn progress(leg: LegId, status: u16, local_media: Option<SocketAddr>, out: &mut Vec<Action>) {
+    out.push(Action::Leg(LegCommand::Progress { leg, status, local_media }));
+}
+
+/// Whether another trunk may be tried after this one has ended so, nothing having rung: only where
+/// nobody can have been reached. A person who is busy, declined or did not answer has been.
+fn may_try_another(cause: Cause) -> bool {
+    match cause.kind {
+        CauseKind::Failed | CauseKind::Silent | CauseKind::NotAdmitted => true,
+        CauseKind::Normal
+        | CauseKind::AnsweredLate
+        | CauseKind::Busy
+        | CauseKind::NoAnswer
+        | CauseKind::Declined
+        | CauseKind::InvalidNumber
+        | CauseKind::Cancelled => false,
+    }
+}
+
+/// The status that a caller is refused with when the call to the callee has ended so.
+pub(crate) fn refusal_of(cause: Cause) -> u16 {
+    match cause.status {
+        // What says something about the callee is passed on as it is.
+        status @ (404 | 408 | 410 | 480 | 484..=486 | 488 | 600 | 603 | 604 | 606..=608) => status,
+        403 => 403,
+        406 => 488,
+        // It rang for as long as it may, or was given up before an answer: he is not there.
+        487 => 480,
+        // RFC 3261 §22.3: who we are to our carrier is not the caller's affair, nor can he answer
+        // its challenge; so too where it finds fault with our own request.
+        400..=499 => 500,
+        // Nobody is led on to where a redirection points: the caller's contract is with us.
+        300..=399 => 480,
+        // No way out just now (our own limits): later there may be one.
+        503 if cause.kind == CauseKind::NotAdmitted => 503,
+        // RFC 3261 §16.7 step 6: a 503 would say that we can take no call at all.
+        503 => 500,
+        504 => 504,
+        500..=599 => 500,
+        600.. => 603,
+        // RFC 3398 §8.2.6.1: no answer in time from whom we asked.
+        _ if cause.kind == CauseKind::Silent => 504,
+        _ => 480,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_passed_on_where_they_speak_of_the_callee() {
+        for (status, expected) in [
+            (486, 486),
+            (600, 600),
+            (603, 603),
+            (608, 608),
+            (404, 404),
+            (484, 484),
+            (480, 480),
+            (487, 480),
+            (488, 488),
+            (401, 500),
+            (407, 500),
+            (403, 403),
+            (420, 500),
+            (302, 480),
+            (500, 500),
+            (503, 500),
+            (504, 504),
+            (699, 603),
+        ] {
+            assert_eq!(refusal_of(Cause::from_status(status)), expected, "{status}");
+        }
+        assert_eq!(refusal_of(Cause::silent()), 504);
+        assert_eq!(refusal_of(Cause::not_admitted()), 503);
+        assert_eq!(refusal_of(Cause::rang_out()), 480);
+    }
+
+    #[test]
+    fn nobody_who_was_reached_is_tried_by_another_way() {
+        let final_ones = [486, 600, 603, 607, 608, 404, 484, 480, 408];
+        assert!(final_ones.map(Cause::from_status).iter().all(|it| !may_try_another(*it)));
+        let others = [500, 502, 503, 504, 420, 401];
+        assert!(others.map(Cause::from_status).iter().all(|it| may_try_another(*it)));
+        assert!(may_try_another(Cause::silent()));
+    }
+}
