@@ -29,6 +29,8 @@ pub struct Installation {
     pub api: Api,
     /// Metrics.
     pub operations: SocketAddr,
+    /// Prepares the gateway's process before it starts.
+    pub prepare: fn(&mut Command),
     folder: PathBuf,
     child: Option<Child>,
 }
@@ -60,7 +62,8 @@ impl Installation {
             fs::create_dir_all(path.parent().unwrap_or(&folder))?;
             fs::write(path, contents)?;
         }
-        let mut installation = Self { sip, api: Api::at(api), operations, folder, child: None };
+        let mut installation =
+            Self { sip, api: Api::at(api), operations, prepare: |_| (), folder, child: None };
         let key = installation.command(&["key", "create", "--name", "bench"], "")?;
         installation.api.set_key(key.trim());
         Ok(installation)
@@ -102,7 +105,9 @@ impl Installation {
     /// Starts the gateway and waits until it listens; gives how long that took.
     pub fn start(&mut self) -> Result<Duration, Failure> {
         let begun = Instant::now();
-        let mut child = Command::new(program())
+        let mut command = Command::new(program());
+        (self.prepare)(&mut command);
+        let mut child = command
             .arg("serve")
             .arg("--config")
             .arg(self.path("gateway.toml"))

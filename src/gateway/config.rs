@@ -57,8 +57,10 @@ pub struct Config {
     pub callbacks: queue::callback::CallbackRules,
     /// Whether webhooks may go to private addresses.
     pub webhooks_allow_private: bool,
-    /// Bytes of traces kept.
+    /// Bytes of traces kept; 0: nothing is traced.
     pub trace_bytes: u64,
+    /// Whether a record of each leg is written to the ledger.
+    pub records_legs: bool,
     /// Trunks.
     pub trunks: BTreeMap<TrunkId, TrunkConfig>,
     /// Numbers.

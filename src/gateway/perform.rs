@@ -42,6 +42,8 @@ pub struct Performer {
     pub ledger: Ledger,
     /// Messages and decisions.
     pub trace: Trace,
+    /// Whether each leg's record is written.
+    pub records_legs: bool,
     /// What is said.
     pub prompts: Prompts,
     /// What is heard.
@@ -231,11 +233,17 @@ impl Performer {
         self.media.send(MediaCommand::Listen { leg, order, rule });
     }
 
-    fn store(&mut self, token: Option<Token>, facts: Vec<Fact>, patient: bool) {
+    fn store(&mut self, token: Option<Token>, mut facts: Vec<Fact>, patient: bool) {
         for fact in &facts {
             if let Fact::Leg(leg) = fact {
                 api::metrics::leg_ended(leg);
                 self.trunks.leg_ended(leg);
+            }
+        }
+        if !self.records_legs {
+            facts.retain(|fact| !matches!(fact, Fact::Leg(_)));
+            if facts.is_empty() && token.is_none() {
+                return;
             }
         }
         let operation = match patient {

@@ -136,6 +136,7 @@ impl Running {
             media,
             ledger: ledger.clone(),
             trace,
+            records_legs: config.records_legs,
             prompts,
             recognizer: engines.recognizer.clone(),
             intents,

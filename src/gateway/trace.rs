@@ -78,11 +78,15 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Starts the writer. `folder` is made if it is not there; `bytes_max` bounds all its files.
+    /// Starts the writer. `folder` is made if it is not there; `bytes_max` bounds all its files; with
+    /// 0 nothing is traced.
     ///
     /// # Errors
     /// The system's, when the folder cannot be made or written.
     pub fn start(folder: &Path, bytes_max: u64) -> std::io::Result<Self> {
+        if bytes_max == 0 {
+            return Ok(Self { records: None, writer: None, dropped: AtomicU64::new(0) });
+        }
         std::fs::create_dir_all(folder)?;
         let segments = Segments::open(folder.to_path_buf(), bytes_max / SEGMENTS)?;
         let (records, receiver) = sync_channel(QUEUE_MAX);
@@ -90,6 +94,11 @@ impl Trace {
             .name("trace".into())
             .spawn(move || write_all(&receiver, segments))?;
         Ok(Self { records: Some(records), writer: Some(writer), dropped: AtomicU64::new(0) })
+    }
+
+    /// Whether anything is written: who would have to make a record for it may ask first.
+    pub fn is_on(&self) -> bool {
+        self.records.is_some()
     }
 
     /// Writes a record that happened at `wall_ms`; drops it when the disk is far behind.

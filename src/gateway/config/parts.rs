@@ -48,8 +48,11 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let webhooks_allow_private = webhooks.boolean("allow_private");
     webhooks.finish();
     let trace = root.section("trace");
-    let trace_bytes = u64::from(trace.count("size_mib", 1..=1_000_000)) << 20;
+    let trace_bytes = u64::from(trace.count("size_mib", 0..=1_000_000)) << 20;
     trace.finish();
+    let records = root.section("records");
+    let records_legs = records.boolean("legs");
+    records.finish();
     Config {
         data,
         drain,
@@ -62,6 +65,7 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         callbacks: callbacks(root),
         webhooks_allow_private,
         trace_bytes,
+        records_legs,
         numbers: dialling::numbers(root, &tenant, (&agents, &trunks, &routes)),
         routes,
         agents_may_dial,

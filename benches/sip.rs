@@ -1,0 +1,343 @@
+//! Signalling at its limit: calls answered, calls bridged, beside Kamailio as a proxy in the same run;
+//! memory of calls held; what is left of the goodput under overload; calls that get through beside a
+//! flood. What is measured has one processor, the load the other.
+//!
+//! `make bench-sip ARGS="[--seconds 5] [--held 2000] [--shipped-too 1]"`
+//!
+//! `--seconds`: of each step. Lean means without trace and records, as the peers ran that the bar in
+//! the README compares with; `--shipped-too 1` measures both. Ends with one line of JSON.
+
+#[path = "sip/batch.rs"]
+mod batch;
+#[path = "common/mod.rs"]
+mod common;
+#[path = "sip/kamailio.rs"]
+mod kamailio;
+#[path = "sip/load.rs"]
+mod load;
+#[path = "sip/message.rs"]
+mod message;
+#[path = "sip/process.rs"]
+mod process;
+
+use common::installation::Installation;
+use common::{Failure, number};
+use indicatif::{ProgressBar, ProgressStyle};
+use kamailio::Kamailio;
+use load::{Load, Order, Outcome};
+use process::{LOAD, Usage, count, keep_to, measured};
+use serde_json::json;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Tried first; each next rate is half as much again, until one is not clean.
+const FIRST_RATE: f64 = 400.0;
+/// The load's own end.
+const LAST_RATE: f64 = 40_000.0;
+/// A rate is clean when every call completes and at most this share of requests is sent twice.
+const RETRANSMISSIONS_MAX: f64 = 0.001;
+/// Transactions are kept for 32 s after their end (RFC 3261 §17): after this memory is read.
+const RELEASE: Duration = Duration::from_secs(40);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sip: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a party under test does with one call, and what that costs.
+struct Capacity {
+    clean_per_s: f64,
+    cpu_ms_per_call: f64,
+    setup_p99_ms: f64,
+    retransmissions: u64,
+}
+
+fn run() -> Result<(), Failure> {
+    if count() < 2 {
+        println!("one processor only: what is measured and the load share it");
+    }
+    keep_to(LOAD)?;
+    let mut load = Load::new()?;
+    let own = load.callee();
+    let limit = search(&mut load, own, "the load calling itself")?;
+    println!("the load itself: {limit:.0} calls/s clean");
+    let mut gateway = Gateway::start(&load, true)?;
+    let answered = gateway.capacity(&mut load, "4000", "answered")?;
+    let held = gateway.held(&mut load)?;
+    let overload = gateway.overload(&mut load, answered.clean_per_s)?;
+    let flood = gateway.flood(&mut load, answered.clean_per_s)?;
+    drop(gateway);
+    let mut gateway = Gateway::start(&load, true)?;
+    let bridged = gateway.capacity(&mut load, "5000", "bridged")?;
+    drop(gateway);
+    let peer = peer(&mut load)?;
+    let shipped = match number("--shipped-too", 1) {
+        0 => None,
+        _ => {
+            Some(Gateway::start(&load, false)?.capacity(&mut load, "4000", "answered, shipped")?)
+        }
+    };
+    println!(
+        "{}",
+        json!({
+            "bench": "sip",
+            "answered_calls_per_s": answered.clean_per_s.round(),
+            "answered_cpu_ms_per_call": three(answered.cpu_ms_per_call),
+            "answered_cpu_ms_per_call_shipped": shipped.map(|it| three(it.cpu_ms_per_call)),
+            "answered_setup_p99_ms": three(answered.setup_p99_ms),
+            "bridged_calls_per_s": bridged.clean_per_s.round(),
+            "bridged_cpu_ms_per_call": three(bridged.cpu_ms_per_call),
+            "peer_calls_per_s": peer.as_ref().map(|it| it.clean_per_s.round()),
+            "peer_cpu_ms_per_call": peer.as_ref().map(|it| three(it.cpu_ms_per_call)),
+            "answered_to_peer": peer.as_ref().map(|it| three(answered.cpu_ms_per_call / it.cpu_ms_per_call)),
+            "bridged_to_peer": peer.as_ref().map(|it| three(bridged.cpu_ms_per_call / it.cpu_ms_per_call)),
+            "load_calls_per_s": limit.round(),
+            "retransmissions": answered.retransmissions,
+            "kib_per_call": three(held.0),
+            "kib_after_release": held.1,
+            "rss_start_kib": held.2,
+            "goodput_1x": three(overload[0]),
+            "goodput_1_5x": three(overload[1]),
+            "goodput_2x": three(overload[2]),
+            "goodput_5x": three(overload[3]),
+            "goodput_10x": three(overload[4]),
+            "recovered": three(overload[5]),
+            "flood_success": three(flood),
+        })
+    );
+    Ok(())
+}
+
+fn three(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+fn seconds() -> Duration {
+    Duration::from_secs(number("--seconds", 5))
+}
+
+fn order(target: SocketAddrV4, rate: f64) -> Order {
+    Order { target, rate, length: seconds(), talk: Duration::ZERO, flood: 0.0 }
+}
+
+/// One step with its live line.
+fn step(load: &mut Load, order: Order, name: &str) -> Result<Outcome, Failure> {
+    let whole = (order.rate * order.length.as_secs_f64()) as u64;
+    let style = ProgressStyle::with_template("{msg}  [{bar:24}] {pos}/{len}")?;
+    let bar = ProgressBar::new(whole).with_style(style);
+    bar.set_message(format!("{name} at {:.0}/s", order.rate));
+    let outcome = load.run(order, |begun, _| bar.set_position(begun))?;
+    bar.finish_and_clear();
+    let us = |quantile| outcome.setup_us.value_at_quantile(quantile) as f64 / 1_000.0;
+    println!(
+        "{name:<20} {:>6.0}/s  {:>7} done {:>6} refused {:>5} silent {:>5} again  p50 {:.2} p99 {:.2} ms",
+        outcome.begun as f64 / outcome.seconds,
+        outcome.completed,
+        outcome.refused,
+        outcome.silent,
+        outcome.retransmissions,
+        us(0.5),
+        us(0.99),
+    );
+    Ok(outcome)
+}
+
+fn is_clean(outcome: &Outcome) -> bool {
+    let again = outcome.retransmissions as f64 / outcome.begun.max(1) as f64;
+    outcome.completed == outcome.begun && again <= RETRANSMISSIONS_MAX
+}
+
+/// The highest clean rate: upwards by half, then between the last two.
+fn search(load: &mut Load, target: SocketAddrV4, name: &str) -> Result<f64, Failure> {
+    let (mut clean, mut rate) = (0.0, FIRST_RATE);
+    while rate <= LAST_RATE && is_clean(&step(load, order(target, rate), name)?) {
+        (clean, rate) = (rate, rate * 1.5);
+    }
+    for _ in 0..2 {
+        let between = f64::midpoint(clean, rate);
+        match is_clean(&step(load, order(target, between), name)?) {
+            true => clean = between,
+            false => rate = between,
+        }
+    }
+    Ok(clean)
+}
+
+/// What a call costs at half of the clean rate: the median of three runs.
+fn cost(
+    load: &mut Load,
+    target: SocketAddrV4,
+    name: &str,
+    processes: &[u32],
+) -> Result<Capacity, Failure> {
+    let clean_per_s = search(load, target, name)?;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let before = Usage::read(processes)?;
+        let outcome = step(load, order(target, clean_per_s / 2.0), name)?;
+        let after = Usage::read(processes)?;
+        let per_call = (after.cpu_ms - before.cpu_ms) / outcome.completed.max(1) as f64;
+        runs.push((per_call, outcome));
+    }
+    runs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (cpu_ms_per_call, outcome) = runs.swap_remove(1);
+    println!(
+        "{name:<20} {clean_per_s:.0} calls/s clean, {cpu_ms_per_call:.3} ms of processor a call"
+    );
+    Ok(Capacity {
+        clean_per_s,
+        cpu_ms_per_call,
+        setup_p99_ms: outcome.setup_us.value_at_quantile(0.99) as f64 / 1_000.0,
+        retransmissions: outcome.retransmissions,
+    })
+}
+
+fn peer(load: &mut Load) -> Result<Option<Capacity>, Failure> {
+    let Some(kamailio) = Kamailio::start(load.callee())? else {
+        println!("no peer: kamailio is not installed");
+        return Ok(None);
+    };
+    cost(load, kamailio.address, "kamailio, proxy", &kamailio.processes()).map(Some)
+}
+
+/// The gateway under test.
+struct Gateway {
+    installation: Installation,
+    address: SocketAddrV4,
+}
+
+impl Gateway {
+    fn start(load: &Load, lean: bool) -> Result<Self, Failure> {
+        let config = config(load.callee(), lean);
+        let mut installation =
+            Installation::lay_out(&config, &[("flows/hold.toml", FLOW.as_bytes())])?;
+        installation.prepare = |command| {
+            measured(command);
+        };
+        let start = installation.start()?;
+        println!(
+            "the gateway {} started in {} ms",
+            if lean { "(lean)" } else { "(as shipped)" },
+            start.as_millis()
+        );
+        let SocketAddr::V4(address) = installation.sip else { return Err("no IPv4".into()) };
+        Ok(Self { installation, address })
+    }
+
+    fn processes(&self) -> [u32; 1] {
+        [self.installation.process()]
+    }
+
+    fn capacity(
+        &mut self,
+        load: &mut Load,
+        dialled: &'static str,
+        name: &str,
+    ) -> Result<Capacity, Failure> {
+        load.dial(dialled);
+        let capacity = cost(load, self.address, name, &self.processes());
+        load.dial("4000");
+        capacity
+    }
+
+    /// KiB of each call held, KiB more than at the start after their release, KiB at the start.
+    fn held(&mut self, load: &mut Load) -> Result<(f64, i64, u64), Failure> {
+        let calls = number("--held", 2_000);
+        // What the steps before have used stays with the allocator: a fresh start is measured.
+        self.installation.kill()?;
+        self.installation.start()?;
+        let start = Usage::read(&self.processes())?.rss_kib;
+        let (length, talk) = (Duration::from_secs(4), Duration::from_secs(8));
+        let order = Order { length, talk, ..order(self.address, calls as f64 / 4.0) };
+        let process = self.processes();
+        let mut most = (0, start);
+        let outcome = load.run(order, |_, open| {
+            if open > most.0
+                && let Ok(usage) = Usage::read(&process)
+            {
+                most = (open, usage.rss_kib);
+            }
+        })?;
+        let per_call = most.1.saturating_sub(start) as f64 / most.0.max(1) as f64;
+        println!(
+            "{} calls held, {} completed: {per_call:.1} KiB each; released in {} s",
+            most.0,
+            outcome.completed,
+            RELEASE.as_secs()
+        );
+        std::thread::sleep(RELEASE);
+        let after = Usage::read(&process)?.rss_kib;
+        Ok((per_call, after.cast_signed() - start.cast_signed(), start))
+    }
+
+    /// Completed calls a second, as a share of the clean rate, at 1, 1.5, 2, 5 and 10 times that
+    /// rate, and at half of it afterwards (as a share of what was asked).
+    fn overload(&mut self, load: &mut Load, clean: f64) -> Result<[f64; 6], Failure> {
+        let mut shares = [0.0; 6];
+        for (share, times) in shares.iter_mut().zip([1.0, 1.5, 2.0, 5.0, 10.0]) {
+            let outcome = step(load, order(self.address, clean * times), &format!("{times} x"))?;
+            *share = outcome.completed as f64 / outcome.seconds / clean;
+        }
+        let outcome = step(load, order(self.address, clean / 2.0), "afterwards")?;
+        shares[5] = outcome.completed as f64 / outcome.begun.max(1) as f64;
+        Ok(shares)
+    }
+
+    /// The share of calls that complete at a quarter of the clean rate beside 50,000 datagrams a
+    /// second from an address that is no trunk's.
+    fn flood(&mut self, load: &mut Load, clean: f64) -> Result<f64, Failure> {
+        let order = Order { flood: 50_000.0, ..order(self.address, clean / 4.0) };
+        let outcome = step(load, order, "beside a flood")?;
+        println!("the flood: {:.0} datagrams/s left", outcome.flooded as f64 / outcome.seconds);
+        Ok(outcome.completed as f64 / outcome.begun.max(1) as f64)
+    }
+}
+
+/// Answers, and waits for a key.
+const FLOW: &str = r#"
+version = 1
+languages = ["en"]
+start = "wait"
+[nodes.wait]
+kind = "menu"
+say = []
+keys = { 1 = "end" }
+no_input_ms = 60000
+give_up = "end"
+[nodes.end]
+kind = "hangup"
+"#;
+
+fn config(callee: SocketAddrV4, lean: bool) -> String {
+    let lean = match lean {
+        true => "[trace]\nsize_mib = 0\n[records]\nlegs = false\n",
+        false => "",
+    };
+    format!(
+        r#"
+        {lean}
+        [media]
+        port_first = 10000
+        port_last = 59999
+        [limits]
+        calls_max = 10000
+        [trunks.carrier]
+        address = "{callee}"
+        allow = ["127.0.0.1/32"]
+        calls_per_second_max = 100000
+        channels_max = 100000
+        [[numbers]]
+        dialled = "4000"
+        flow = "hold"
+        [[numbers]]
+        dialled = "5000"
+        trunk = "carrier"
+        "#
+    )
+}
