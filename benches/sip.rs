@@ -335,9 +335,6 @@ fn config(callee: SocketAddrV4, lean: bool) -> String {
         [[numbers]]
         dialled = "4000"
         flow = "hold"
-        [[numbers]]
-        dialled = "5000"
-        trunk = "carrier"
         "#
     )
 }

@@ -60,7 +60,7 @@ pub struct Outcome {
 #[derive(Clone, Debug)]
 enum Call {
     Inviting { first: Instant, wait: Duration },
-    Talking { peer: Box<Peer> },
+    Talking { peer: Box<Peer>, until: Instant },
     Ending { peer: Box<Peer>, first: Instant, wait: Duration },
     Over,
 }
@@ -216,6 +216,8 @@ impl Run<'_> {
         let (caller, target) = (self.caller(call), self.order.target);
         let Some(state) = self.calls.get_mut(call as usize) else { return };
         let (first, wait) = match state {
+            // What is due may also be the repetition of an INVITE that was answered.
+            Call::Talking { until, .. } if *until > now => return,
             Call::Talking { .. } => return self.end(call, now),
             Call::Inviting { first, wait } | Call::Ending { first, wait, .. } => (*first, wait),
             Call::Over => return,
@@ -240,7 +242,7 @@ impl Run<'_> {
     fn end(&mut self, call: u32, now: Instant) {
         let (caller, target) = (self.caller(call), self.order.target);
         let Some(state) = self.calls.get_mut(call as usize) else { return };
-        let Call::Talking { peer } = state else { return };
+        let Call::Talking { peer, .. } = state else { return };
         let peer = std::mem::take(peer);
         caller.bye(&peer, self.load.caller.write(target));
         *state = Call::Ending { peer, first: now, wait: T1 };
@@ -282,9 +284,10 @@ impl Run<'_> {
             (true, true, Call::Inviting { first, .. }) => {
                 let Some(peer) = heard.peer() else { return };
                 let micros = u64::try_from((now - *first).as_micros()).unwrap_or(u64::MAX);
-                self.outcome.setup_us.saturating_record(micros);
+                // An hour is the longest that its kind of histogram grows to; a call gives up before.
+                let _ = self.outcome.setup_us.record(micros);
                 caller.ack(&peer, self.load.caller.write(target));
-                *state = Call::Talking { peer: Box::new(peer) };
+                *state = Call::Talking { peer: Box::new(peer), until: now + self.order.talk };
                 if self.order.talk.is_zero() {
                     self.end(call, now);
                 } else {
@@ -292,7 +295,7 @@ impl Run<'_> {
                 }
             }
             // The 200 once more: its ACK was lost.
-            (true, true, Call::Talking { peer } | Call::Ending { peer, .. }) => {
+            (true, true, Call::Talking { peer, .. } | Call::Ending { peer, .. }) => {
                 caller.ack(peer, self.load.caller.write(target));
             }
             (true, false, Call::Inviting { .. }) => {
