@@ -7,6 +7,7 @@
 
 mod agents;
 mod baresip;
+mod builtin;
 mod callbacks;
 mod callers;
 mod campaigns;
@@ -15,12 +16,14 @@ mod drain;
 mod events;
 mod http;
 mod installation;
+mod kamailio;
 mod keys;
 mod manual;
 mod ports;
 mod process;
 mod receiver;
 mod sipp;
+mod sipvicious;
 mod sound;
 mod spoilt;
 

@@ -106,6 +106,7 @@ fn configuration(address: SocketAddrV4, callee: SocketAddrV4) -> String {
         loadmodule "rr.so"
         loadmodule "maxfwd.so"
         loadmodule "siputils.so"
+        loadmodule "textops.so"
         request_route {{
             if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
             if (has_totag()) {{

@@ -24,10 +24,15 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(gateway: &Gateway) -> Self {
+        Self::at(gateway.sip)
+    }
+
+    /// A peer of whoever listens there.
+    pub fn at(gateway: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         // T1 (RFC 3261 §17.1.1.1): what is not answered by then is sent again.
         socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-        Self { socket, gateway: gateway.sip }
+        Self { socket, gateway }
     }
 
     pub fn send(&self, bytes: &[u8]) {

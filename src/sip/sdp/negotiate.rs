@@ -365,7 +365,8 @@ impl Negotiation {
         }
         let (id, version, rest) = (self.id, self.version, &self.sent);
         let address = Address(local);
-        Bytes::from(format!("v=0\r\no=- {id} {version} IN {address}\r\n{rest}"))
+        // RFC 8866 §5.2 allows `-` for the user; some readers (SIPp's own scenario) want a word.
+        Bytes::from(format!("v=0\r\no=trunkline {id} {version} IN {address}\r\n{rest}"))
     }
 }
 
