@@ -13,8 +13,6 @@ use std::process::Command;
 /// A Kamailio at work.
 #[derive(Debug)]
 pub struct Kamailio {
-    /// Where it listens.
-    pub address: SocketAddr,
     process: Process,
     /// Kept until the process is gone.
     _folder: Folder,
@@ -94,7 +92,7 @@ impl Kamailio {
         command.arg("-f").arg(&file).args(["-DD", "-E", "-m", "64", "-M", "8"]);
         command.arg("-Y").arg(&folder.0).arg("-P").arg(folder.at("pid"));
         let process = Process::start("kamailio", &folder.0, &mut command);
-        let kamailio = Self { address, process, _folder: folder };
+        let kamailio = Self { process, _folder: folder };
         let peer = Peer::at(address);
         // A request that its own route refuses at once: it is there.
         peer.ask(&peer.request("OPTIONS", "", "").replace("Max-Forwards: 70", "Max-Forwards: 0"));

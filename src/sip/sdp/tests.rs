@@ -95,7 +95,7 @@ fn an_ordinary_offer_gets_one_codec_and_its_events() {
         ptime_ms: 30,
     };
     assert_eq!(plan, expected);
-    let lines = "v=0\r\no=- 7 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+    let lines = "v=0\r\no=trunkline 7 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
         m=audio 4000 RTP/AVP 0 96\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:96 telephone-event/8000\r\n\
         a=fmtp:96 0-15\r\na=ptime:30\r\na=sendrecv\r\n";
     assert_eq!(text(&answer), lines);
@@ -199,7 +199,7 @@ fn packet_times_are_whole_tens_within_bounds() {
 fn re_offers_keep_the_codec_and_count_versions() {
     let mut negotiation = Negotiation::new(7, &BOTH);
     let origin = |body: &[u8]| text(body).lines().nth(1).map(str::to_owned);
-    let version = |number: u32| Some(format!("o=- 7 {number} IN IP4 192.0.2.1"));
+    let version = |number: u32| Some(format!("o=trunkline 7 {number} IN IP4 192.0.2.1"));
     let first = offer(&["m=audio 5 RTP/AVP 8 0"]);
     assert_eq!(origin(&negotiation.answer(&first, local()).unwrap().0), version(1));
     // The other order, the same answer.
