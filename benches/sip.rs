@@ -64,6 +64,9 @@ fn run() -> Result<(), Failure> {
     }
     keep_to(LOAD)?;
     let mut load = Load::new()?;
+    if let rate @ 1.. = number("--fixed", 0) {
+        return fixed(&mut load, rate as f64);
+    }
     let own = load.callee();
     let limit = search(&mut load, own, "the load calling itself")?;
     println!("the load itself: {limit:.0} calls/s clean");
@@ -111,6 +114,19 @@ fn run() -> Result<(), Failure> {
             "flood_success": three(flood),
         })
     );
+    Ok(())
+}
+
+/// One rate only, for whoever looks for where the time goes.
+fn fixed(load: &mut Load, rate: f64) -> Result<(), Failure> {
+    let dialled = if number("--bridged", 0) == 1 { "5000" } else { "4000" };
+    load.dial(dialled);
+    let gateway = Gateway::start(load, number("--shipped", 0) == 0)?;
+    let before = Usage::read(&gateway.processes())?;
+    let outcome = step(load, order(gateway.address, rate), "one rate")?;
+    let after = Usage::read(&gateway.processes())?;
+    let per_call = (after.cpu_ms - before.cpu_ms) / outcome.completed.max(1) as f64;
+    println!("{}", json!({ "bench": "sip", "rate": rate, "cpu_ms_per_call": three(per_call) }));
     Ok(())
 }
 
