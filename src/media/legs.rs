@@ -65,12 +65,16 @@ impl Legs {
         now: Instant,
         out: &mut Vec<MediaAction>,
     ) {
-        if self.contains(leg) {
-            return;
+        if !self.contains(leg) {
+            self.add(leg, now);
+            out.push(MediaAction::Up(MediaEvent::Opened { leg, local }));
         }
+    }
+
+    /// Adds a leg whose port was told already.
+    pub fn add(&mut self, leg: LegId, now: Instant) {
         let opened = Leg::open(leg, now, self.random.as_mut());
         self.adopt(Box::new(opened));
-        out.push(MediaAction::Up(MediaEvent::Opened { leg, local }));
     }
 
     /// Adds a leg taken from another worker.

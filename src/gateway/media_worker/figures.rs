@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -57,12 +58,15 @@ counters! {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) counters: Counters,
+    /// Seats found ahead, for whoever opens a leg: a place among the worker's seats and its address.
+    pub(super) lent: Mutex<Vec<(usize, SocketAddr)>>,
     lateness: Mutex<Histogram<u64>>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { counters: Counters::default(), lateness: Mutex::new(empty()) }
+        Self { counters: Counters::default(),
+            lent: Mutex::default(), lateness: Mutex::new(empty()) }
     }
 }
 

@@ -57,15 +57,36 @@ impl Seats {
         poller: &Poller,
         now: Instant,
     ) -> Option<Seated> {
+        let lent = self.lend(range, poller, now);
+        let rested = lent.is_some();
+        let place = lent.map(|(place, _)| place).or_else(|| self.held.take_any())?;
+        Some(Seated { local: self.occupy(place, leg)?, rested })
+    }
+
+    /// A pair for a leg to come: a rested one, else a new one, with its RTP address.
+    pub(super) fn lend(
+        &mut self,
+        range: &PortRange,
+        poller: &Poller,
+        now: Instant,
+    ) -> Option<(usize, SocketAddr)> {
         let rested = self.held.take_rested(now);
-        let place = rested.or_else(|| self.sit(range.bind()?, None, poller));
-        let is_rested = place.is_some();
-        let place = place.or_else(|| self.held.take_any())?;
-        let seat = self.seats[place].as_mut()?;
+        let place = rested.or_else(|| self.sit(range.bind()?, None, poller))?;
+        Some((place, self.seats[place].as_ref()?.pair.local))
+    }
+
+    /// Gives a pair to `leg`; its RTP address.
+    pub(super) fn occupy(&mut self, place: usize, leg: LegId) -> Option<SocketAddr> {
+        let seat = self.seats.get_mut(place)?.as_mut()?;
         throw_away(&seat.pair);
         seat.leg = Some(leg);
         self.places.insert(leg, place);
-        Some(Seated { local: seat.pair.local, rested: is_rested })
+        Some(seat.pair.local)
+    }
+
+    /// Takes back a pair that was lent for nothing.
+    pub(super) fn take_back(&mut self, place: usize, now: Instant) {
+        self.held.release(place, now);
     }
 
     /// Seats a pair that came with a leg from another worker.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Sockets are read in the phases only, not packet by packet: a thousand packets cost some hundred
-//! system calls less, at the price of at most 5 ms. Orders are obeyed at once.
+//! system calls less, at the price of at most 5 ms. So are orders, but for those that cannot wait.
 
 use super::figures::{Counters, Shared};
 use super::mailbox::{Mailbox, Weight};
@@ -43,6 +43,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(super) enum Order {
     /// To a leg.
     Command(MediaCommand),
+    /// A leg that was told its port already: it is the one lent at this place.
+    Seat { leg: LegId, place: usize },
     /// A leg will arrive from another worker; what concerns it comes after this.
     Expect(LegId),
     /// Hand a leg over to the worker of this box.
@@ -66,6 +68,8 @@ pub(super) struct Worker {
     pub(super) poller: Poller,
     pub(super) mailbox: Mailbox<Order>,
     pub(super) range: PortRange,
+    /// Seats found ahead.
+    pub(super) lent_max: usize,
     pub(super) recorder: Recorder,
     pub(super) shared: Arc<Shared>,
     pub(super) on_event: OnEvent,
@@ -100,8 +104,12 @@ impl Worker {
                 (true, false) => Some(IDLE),
                 (true, true) => None,
             };
-            if timeout != Some(Duration::ZERO) {
+            self.lend(now);
+            if !is_idle {
                 self.poller.wait(timeout);
+            } else if self.mailbox.may_sleep() {
+                self.poller.wait(timeout);
+                self.mailbox.is_awake();
             }
             let now = Instant::now();
             if is_idle {
@@ -241,8 +249,11 @@ impl Worker {
     /// in the order given.
     fn take_order(&mut self, order: Order, now: Instant) {
         match order {
-            Order::Command(command) if self.work.expected.is_empty() => self.obey(command, now),
-            Order::Command(_) => self.defer(order),
+            Order::Command(_) | Order::Seat { .. } if !self.work.expected.is_empty() => {
+                self.defer(order);
+            }
+            Order::Command(command) => self.obey(command, now),
+            Order::Seat { leg, place } => self.seat(leg, place, now),
             // The leg is to come, go and come again: one thing after the other.
             Order::Expect(leg) | Order::HandOver { leg, .. }
                 if self.work.expected.contains(&leg) =>
@@ -293,12 +304,39 @@ impl Worker {
         }
     }
 
+    /// Finds seats ahead, so that who opens a leg need not wait for this thread.
+    fn lend(&mut self, now: Instant) {
+        let mut lent = self.shared.lent.lock();
+        while lent.len() < self.lent_max {
+            match self.seats.lend(&self.range, &self.poller, now) {
+                Some(found) => lent.push(found),
+                None => return,
+            }
+        }
+    }
+
+    fn seat(&mut self, leg: LegId, place: usize, now: Instant) {
+        if self.legs.contains(leg) {
+            return self.seats.take_back(place, now);
+        }
+        if self.seats.occupy(place, leg).is_some() {
+            self.legs.add(leg, now);
+            self.count_legs();
+        }
+    }
+
     fn hand_over(&mut self, leg: LegId, to: &Mailbox<Order>, now: Instant) {
         let moved = self.legs.take(leg).and_then(|taken| {
             let pair = self.seats.take(leg, &self.poller)?;
             Some(Box::new(Moved { leg: taken, pair }))
         });
-        let is_for = |order: &Order| matches!(order, Order::Command(it) if leg_of(it) == leg);
+        let is_for = |order: &Order| match order {
+            Order::Command(command) => leg_of(command) == leg,
+            Order::Seat { leg: seated, .. } => *seated == leg,
+            Order::Expect(_) | Order::HandOver { .. } | Order::Arrived { .. } | Order::Stop => {
+                false
+            }
+        };
         self.count_legs();
         let deferred = std::mem::take(&mut self.work.deferred);
         let (later, deferred) = deferred.into_iter().partition(is_for);
