@@ -4,7 +4,12 @@
 CARGO ?= cargo
 ONCE ?=
 
-.PHONY: demo test check crash bench-campaign bench-tick setup models fmt mutate fuzz
+# Calls answered and bridged at the limit, beside Kamailio; memory, overload, a flood.
+bench-sip:
+	@scripts/setup test
+	$(CARGO) bench --quiet --profile dev --bench sip -- $(ARGS)
+
+.PHONY: demo test check crash bench-campaign bench-tick bench-sip setup models fmt mutate fuzz
 
 # Three journeys on real calls. ONCE=1: exits afterwards, non-zero if a journey failed.
 demo:

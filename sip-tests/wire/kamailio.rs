@@ -1,5 +1,4 @@
-//! Kamailio in front: as record-routing proxy in both directions, and as the registrar at which a
-//! trunk registers.
+//! Kamailio in front as record-routing proxy, in both directions.
 
 use super::builtin::{campaign, dispositions};
 use super::installation::{Gateway, Installation, Plan};
@@ -55,34 +54,6 @@ request_route {{
         )
 }
 
-/// A registrar that challenges, with one user and this password; calls to the user go to his contact.
-fn registrar(address: SocketAddr, password: &str) -> String {
-    head(address)
-        + &format!(
-            r#"
-modparam("usrloc", "db_mode", 0)
-request_route {{
-    if (is_method("REGISTER")) {{
-        if (!pv_www_authenticate("carrier.example", "{password}", "0")) {{
-            www_challenge("carrier.example", "1");
-            exit;
-        }}
-        consume_credentials();
-        save("location");
-        xlog("L_ALERT", "registered: $tU expires $hdr(Expires)\n");
-        exit;
-    }}
-    if (is_method("OPTIONS") && !has_totag()) {{ sl_send_reply("200", "OK"); exit; }}
-    if (has_totag()) {{ if (loose_route()) {{ t_relay(); }} exit; }}
-    record_route();
-    if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
-    t_relay();
-    exit;
-}}
-"#
-        )
-}
-
 impl Kamailio {
     /// Starts one by a configuration and waits until it answers.
     fn start(address: SocketAddr, configuration: &str) -> Self {
@@ -117,8 +88,8 @@ fn free() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()))
 }
 
-fn installation(trunk: SocketAddr, more: &str) -> (Installation, Gateway) {
-    let plan = Plan { carrier: trunk.port(), more: more.to_owned(), ..Plan::default() };
+fn installation(trunk: SocketAddr) -> (Installation, Gateway) {
+    let plan = Plan { carrier: trunk.port(), ..Plan::default() };
     let installation = Installation::new(&plan);
     let gateway = installation.start();
     (installation, gateway)
@@ -128,7 +99,7 @@ fn installation(trunk: SocketAddr, more: &str) -> (Installation, Gateway) {
 #[test]
 fn calls_pass_a_record_routing_proxy_in_both_directions() {
     let (address, far) = (free(), free());
-    let (installation, gateway) = installation(address, "");
+    let (installation, gateway) = installation(address);
     let kamailio = Kamailio::start(address, &proxy(address, gateway.sip, far));
     let mut events = gateway.events();
     let keys = [("number", "+49301110001"), ("first", "5"), ("second", "1"), ("third", "5")];
@@ -152,33 +123,4 @@ fn calls_pass_a_record_routing_proxy_in_both_directions() {
     assert_eq!(dispositions(&gateway, id), ["answered"]);
     let route = format!("in dialog: BYE <sip:127.0.0.1:{}", address.port());
     kamailio.wait_told(&route);
-}
-
-/// A trunk registers with credentials, is called at the contact it gave, and registers anew after a
-/// restart of the gateway.
-#[test]
-fn a_trunk_registers_at_kamailio_is_called_there_and_registers_again_after_a_restart() {
-    const SECRET: &str = "carrier-secret";
-    let address = free();
-    let kamailio = Kamailio::start(address, &registrar(address, SECRET));
-    let more = "[trunks.registrar]\naddress = \"ADDRESS\"\nallow = [\"127.0.0.0/8\"]\nuser = \"hotline\"\n\
-                realm = \"carrier.example\"\nregister = true\n"
-        .replace("ADDRESS", &address.to_string());
-    let installation = Installation::new(&Plan { more, ..Plan::default() });
-    let set = installation.run_with(&["secret", "set", "trunk/registrar"], &format!("{SECRET}\n"));
-    assert!(set.status.success(), "{set:?}");
-    for _ in 0..2 {
-        let told = kamailio.process.errors().matches("registered: hotline").count();
-        let gateway = installation.start();
-        wait_for("the registration", || {
-            (kamailio.process.errors().matches("registered: hotline").count() > told).then_some(())
-        });
-        let mut events = gateway.events();
-        // The registrar asks for the user that it knows, so that is the number dialled.
-        let target = address.to_string();
-        let more = ["-s", "hotline", "-m", "1", "-d", "300", &target];
-        let mut caller = super::builtin::builtin(&installation.folder, "uac", ports::free(), &more);
-        caller.wait_success();
-        events.kind("call.ended");
-    }
 }

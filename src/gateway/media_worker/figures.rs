@@ -65,8 +65,11 @@ pub(super) struct Shared {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { counters: Counters::default(),
-            lent: Mutex::default(), lateness: Mutex::new(empty()) }
+        Self {
+            counters: Counters::default(),
+            lent: Mutex::default(),
+            lateness: Mutex::new(empty()),
+        }
     }
 }
 
