@@ -9,9 +9,12 @@
 //!   └────────────────────► Ending ◄── either side hung up ────────────────────────────────────────┘
 //!
 //! Setup ──port──► Reaching ──answered──► Through ──either side hung up──► Ending      (led through)
+//!
+//! Bridged, Through ──REFER──► Transferring ──answered──► Through                      (`transfer`)
 //! ```
 
 use crate::event::{LegRole, Rejected};
+use crate::transfer::Transferring;
 use campaign::event::LeasedContact;
 use domain::cause::Cause;
 use domain::id::{
@@ -108,6 +111,8 @@ pub(crate) enum Treatment {
     Reaching { leg: LegId, rang: bool },
     /// Led through: both hear each other, without a queue.
     Through { leg: LegId },
+    /// One of the two hears music while somebody is rung to whom the other sends him.
+    Transferring(Box<Transferring>),
     /// All legs were told to end.
     Ending,
 }
@@ -256,6 +261,10 @@ pub(crate) struct Leg {
     pub(crate) from: Arc<str>,
     pub(crate) to: Arc<str>,
     pub(crate) agent: Option<AgentId>,
+    /// The leg whose place it shall take once it is up.
+    pub(crate) replaces: Option<LegId>,
+    /// Whether his telephone holds the one he talks with.
+    pub(crate) holds: bool,
     pub(crate) started_wall_ms: u64,
     pub(crate) answered_wall_ms: Option<u64>,
     pub(crate) ended_wall_ms: u64,

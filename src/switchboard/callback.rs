@@ -248,6 +248,8 @@ impl Switchboard {
             trunk: Some(trunk),
             holds_channel: true,
             agent: None,
+            replaces: None,
+            holds: false,
             started_wall_ms: now.wall_ms,
             answered_wall_ms: None,
             ended_wall_ms: now.wall_ms,

@@ -120,6 +120,8 @@ impl Switchboard {
             from,
             to,
             agent,
+            replaces: None,
+            holds: false,
             started_wall_ms: now.wall_ms,
             answered_wall_ms: None,
             ended_wall_ms: now.wall_ms,

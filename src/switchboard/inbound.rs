@@ -35,6 +35,10 @@ impl Switchboard {
             self.refused_with(question, 503, rejected, now, out);
             return refuse(leg, 503, Some(retry_after_s), out);
         }
+        if let Some(old) = call.replaces {
+            let incoming = Incoming { leg, source, call, offer, question };
+            return self.replace(incoming, old, now, out);
+        }
         match &source {
             Source::Trunk(trunk) => {
                 let mut rejected = Vec::new();
@@ -244,6 +248,8 @@ pub(crate) fn incoming_leg(
         from: offered.from_user,
         to: offered.dialled,
         agent: None,
+        replaces: None,
+        holds: false,
         started_wall_ms: now.wall_ms,
         answered_wall_ms: None,
         ended_wall_ms: now.wall_ms,

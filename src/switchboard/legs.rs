@@ -33,16 +33,17 @@ impl Switchboard {
             }
             // Early sound goes on only to callers who are led through: those of a queue have music,
             // campaigns wait.
-            LegEvent::Ringing { leg, status, plan } => self.transit_rings(leg, status, plan, out),
-            LegEvent::Established { leg, plan } => self.established(leg, plan, now, out),
-            LegEvent::Changed { leg, plan } => {
-                out.push(Action::Media(MediaCommand::Connect { leg, plan }));
+            LegEvent::Ringing { leg, status, plan } => {
+                if !self.transfer_rings(leg, status, out) {
+                    self.transit_rings(leg, status, plan, out);
+                }
             }
+            LegEvent::Established { leg, plan } => self.established(leg, plan, now, out),
+            LegEvent::Changed { leg, plan } => self.sound_changed(leg, plan, out),
             LegEvent::InfoDigit { leg, digit } => self.info_digit(leg, digit, out),
             LegEvent::Ended { leg, cause } => self.signalling_over(leg, cause, now, out),
-            // RFC 3515 §2.4.2: declined.
-            LegEvent::Referred { leg, .. } => {
-                out.push(Action::Leg(LegCommand::RefuseRefer { leg, status: 603 }));
+            LegEvent::Referred { leg, to, referred_by } => {
+                self.referred(leg, &to, referred_by, now, out);
             }
             // Nothing was asked of the other end.
             LegEvent::TransferProgress { .. } => (),
@@ -161,6 +162,7 @@ impl Switchboard {
     ) {
         let Some(id) = self.legs.get(&leg).map(|leg| leg.call) else { return };
         match self.calls.get(&id).map(|call| &call.purpose) {
+            _ if self.answers_replacement(leg) => self.answer_leg(leg, local, out),
             Some(Purpose::Transit(_)) => self.transit_port_opened(id, local, now, out),
             Some(_) | None => {
                 out.push(Action::Leg(LegCommand::Answer { leg, local_media: local }));
@@ -217,8 +219,12 @@ impl Switchboard {
 
     /// Somebody whom we rang for the call's first leg has answered.
     fn other_answered(&mut self, call: CallId, leg: LegId, out: &mut Vec<Action>) {
+        if self.replacement_established(call, leg, out) {
+            return;
+        }
         match self.calls.get(&call).map(|call| &call.treatment) {
             Some(Treatment::Reaching { .. }) => self.reached(call, leg, out),
+            Some(Treatment::Transferring(_)) => self.transfer_answered(call, leg, out),
             Some(_) | None => self.agent_answered(call, leg, out),
         }
     }
@@ -265,7 +271,8 @@ impl Switchboard {
         if is_open {
             self.close_sound(id, now, out);
         }
-        match self.calls.get(&call).map(|call| call.first == id) {
+        let is_treated = self.transfer_leg_over(call, id, cause, now, out);
+        match self.calls.get(&call).filter(|_| !is_treated).map(|call| call.first == id) {
             Some(true) => self.caller_over(call, cause, out),
             Some(false) => self.other_over(call, id, cause, now, out),
             None => (),
@@ -284,7 +291,10 @@ impl Switchboard {
     ) {
         match self.calls.get(&call).map(|call| &call.purpose) {
             Some(Purpose::Transit(_)) => self.callee_over(call, leg, cause, now, out),
-            Some(_) | None => self.agent_over(call, leg, cause, out),
+            Some(_) | None => {
+                self.off_the_phone(leg);
+                self.agent_over(call, leg, cause, out);
+            }
         }
     }
 
@@ -377,6 +387,7 @@ impl Switchboard {
                 | Treatment::Bridged { .. }
                 | Treatment::Reaching { .. }
                 | Treatment::Through { .. }
+                | Treatment::Transferring(_)
                 | Treatment::Ending,
                 _,
             ) => (),
@@ -426,8 +437,11 @@ impl Switchboard {
 
     /// Ends a call from our side.
     pub(crate) fn end_call(&mut self, id: CallId, out: &mut Vec<Action>) {
-        if let Some(first) = self.calls.get(&id).map(|call| call.first) {
-            self.end_leg(first, out);
+        let Some(call) = self.calls.get(&id) else { return };
+        match &call.treatment {
+            // His end ends the call whoever asked for the transfer.
+            Treatment::Transferring(transfer) => self.end_leg(transfer.party, out),
+            _ => self.end_leg(call.first, out),
         }
     }
 

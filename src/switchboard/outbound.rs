@@ -187,6 +187,8 @@ impl Switchboard {
             from,
             to: user,
             agent: None,
+            replaces: None,
+            holds: false,
             started_wall_ms: now.wall_ms,
             answered_wall_ms: None,
             ended_wall_ms: now.wall_ms,

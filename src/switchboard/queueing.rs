@@ -223,6 +223,8 @@ impl Switchboard {
             from,
             to: ring.agent.name.clone(),
             agent: Some(ring.agent.clone()),
+            replaces: None,
+            holds: false,
             started_wall_ms: now.wall_ms,
             answered_wall_ms: None,
             ended_wall_ms: now.wall_ms,
@@ -299,6 +301,10 @@ impl Switchboard {
                 self.inner.push_back(Inner::Queue(QueueEvent::TalkEnded { ticket }));
                 self.end_call(id, out);
             }
+            Treatment::Through { leg: joined } if *joined == leg => {
+                call.treatment = Treatment::Ending;
+                self.end_call(id, out);
+            }
             // An earlier agent's leg, already replaced or given up.
             Treatment::Setup { .. }
             | Treatment::Asking
@@ -307,6 +313,7 @@ impl Switchboard {
             | Treatment::Bridged { .. }
             | Treatment::Reaching { .. }
             | Treatment::Through { .. }
+            | Treatment::Transferring(_)
             | Treatment::Ending => (),
         }
     }
@@ -331,7 +338,11 @@ impl Switchboard {
             Treatment::Setup { then: Some(ring) } => {
                 (ring.ticket, None, |ticket| QueueEvent::ReservationReleased { ticket })
             }
-            Treatment::Setup { then: None } | Treatment::Asking | Treatment::Ending => return,
+            // `transfer` lets go of all of it before.
+            Treatment::Transferring(_)
+            | Treatment::Setup { then: None }
+            | Treatment::Asking
+            | Treatment::Ending => return,
         };
         self.tickets.remove(&ticket);
         self.inner.push_back(Inner::Queue(event(ticket)));

@@ -70,6 +70,7 @@ impl Switchboard {
             | Treatment::Bridged { .. }
             | Treatment::Reaching { .. }
             | Treatment::Through { .. }
+            | Treatment::Transferring(_)
             | Treatment::Ending => None,
         }
     }

@@ -138,16 +138,7 @@ impl Switchboard {
         };
         let mut rejected = Vec::new();
         let (caller, max_forwards) = (transit.caller.clone(), transit.max_forwards);
-        let found = match &mut transit.onward {
-            Onward::Agent(agent) => self.way_to_agent(agent, failed),
-            Onward::Number { number, trunks, limits, .. } => {
-                let way = self.way_out(number, trunks, &mut rejected, now);
-                // Who would be tried next, were it not for the last: nobody waits for the silent.
-                let heard_within = limits.heard_within.filter(|_| !trunks.is_empty());
-                let limits = RingLimits { heard_within, ..*limits };
-                way.map(|way| (way.target, limits)).ok_or(failed.unwrap_or(Cause::not_admitted()))
-            }
-        };
+        let found = self.way_onward(&mut transit.onward, failed, &mut rejected, now);
         let rejected = dialling::after(&transit.tried, rejected);
         match found {
             Ok((target, limits)) => {
@@ -178,6 +169,29 @@ impl Switchboard {
                 let status = refusal_of(cause);
                 self.refused_with(question, status, rejected, now, out);
                 self.refuse_first(first, status, cause, out);
+            }
+        }
+    }
+
+    /// Whom to ring next; `failed` is how the one before ended.
+    ///
+    /// # Errors
+    /// Why there is nobody.
+    pub(crate) fn way_onward(
+        &mut self,
+        onward: &mut Onward,
+        failed: Option<Cause>,
+        rejected: &mut Vec<Rejected>,
+        now: Now,
+    ) -> Result<(Target, RingLimits), Cause> {
+        match onward {
+            Onward::Agent(agent) => self.way_to_agent(agent, failed),
+            Onward::Number { number, trunks, limits, .. } => {
+                let way = self.way_out(number, trunks, rejected, now);
+                // Who would be tried next, were it not for the last: nobody waits for the silent.
+                let heard_within = limits.heard_within.filter(|_| !trunks.is_empty());
+                let limits = RingLimits { heard_within, ..*limits };
+                way.map(|way| (way.target, limits)).ok_or(failed.unwrap_or(Cause::not_admitted()))
             }
         }
     }
@@ -388,7 +402,7 @@ fn candidate_name(trunk: Option<&TrunkId>) -> String {
     trunk.map_or_else(|| "agent".to_owned(), |trunk| format!("trunk {}", trunk.name))
 }
 
-fn target_name(target: &Target) -> std::sync::Arc<str> {
+pub(crate) fn target_name(target: &Target) -> std::sync::Arc<str> {
     match target {
         Target::Trunk { user, .. } => user.clone(),
         Target::Agent(agent) => agent.name.clone(),
@@ -415,7 +429,7 @@ fn progress(leg: LegId, status: u16, local_media: Option<SocketAddr>, out: &mut 
 
 /// Whether another trunk may be tried after this one has ended so, nothing having rung: only where
 /// nobody can have been reached. A person who is busy, declined or did not answer has been.
-fn may_try_another(cause: Cause) -> bool {
+pub(crate) fn may_try_another(cause: Cause) -> bool {
     match cause.kind {
         CauseKind::Failed | CauseKind::Silent | CauseKind::NotAdmitted => true,
         CauseKind::Normal

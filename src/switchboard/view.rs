@@ -120,6 +120,10 @@ fn stage(call: &Call) -> Stage {
         Treatment::Bridged { ticket, .. } => Stage::Bridged { ticket: *ticket },
         Treatment::Reaching { .. } => Stage::Reaching,
         Treatment::Through { .. } => Stage::Through,
+        Treatment::Transferring(transfer) => match transfer.ticket {
+            Some(ticket) => Stage::Bridged { ticket },
+            None => Stage::Through,
+        },
         Treatment::Ending => Stage::Ending,
     }
 }

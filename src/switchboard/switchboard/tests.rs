@@ -5,6 +5,7 @@
 
 mod journeys;
 mod losses;
+mod transfer;
 mod transit;
 
 use crate::event::{Action, Command, Decision, Event, Fact, Live, Restored};
@@ -131,7 +132,7 @@ fn rules() -> Rules {
         variables: BTreeMap::new(),
         queues: vec![queue],
         queue_voices: BTreeMap::from([(support(), voice)]),
-        agents: vec![agent()],
+        agents: vec![agent(), AgentId::new(&TenantId::default(), "ben")],
         trunks: BTreeMap::from([(carrier(), trunk.clone()), (trunk_named("backup"), trunk)]),
         callbacks: CallbackRules {
             gap: Duration::from_secs(120),
@@ -291,6 +292,13 @@ impl Bench {
                 let cause = Cause::normal(domain::cause::EndedBy::Peer);
                 Event::Leg(LegEvent::Ended { leg, cause })
             }
+            "holds" | "resumes" => {
+                let direction = match what {
+                    "holds" => Direction::RecvOnly,
+                    _ => Direction::SendRecv,
+                };
+                Event::Leg(LegEvent::Changed { leg, plan: MediaPlan { direction, ..plan() } })
+            }
             "rings" => Event::Leg(LegEvent::Ringing { leg, status: 180, plan: None }),
             "plays" => Event::Leg(LegEvent::Ringing { leg, status: 183, plan: Some(plan()) }),
             "busy" => Event::Leg(LegEvent::Ended { leg, cause: Cause::from_status(486) }),
@@ -410,6 +418,7 @@ impl Bench {
             MediaCommand::StopPlayback { leg } => format!("silence {}", name(leg)),
             MediaCommand::StopListening { leg } => format!("deafen {}", name(leg)),
             MediaCommand::Bridge { a, b } => format!("bridge {} {}", name(a), name(b)),
+            MediaCommand::Unbridge { leg } => format!("part {}", name(leg)),
             MediaCommand::Close { leg } => format!("close {}", name(leg)),
             other => format!("{other:?}"),
         }
