@@ -37,6 +37,7 @@ use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use domain::timers::TimerQueue;
 use rand::RngCore;
+use responses::Surplus;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,6 +56,8 @@ pub struct Endpoint {
     clients: Clients,
     servers: Servers,
     registrar: Registrar,
+    /// The BYEs to forks that nobody wanted: as many as their transactions.
+    surplus: HashMap<ClientId, Surplus>,
     legs: HashMap<LegId, Entry>,
     legs_by_tag: HashMap<Box<str>, LegId>,
     over_dialogs: referral::OverDialogs,
@@ -112,6 +115,7 @@ impl Endpoint {
             challenger: None,
             clients: Clients::default(),
             servers: Servers::default(),
+            surplus: HashMap::new(),
             legs: HashMap::new(),
             legs_by_tag: HashMap::new(),
             over_dialogs: referral::OverDialogs::default(),
@@ -337,6 +341,10 @@ impl Endpoint {
 
     fn handle_ups(&mut self, ups: Vec<Up>, now: Instant, out: &mut Vec<Action>) {
         for up in ups {
+            let (Up::Failed { id, .. } | Up::Response { id, .. }) = &up;
+            if self.surplus.remove(id).is_some() {
+                continue;
+            }
             if let Up::Failed { leg: Some(leg), method, .. } = up {
                 self.deliver(leg, leg::Event::Failed { method: &method }, now, out);
             }

@@ -19,6 +19,8 @@ pub mod invite_server;
 pub mod key;
 pub mod server;
 pub mod servers;
+#[cfg(test)]
+mod timer_table;
 
 use std::time::Duration;
 

@@ -62,7 +62,7 @@ impl Endpoint {
         flow: Flow,
         now: Instant,
         out: &mut Vec<Action>,
-    ) {
+    ) -> ClientId {
         let mut flow = self.onward(leg, flow);
         let branch = self.address(&mut request, flow);
         self.leave(leg, &mut request);
@@ -87,6 +87,7 @@ impl Endpoint {
         if is_invite && let Some(entry) = leg.and_then(|leg| self.legs.get_mut(&leg)) {
             entry.invite = Some(id);
         }
+        id
     }
 
     /// Sends the ACK to a 2xx, now and at each repetition of it (RFC 3261 §13.2.2.4).

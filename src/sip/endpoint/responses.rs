@@ -1,19 +1,27 @@
 //! Responses to our requests: to the transaction, then to the leg (RFC 3261 §17.1.3, §13.2.2).
 
 use super::Endpoint;
-use crate::event::Action;
+use crate::event::{Action, Flow};
 use crate::leg;
 use crate::leg::dialog::Dialog;
-use crate::message::Response;
+use crate::leg::trunk_login::TrunkLogin;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::params::find_outside;
 use crate::message::via::Via;
+use crate::message::{Request, Response};
 use crate::transaction::clients::{ClientId, Up};
 use crate::transaction::{derived, key};
 use bytes::Bytes;
 use domain::id::LegId;
 use std::time::Instant;
+
+/// The BYE to a fork that nobody wanted, until it is answered.
+pub(super) struct Surplus {
+    bye: Request,
+    dialog: Dialog,
+    login: Option<TrunkLogin>,
+}
 
 impl Endpoint {
     pub(super) fn handle_response(
@@ -38,6 +46,10 @@ impl Endpoint {
             return;
         };
         let Up::Response { id, leg: Some(leg) } = up else { return };
+        if self.surplus.contains_key(&id) {
+            self.handle_surplus(id, leg, response, now, out);
+            return;
+        }
         let answers_invite = headers.cseq().is_ok_and(|(_, method)| method == Method::Invite);
         let is_taken = self.legs.get(&leg).is_some_and(|entry| entry.leg.takes_answer(response));
         if answers_invite && (200..300).contains(&response.status) && !is_taken {
@@ -78,6 +90,47 @@ impl Endpoint {
         let flow = dialog.destination();
         self.acknowledge(id, &tag, ack, (leg, flow), out);
         let bye = dialog.request(Method::Bye);
-        self.send(Some(leg), bye, flow, now, out);
+        let sent = self.send(Some(leg), bye.clone(), flow, now, out);
+        let login = self.login_of(leg, flow);
+        self.surplus.insert(sent, Surplus { bye, dialog, login });
+    }
+
+    /// What answers the challenge to a surplus fork's BYE: the credentials of the trunk dialled, known
+    /// as long as the leg lives, then of the trunk that the fork is at.
+    fn login_of(&self, leg: LegId, flow: Flow) -> Option<TrunkLogin> {
+        let dialled = self.legs.get(&leg).map(|entry| entry.far_end.as_ref());
+        let trunk = match dialled {
+            Some(far_end) => far_end.map(|far_end| &far_end.trunk),
+            None => self.config.trunk_at(flow.remote.ip()).map(|access| &access.trunk),
+        };
+        self.config.credentials_of(trunk?).as_ref().map(TrunkLogin::new)
+    }
+
+    /// The response to a surplus fork's BYE: a challenge is answered (RFC 3261 §22.2), all else is the
+    /// end of it.
+    fn handle_surplus(
+        &mut self,
+        id: ClientId,
+        leg: LegId,
+        response: &Response,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        if response.status < 200 {
+            return;
+        }
+        let Some(mut surplus) = self.surplus.remove(&id) else { return };
+        let Some(login) = surplus.login.as_mut().filter(|_| matches!(response.status, 401 | 407))
+        else {
+            return;
+        };
+        let Some((name, value)) = login.answer(response, &surplus.bye, &mut *self.rng) else {
+            return;
+        };
+        surplus.dialog.renumber(&mut surplus.bye);
+        surplus.bye.headers.set(name, &value);
+        let flow = surplus.dialog.destination();
+        let sent = self.send(Some(leg), surplus.bye.clone(), flow, now, out);
+        self.surplus.insert(sent, surplus);
     }
 }

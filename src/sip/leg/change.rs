@@ -68,6 +68,12 @@ impl Changes {
         self.tries_left = TRIES_MAX;
     }
 
+    /// That which waits is not to hold or take back any more.
+    pub(crate) fn forget_hold(&mut self) {
+        let rest = self.wish.map(|wish| Wish { held: None, ..wish });
+        self.wish = rest.filter(|rest| *rest != Wish::default());
+    }
+
     /// What is wanted and not yet agreed on, asked for or not.
     pub(crate) fn wanted(&self) -> Wish {
         let asked = self.open.and_then(|open| open.wish).unwrap_or_default();

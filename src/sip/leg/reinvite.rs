@@ -149,8 +149,11 @@ impl Confirmed {
 
     /// Ordered: hold the other end, or take it back.
     pub(super) fn hold(&mut self, held: bool, turn: &mut Turn<'_>) {
-        let before = self.changes.wanted().held.unwrap_or(self.negotiation.is_held());
-        if before != held {
+        let is_held = self.negotiation.is_held();
+        if is_held == held && !self.changes.is_open() {
+            // What waited to be asked for is no longer wanted.
+            self.changes.forget_hold();
+        } else if self.changes.wanted().held.unwrap_or(is_held) != held {
             self.changes.want(Wish { held: Some(held), ..Wish::default() });
             self.pursue(turn);
         }

@@ -208,7 +208,7 @@ impl Pair {
             let endpoint = &side.endpoint;
             assert_eq!((endpoint.legs(), endpoint.transactions()), (0, 0));
             assert_eq!(endpoint.deadline(), None);
-            assert!(endpoint.legs_by_tag.is_empty());
+            assert!(endpoint.legs_by_tag.is_empty() && endpoint.surplus.is_empty());
         }
     }
 

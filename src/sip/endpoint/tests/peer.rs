@@ -177,6 +177,7 @@ impl Peer {
         self.wait(Duration::from_secs(64));
         assert_eq!((self.endpoint.legs(), self.endpoint.transactions()), (0, 0));
         assert_eq!(self.endpoint.deadline(), None);
+        assert!(self.endpoint.surplus.is_empty());
     }
 
     fn perform(&mut self, actions: Vec<Action>) -> Vec<String> {

@@ -1,8 +1,9 @@
 //! The steps of a call with a peer whose messages are written by hand, for the tests that hold an
 //! RFC's rules against it.
 
-use super::pair::{A, B, address, media, trunk};
+use super::pair::{A, B, address, config, media, trunk};
 use super::peer::{Draft, Peer, header, response, sdp, word};
+use crate::endpoint::config::{Reliable, SessionPolicy};
 use crate::event::{Caller, LegCommand, MAX_FORWARDS, Target, Transport};
 use domain::hop::Hop;
 use domain::id::LegId;
@@ -109,4 +110,49 @@ pub(super) fn branch(message: &str) -> &str {
 /// The tag of From or To.
 pub(super) fn tag<'a>(message: &'a str, name: &str) -> &'a str {
     header(message, name).split(";tag=").nth(1).unwrap_or("")
+}
+
+/// A peer that is a trunk with this policy.
+pub(super) fn with_policy(session: SessionPolicy) -> Peer {
+    let mut config = config(A);
+    config.trunks[0].session = session;
+    Peer::with(config)
+}
+
+/// All of a policy that is no departure: reliable where it can be, a session timer.
+pub(super) const FULL: SessionPolicy =
+    SessionPolicy { reliable: Reliable::Supported, interval_s: 1_800, late_offer: false };
+
+/// Reliable where it can be, and nothing else.
+pub(super) const RELIABLE: SessionPolicy = SessionPolicy { interval_s: 0, ..FULL };
+
+/// A provisional response of ours with our sound in it.
+pub(super) fn progress(peer: &mut Peer, status: u16) -> Vec<String> {
+    peer.handle(LegCommand::Progress { leg: IN, status, local_media: Some(media(A)) })
+}
+
+/// The PRACK to a reliable provisional response of ours, as their request with this number.
+pub(super) fn prack(cseq: u32, to: &str, provisional: &str) -> Draft {
+    let rack = format!("{} {}", header(provisional, "RSeq"), header(provisional, "CSeq"));
+    Draft::new("PRACK", cseq).to(to).set("RAck", &rack)
+}
+
+/// A reliable provisional response of theirs.
+pub(super) fn reliable(invite: &str, tag: &str, rseq: u32, body: &str) -> String {
+    let extra =
+        format!("{CONTACT}Allow: INVITE, UPDATE, PRACK\r\nRequire: 100rel\r\nRSeq: {rseq}\r\n");
+    response(invite, "183 Session Progress", tag, &extra, body)
+}
+
+/// What is behind the header fields.
+pub(super) fn body(message: &str) -> &str {
+    message.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+/// A request of theirs in the dialog that `tag` of theirs and our INVITE make.
+pub(super) fn theirs(invite: &str, tag: &str, method: &str, cseq: u32) -> Draft {
+    Draft::new(method, cseq)
+        .set("From", &format!("{};tag={tag}", header(invite, "To")))
+        .to(header(invite, "From"))
+        .set("Call-ID", header(invite, "Call-ID"))
 }

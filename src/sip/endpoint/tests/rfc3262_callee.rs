@@ -1,0 +1,257 @@
+//! RFC 3262 §3, §5: our provisional responses to a call that comes in, sent reliably, with early
+//! media (RFC 3960) and without.
+
+use super::pair::{A, media};
+use super::peer::{Draft, Peer, header, sdp, word};
+use super::steps::*;
+use crate::endpoint::config::{Reliable, SessionPolicy};
+use crate::event::{LegCommand, LegEvent};
+use domain::cause::{Cause, EndedBy};
+use domain::media_plan::Direction;
+use std::time::Duration;
+
+fn supporting() -> Draft {
+    Draft::invite(1).set("Supported", "100rel")
+}
+
+/// RFC 3262 §3: who says what, and what is answered; a 180 with RSeq is a reliable one.
+#[test]
+fn rfc_3262_s3_reliability_is_agreed_on_or_refused() {
+    for (ours, field, status, reliable, needed) in [
+        (Reliable::Off, "", "180", false, ""),
+        (Reliable::Off, "Supported", "180", false, ""),
+        (Reliable::Off, "Require", "420", false, "Unsupported"),
+        (Reliable::Supported, "", "180", false, ""),
+        (Reliable::Supported, "Supported", "180", true, ""),
+        (Reliable::Supported, "Require", "180", true, ""),
+        (Reliable::Required, "", "421", false, "Require"),
+        (Reliable::Required, "Supported", "180", true, ""),
+        (Reliable::Required, "Require", "180", true, ""),
+    ] {
+        let mut peer = with_policy(SessionPolicy { reliable: ours, ..SessionPolicy::PLAIN });
+        let invite = match field {
+            "" => Draft::invite(1),
+            "Require" => Draft::invite(1).set("Require", "100rel"),
+            _ => supporting(),
+        };
+        let mut sent = peer.request(&invite);
+        if word(&sent[0]) == "100" {
+            assert_eq!(header(&sent[0], "RSeq"), "", "a 100 never is");
+            sent = ring(&mut peer);
+        }
+        assert_eq!(word(&sent[0]), status, "{ours:?} {field}");
+        assert_eq!(!header(&sent[0], "RSeq").is_empty(), reliable, "{ours:?} {field}");
+        if reliable {
+            assert_eq!(header(&sent[0], "Require"), "100rel");
+            let rseq: u32 = header(&sent[0], "RSeq").parse().unwrap();
+            assert!((1..1 << 31).contains(&rseq));
+        }
+        if !needed.is_empty() {
+            assert_eq!(header(&sent[0], needed), "100rel");
+        }
+    }
+}
+
+/// RFC 3262 §3: again until the PRACK; two and a half minutes later the next one, by one higher.
+#[test]
+fn rfc_3262_s3_a_180_is_repeated_until_its_prack() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&supporting());
+    let ringing = ring(&mut peer);
+    assert_eq!(peer.wait(Duration::from_millis(500)), ringing);
+    let to = header(&ringing[0], "To").to_owned();
+    assert_eq!(words(&peer.request(&prack(2, &to, &ringing[0]))), ["200"]);
+    assert_eq!(peer.wait(Duration::from_secs(149)), Vec::<String>::new());
+    let next = peer.wait(Duration::from_secs(1));
+    let rseq = |message: &str| header(message, "RSeq").parse::<u32>().unwrap();
+    assert_eq!(rseq(&next[0]), rseq(&ringing[0]) + 1);
+    hang_up(&mut peer, IN);
+    peer.assert_clean();
+}
+
+/// RFC 3262 §3: no PRACK in 64*T1 is a refusal with 5xx.
+#[test]
+fn rfc_3262_s3_without_prack_the_invite_is_refused_after_64_t1() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&supporting());
+    let ringing = ring(&mut peer);
+    let again = peer.wait(Duration::from_millis(31_999));
+    assert_eq!(again, vec![ringing[0].clone(); 6]);
+    peer.take_events();
+    assert_eq!(words(&peer.wait(Duration::from_millis(1))), ["504"]);
+    let cause = Cause { status: 504, ..Cause::silent() };
+    assert_eq!(peer.take_events(), [LegEvent::Ended { leg: IN, cause }]);
+    peer.assert_clean();
+}
+
+/// RFC 3262 §3: a PRACK that matches nothing gets 481, one that matches a 2xx.
+#[test]
+fn rfc_3262_s3_a_prack_for_nothing_gets_481() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&supporting());
+    let ringing = ring(&mut peer);
+    let to = header(&ringing[0], "To").to_owned();
+    let wrong = prack(2, &to, &ringing[0]).set("RAck", "1 9 INVITE");
+    assert_eq!(words(&peer.request(&wrong)), ["481"]);
+    assert_eq!(words(&peer.request(&Draft::new("PRACK", 3).to(&to))), ["481"], "no RAck");
+    let right = prack(4, &to, &ringing[0]);
+    assert_eq!(words(&peer.request(&right)), ["200"]);
+    assert_eq!(words(&peer.request(&right)), ["200"], "the same, repeated");
+    assert_eq!(words(&peer.request(&prack(5, &to, &ringing[0]))), ["481"], "once only");
+}
+
+/// RFC 3262 §3: a second one waits for the PRACK to the first.
+#[test]
+fn rfc_3262_s3_the_second_waits_for_the_first() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&supporting());
+    let ringing = ring(&mut peer);
+    assert_eq!(progress(&mut peer, 183), Vec::<String>::new());
+    let to = header(&ringing[0], "To").to_owned();
+    let sent = peer.request(&prack(2, &to, &ringing[0]));
+    assert_eq!(words(&sent), ["200", "183"]);
+    assert!(body(&sent[1]).contains("m=audio 40000 RTP/AVP 8\r\n"), "{}", sent[1]);
+}
+
+/// RFC 3262 §5: the 200 waits for the PRACK to our answer, and says it no second time (RFC 3311 §8).
+#[test]
+fn rfc_3262_s5_no_2xx_before_the_prack_to_our_answer() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&supporting());
+    let early = progress(&mut peer, 183);
+    assert!(body(&early[0]).contains("m=audio 40000 RTP/AVP 8\r\n"), "{}", early[0]);
+    peer.take_events();
+    assert_eq!(peer.handle(LegCommand::Answer { leg: IN, local_media: media(A) }), [""; 0]);
+    assert_eq!(peer.wait(Duration::from_millis(500)), early);
+    let to = header(&early[0], "To").to_owned();
+    let sent = peer.request(&prack(2, &to, &early[0]));
+    assert_eq!(words(&sent), ["200", "200"]);
+    assert_eq!((header(&sent[1], "CSeq"), body(&sent[1])), ("1 INVITE", ""));
+    assert_eq!(peer.take_events(), []);
+    peer.request(&ack(1, &to));
+    assert!(matches!(peer.take_events()[..], [LegEvent::Established { .. }]));
+    hang_up(&mut peer, IN);
+    peer.assert_clean();
+}
+
+/// RFC 3262 §3: one without description holds nothing up; its PRACK may come after the 200.
+#[test]
+fn rfc_3262_s3_a_plain_180_does_not_hold_up_the_answer() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&supporting());
+    let ringing = ring(&mut peer);
+    let answer = answer(&mut peer);
+    assert!(body(&answer).contains("m=audio 40000"), "{answer}");
+    let to = header(&answer, "To").to_owned();
+    let late = prack(2, &to, &ringing[0]);
+    assert_eq!(words(&peer.request(&late)), ["200"]);
+    assert_eq!(words(&peer.request(&prack(3, &to, &ringing[0]))), ["481"]);
+    peer.request(&ack(1, &to));
+    assert_eq!(peer.wait(Duration::from_secs(40)), [""; 0], "nothing is repeated");
+}
+
+/// RFC 3261 §13.2.1, RFC 3960 §3.2: unreliably, the same answer in each response and in the 200.
+#[test]
+fn early_media_without_100rel_repeats_its_answer_in_the_200() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&Draft::invite(1));
+    let early = progress(&mut peer, 183);
+    assert_eq!((word(&early[0]), header(&early[0], "RSeq")), ("183", ""));
+    assert!(body(&early[0]).contains("m=audio 40000 RTP/AVP 8\r\n"), "{}", early[0]);
+    assert_eq!(body(&ring(&mut peer)[0]), body(&early[0]));
+    // RFC 3311 §5.2: nobody knows whether our answer has arrived.
+    let to = header(&early[0], "To").to_owned();
+    let update = Draft::new("UPDATE", 2).to(&to).body("application/sdp", &sdp("8", "sendonly"));
+    let sent = peer.request(&update);
+    assert_eq!(word(&sent[0]), "500");
+    assert!(header(&sent[0], "Retry-After").parse::<u32>().unwrap() <= 10);
+    let answer = answer(&mut peer);
+    assert_eq!(body(&answer), body(&early[0]));
+    for (asked, given) in [(180, "180"), (182, "182"), (100, "183"), (200, "183")] {
+        let mut peer = Peer::new();
+        peer.request(&Draft::invite(1));
+        let local_media = None;
+        let sent = peer.handle(LegCommand::Progress { leg: IN, status: asked, local_media });
+        assert_eq!(words(&sent), [given]);
+    }
+}
+
+/// RFC 3262 §5: to an INVITE without offer, the first reliable response has it, and the PRACK the
+/// answer; before our port is known none can be sent.
+#[test]
+fn rfc_3262_s5_a_late_offer_goes_reliably_and_its_answer_comes_with_the_prack() {
+    for (answer, is_good) in [("8", true), ("18", false)] {
+        let mut peer = with_policy(RELIABLE);
+        peer.request(&Draft::new("INVITE", 1).set("Require", "100rel"));
+        assert_eq!(ring(&mut peer), [""; 0], "no offer, and nothing unreliable");
+        let early = progress(&mut peer, 183);
+        assert!(body(&early[0]).contains("m=audio 40000 RTP/AVP 8 0 101"), "{}", early[0]);
+        peer.take_events();
+        let to = header(&early[0], "To").to_owned();
+        let prack = prack(2, &to, &early[0]).body("application/sdp", &sdp(answer, "sendrecv"));
+        let sent = peer.request(&prack);
+        if !is_good {
+            assert_eq!(words(&sent), ["200", "488"]);
+            let cause = Cause { by: EndedBy::Us, ..Cause::from_status(488) };
+            assert_eq!(peer.take_events(), [LegEvent::Ended { leg: IN, cause }]);
+            continue;
+        }
+        assert_eq!(words(&sent), ["200"]);
+        assert!(matches!(peer.take_events()[..], [LegEvent::Changed { .. }]));
+        let answer = super::steps::answer(&mut peer);
+        assert_eq!(body(&answer), "");
+        peer.request(&ack(1, &to));
+        let events = peer.take_events();
+        let [LegEvent::Established { plan, .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(plan.direction, Direction::SendRecv);
+    }
+}
+
+/// RFC 3262 §5: who may but need not be reliable gets an unreliable 180 while there is no offer.
+#[test]
+fn rfc_3262_s5_an_invite_without_offer_may_ring_unreliably() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&Draft::new("INVITE", 1).set("Supported", "100rel"));
+    let ringing = ring(&mut peer);
+    assert_eq!((word(&ringing[0]), header(&ringing[0], "RSeq")), ("180", ""));
+    let answer = answer(&mut peer);
+    assert!(body(&answer).contains("m=audio 40000 RTP/AVP 8 0 101"), "{answer}");
+}
+
+/// RFC 3262 §5: an offer in the PRACK is answered in its 2xx.
+#[test]
+fn rfc_3262_s5_an_offer_in_the_prack_is_answered_in_its_2xx() {
+    let mut peer = with_policy(RELIABLE);
+    peer.request(&supporting());
+    let early = progress(&mut peer, 183);
+    peer.take_events();
+    let to = header(&early[0], "To").to_owned();
+    let offering = prack(2, &to, &early[0]).body("application/sdp", &sdp("8", "sendonly"));
+    let sent = peer.request(&offering);
+    assert_eq!(words(&sent), ["200"]);
+    assert!(body(&sent[0]).contains("a=recvonly"), "{}", sent[0]);
+    let events = peer.take_events();
+    let [LegEvent::Changed { plan, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(plan.direction, Direction::RecvOnly);
+}
+
+/// A caller may go while his PRACK is out.
+#[test]
+fn a_caller_gives_up_while_a_reliable_response_is_out() {
+    for method in ["BYE", "expiry"] {
+        let mut peer = with_policy(RELIABLE);
+        peer.request(&supporting().set("Expires", "20"));
+        let early = progress(&mut peer, 183);
+        answer_is_held_back(&mut peer);
+        let sent = match method {
+            "BYE" => peer.request(&Draft::new("BYE", 2).to(header(&early[0], "To"))),
+            _ => peer.wait(Duration::from_secs(20)),
+        };
+        assert_eq!(word(sent.last().unwrap()), "487");
+        peer.assert_clean();
+    }
+}
+
+fn answer_is_held_back(peer: &mut Peer) {
+    assert_eq!(peer.handle(LegCommand::Answer { leg: IN, local_media: media(A) }), [""; 0]);
+}

@@ -1,0 +1,154 @@
+//! RFC 4028: session timers, in all roles.
+
+use super::peer::{Draft, header, response, sdp, word};
+use super::steps::*;
+use crate::endpoint::config::SessionPolicy;
+use crate::event::LegEvent;
+use domain::cause::{Cause, EndedBy};
+use std::time::Duration;
+
+const TIMER: SessionPolicy = SessionPolicy { interval_s: 1_800, ..SessionPolicy::PLAIN };
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// RFC 4028 §7.1: what our INVITE asks for.
+#[test]
+fn rfc_4028_s7_1_our_invite_asks_for_a_timer() {
+    for (interval_s, expires, least) in [(1_800, "1800", "90"), (20, "90", "90"), (0, "", "")] {
+        let mut peer = with_policy(SessionPolicy { interval_s, ..TIMER });
+        let invite = dial(&mut peer);
+        assert_eq!(
+            (header(&invite, "Session-Expires"), header(&invite, "Min-SE")),
+            (expires, least)
+        );
+        assert!(header(&invite, "Supported").contains("timer"));
+    }
+}
+
+/// RFC 4028 §7.3: a 422 raises the interval inside the same dialling.
+#[test]
+fn rfc_4028_s7_3_a_422_is_tried_again_with_its_min_se() {
+    let mut peer = with_policy(TIMER);
+    let mut invite = dial(&mut peer);
+    peer.take_events();
+    let first = invite.clone();
+    for (min_se, cseq) in [("3600", "2 INVITE"), ("4000;x=y", "3 INVITE")] {
+        let extra = format!("Min-SE: {min_se}\r\n");
+        let sent = peer.send(&response(&invite, "422 Too Small", "one", &extra, ""));
+        assert_eq!(words(&sent), ["ACK", "INVITE"]);
+        invite = sent[1].clone();
+        assert_eq!(header(&invite, "CSeq"), cseq);
+        assert_eq!(fields(&invite, "Session-Expires"), [min_se.split(';').next().unwrap()]);
+        assert_eq!(fields(&invite, "Min-SE"), [min_se.split(';').next().unwrap()]);
+        for same in ["Call-ID", "From", "To"] {
+            assert_eq!(header(&invite, same), header(&first, same));
+        }
+    }
+    assert_eq!(peer.take_events(), []);
+    assert_eq!(words(&peer.send(&ok(&invite, "one"))), ["ACK"]);
+    assert!(matches!(peer.take_events()[..], [LegEvent::Established { .. }]));
+}
+
+/// A 422 that tells nothing new, or too often, is final.
+#[test]
+fn rfc_4028_s7_3_a_422_without_news_is_final() {
+    for extra in ["", "Min-SE: 1800\r\n", "Min-SE: x\r\n"] {
+        let mut peer = with_policy(TIMER);
+        let invite = dial(&mut peer);
+        let sent = peer.send(&response(&invite, "422 Too Small", "one", extra, ""));
+        assert_eq!(words(&sent), ["ACK"], "{extra}");
+        let cause = Cause { by: EndedBy::Peer, ..Cause::from_status(422) };
+        assert_eq!(peer.take_events().last(), Some(&LegEvent::Ended { leg: OUT, cause }));
+        peer.assert_clean();
+    }
+    let mut peer = with_policy(TIMER);
+    let mut invite = dial(&mut peer);
+    let mut tries = 0;
+    loop {
+        let extra = format!("Min-SE: {}\r\n", 2_000 + tries);
+        let sent = peer.send(&response(&invite, "422 Too Small", "one", &extra, ""));
+        let Some(again) = sent.get(1) else { break };
+        invite = again.clone();
+        tries += 1;
+        assert!(tries < 10, "it never ends");
+    }
+    assert_eq!(tries, 4);
+}
+
+/// RFC 4028 §7.2, §10: as caller and refresher, at half the interval; by UPDATE where Allow says so.
+#[test]
+fn rfc_4028_s7_2_the_caller_refreshes_at_half_the_interval() {
+    for (allow, method) in [("Allow: INVITE, UPDATE\r\n", "UPDATE"), ("", "INVITE")] {
+        let mut peer = with_policy(TIMER);
+        let invite = dial(&mut peer);
+        let extra =
+            format!("{CONTACT}{allow}Require: timer\r\nSession-Expires: 600;refresher=uac\r\n");
+        peer.send(&response(&invite, "200 OK", "one", &extra, &sdp("8", "sendrecv")));
+        assert_eq!(peer.wait(Duration::from_millis(299_999)), [""; 0]);
+        let sent = peer.wait(Duration::from_millis(1));
+        assert_eq!(words(&sent), [method]);
+        assert_eq!(header(&sent[0], "Session-Expires"), "600;refresher=uac");
+        assert_eq!(body(&sent[0]).is_empty(), method == "UPDATE", "it offers nothing new");
+    }
+}
+
+/// RFC 4028 §10: as caller, theirs to refresh: a BYE before the expiry by the lesser of 32 s and a
+/// third of the interval.
+#[test]
+fn rfc_4028_s10_without_their_refresh_the_call_is_ended_early() {
+    for (interval, ends) in [(1_800, 1_768), (90, 60), (96, 64)] {
+        let mut peer = with_policy(TIMER);
+        let invite = dial(&mut peer);
+        let extra =
+            format!("{CONTACT}Require: timer\r\nSession-Expires: {interval};refresher=uas\r\n");
+        peer.send(&response(&invite, "200 OK", "one", &extra, &sdp("8", "sendrecv")));
+        peer.take_events();
+        assert_eq!(peer.wait(seconds(ends) - Duration::from_millis(1)), [""; 0]);
+        assert_eq!(words(&peer.wait(Duration::from_millis(1))), ["BYE"]);
+        assert_eq!(peer.take_events(), [LegEvent::Ended { leg: OUT, cause: Cause::silent() }]);
+    }
+}
+
+/// RFC 4028 §7.2: a 2xx without Session-Expires: there is no expiry.
+#[test]
+fn rfc_4028_s7_2_a_2xx_without_session_expires_means_no_timer() {
+    let mut peer = with_policy(TIMER);
+    let invite = dial(&mut peer);
+    peer.send(&ok(&invite, "one"));
+    assert_eq!(peer.wait(seconds(100_000)), [""; 0]);
+    assert_eq!(peer.endpoint.legs(), 1);
+}
+
+/// RFC 4028 §9: as callee we ask for one of a caller who can, and never below his Min-SE.
+#[test]
+fn rfc_4028_s9_the_callee_asks_a_caller_who_can() {
+    for (supported, min_se, expires) in [
+        ("timer", "", "1800;refresher=uac"),
+        ("timer", "3600", "3600;refresher=uac"),
+        ("100rel", "", ""),
+    ] {
+        let mut peer = with_policy(TIMER);
+        peer.request(&Draft::invite(1).set("Supported", supported).set("Min-SE", min_se));
+        let answer = answer(&mut peer);
+        assert_eq!(header(&answer, "Session-Expires"), expires);
+        assert_eq!(header(&answer, "Require"), if expires.is_empty() { "" } else { "timer" });
+    }
+    let mut peer = with_policy(TIMER);
+    peer.request(&Draft::invite(1).set("Supported", "timer").set("Session-Expires", "600"));
+    assert_eq!(header(&answer(&mut peer), "Session-Expires"), "600;refresher=uac", "never raised");
+}
+
+/// RFC 4028 §9: too small an interval is refused with ours, outside a dialog and in it.
+#[test]
+fn rfc_4028_s9_too_small_an_interval_gets_422() {
+    let mut peer = with_policy(TIMER);
+    let small = |cseq| Draft::invite(cseq).set("Supported", "timer").set("Session-Expires", "89");
+    let sent = peer.request(&small(1));
+    assert_eq!((word(&sent[0]), header(&sent[0], "Min-SE")), ("422", "90"));
+    let to = talking(&mut peer, &Draft::invite(1).set("Call-ID", "call"));
+    let sent = peer.request(&small(2).to(&to));
+    assert_eq!((word(&sent[0]), header(&sent[0], "Min-SE")), ("422", "90"));
+    assert_eq!(sent.len(), 1);
+}
