@@ -103,6 +103,11 @@ pub struct LegView {
     jitter_ms: f64,
     /// Opinion score, 1 to 4.5; null: no sound was received.
     mos: Option<f32>,
+    /// What the verification of the caller's number said, where it was asked for:
+    /// `TN-Validation-Passed`, `TN-Validation-Failed` or `No-TN-Validation`.
+    verstat: Option<String>,
+    /// How far the caller's carrier vouches for him: `A`, `B` or `C`.
+    attestation: Option<String>,
 }
 
 /// Lists the calls that are up, by number.
@@ -222,5 +227,7 @@ fn leg_view(leg: &LegRecord) -> LegView {
         packets_lost: leg.quality.lost,
         jitter_ms: f64::from(leg.quality.jitter_us) / 1000.0,
         mos: (leg.quality.received > 0).then_some(leg.quality.mos),
+        verstat: leg.verstat.as_ref().map(ToString::to_string),
+        attestation: leg.attestation.as_ref().map(ToString::to_string),
     }
 }

@@ -7,6 +7,7 @@ mod dialling;
 mod hours;
 mod layered;
 mod parts;
+pub mod stir;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +62,8 @@ pub struct Config {
     pub trace_bytes: u64,
     /// Whether a record of each leg is written to the ledger.
     pub records_legs: bool,
+    /// Who vouches for callers.
+    pub stir: stir::StirConfig,
     /// Trunks.
     pub trunks: BTreeMap<TrunkId, TrunkConfig>,
     /// Numbers.

@@ -17,6 +17,7 @@ pub mod replies;
 pub mod run;
 pub mod secrets;
 pub mod signalling;
+pub mod stir;
 pub mod telemetry;
 pub mod telephone;
 pub mod trace;

@@ -8,6 +8,7 @@ use crate::net::tcp::Streams;
 use crate::prompts::{ClipsReady, Prompts};
 use crate::replies::Replies;
 use crate::signalling::Inbox;
+use crate::stir::Verifier;
 use crate::telemetry::trunks::Trunks;
 use crate::telemetry::wire::Wire;
 use crate::telemetry::{self, Sources};
@@ -52,6 +53,8 @@ pub struct Performer {
     pub intents: Intents,
     /// Self-service.
     pub fetcher: Fetcher,
+    /// Whether callers' numbers are true.
+    pub verifier: Verifier,
     /// The API: views, events and figures.
     pub api: api::state::Shared,
     /// For whoever watches within the program (the demo).
@@ -117,6 +120,7 @@ impl Performer {
             Action::Classify { call, order, intents, text } => {
                 self.intents.classify(call, order, intents, text);
             }
+            Action::Verify { leg, call } => self.verifier.verify(leg, call),
             Action::Fetch { call, order, request } => self.fetcher.fetch(call, order, request),
             Action::Store { token, facts, patient } => self.store(token, facts, patient),
             Action::Claim { campaign, count } => self.claim(campaign, count),

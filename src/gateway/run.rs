@@ -12,6 +12,9 @@ use crate::prompts::Prompts;
 use crate::replies::{ExchangeDoor, Replies};
 use crate::secrets::Secrets;
 use crate::signalling::{self, Inbox, LoopRuntime, Signalling, Told, now};
+use crate::stir::Verifier;
+use crate::stir::fetch::Fetch;
+use crate::stir::signing::Signing;
 use crate::telemetry;
 use crate::telemetry::trunks::Trunks;
 use crate::telemetry::wire::Wire;
@@ -35,7 +38,7 @@ use store::ledger::{Ledger, StoreConfig};
 use store::reader::Reader;
 use switchboard::event::{Event, Live};
 use switchboard::exchange::Exchange;
-use switchboard::rules::{FeatureCode, Rules};
+use switchboard::rules::{FeatureCode, Rules, StirRules};
 use switchboard::switchboard::Switchboard;
 use tokio::net::UdpSocket;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -128,6 +131,7 @@ impl Running {
         let intents = Intents::start(documents.classifiers, inbox.clone())
             .map_err(system("the thread of the intents"))?;
         let fetcher = fetcher(&inbox)?;
+        let verifier = verifier(&config, &inbox)?;
         let (replies, live) = (Replies::default(), broadcast::channel(65_536).0);
         let state = api_state(&config, &inbox, &replies, &ledger, reader, metrics);
         let performer = Performer {
@@ -141,6 +145,7 @@ impl Running {
             recognizer: engines.recognizer.clone(),
             intents,
             fetcher,
+            verifier,
             api: state.clone(),
             live: live.clone(),
             replies: replies.clone(),
@@ -320,6 +325,13 @@ fn fetcher(inbox: &Inbox) -> Result<Fetcher, StartError> {
         .map_err(|error| system("the HTTP client")(std::io::Error::other(error)))
 }
 
+fn verifier(config: &Config, inbox: &Inbox) -> Result<Verifier, StartError> {
+    let stir = &config.stir;
+    let fetch = Fetch::new(stir.allow_hosts.clone(), stir.web_roots.as_deref())
+        .map_err(|error| system("the HTTP client of [stir]")(std::io::Error::other(error)))?;
+    Ok(Verifier::new(stir.rules.clone(), fetch, inbox.clone()))
+}
+
 async fn listen(
     key: &'static str,
     address: SocketAddr,
@@ -401,7 +413,11 @@ fn exchange(
     let endpoint = Endpoint::new(endpoint_config(config, secrets, sip), seed());
     let switchboard =
         Switchboard::new(rules(config, documents), IdSource::starting_at(now().wall_ms));
-    Exchange::new(endpoint, switchboard)
+    let mut exchange = Exchange::new(endpoint, switchboard);
+    if let Some(signer) = &config.stir.signer {
+        exchange.sign_with(Box::new(Signing::new(Arc::clone(signer))));
+    }
+    exchange
 }
 
 fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> EndpointConfig {
@@ -492,6 +508,11 @@ fn rules(config: &Config, documents: &Documents) -> Rules {
             })
             .collect(),
         listening: config.listening,
+        stir: StirRules {
+            wait: config.stir.wait,
+            numbering: config.stir.rules.numbering.clone(),
+            verified_numbers: [(config.tenant(), config.stir.verified_numbers.clone())].into(),
+        },
         limits: config.limits,
     }
 }

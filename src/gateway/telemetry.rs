@@ -115,6 +115,12 @@ fn hearing(recognizer: &Recognizer) {
 pub fn describe() {
     describe_counter!("gw_sip_unreadable_total", "Messages that could not be read.");
     describe_counter!("gw_sip_refused_total", "Requests refused before they had any effect.");
+    describe_counter!("gw_stir_verdicts_total", "Verdicts on callers' numbers.");
+    describe_counter!(
+        "gw_stir_certificates_total",
+        "Certificates needed, by where they came from."
+    );
+    describe_counter!("gw_stir_signed_total", "Calls signed, by attestation.");
     describe_gauge!("gw_agents_registered", "Agents with a telephone registered.");
     describe_counter!("gw_trace_dropped_total", "Trace records that the disk was too slow for.");
     describe_counter!("gw_media_dropped_total", "Packets, pieces and orders that were lost.");

@@ -42,6 +42,11 @@ pub struct CallerFacts {
     pub number: Option<PhoneNumber>,
     /// The number dialled, as text; empty if it does not matter.
     pub dialled: Arc<str>,
+    /// What is known of the number's truth: `TN-Validation-Passed`, `TN-Validation-Failed` or
+    /// `No-TN-Validation`.
+    pub verstat: Arc<str>,
+    /// How far the caller's carrier vouches for it: `A`, `B`, `C`; empty if nothing was verified.
+    pub attestation: Arc<str>,
 }
 
 /// What a conversation can report of itself at any time.
@@ -102,7 +107,7 @@ impl Conversation {
         caller: CallerFacts,
         variables: &BTreeMap<Arc<str>, Arc<str>>,
     ) -> Self {
-        let CallerFacts { tenant, number, dialled } = caller;
+        let CallerFacts { tenant, number, dialled, verstat, attestation } = caller;
         let language = flow.languages.first().copied().unwrap_or_default();
         let mut talk = Talk::new(tenant, number, language);
         talk.timing = flow.timing;
@@ -117,6 +122,8 @@ impl Conversation {
         let digits = talk.caller.as_ref().map_or("", PhoneNumber::digits);
         talk.variables.insert("caller_number".into(), digits.into());
         talk.variables.insert("dialled_number".into(), dialled);
+        talk.variables.insert("caller_verstat".into(), verstat);
+        talk.variables.insert("caller_attestation".into(), attestation);
         let at = flow.start;
         let progress = Progress::default();
         Self { flow, talk, at, entered: 0, first_say: None, progress, state: State::Fresh }

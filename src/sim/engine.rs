@@ -1,7 +1,7 @@
 //! Stands for the classifiers and for the merchant's HTTP services: both answer later, or too late,
 //! or not at all.
 
-use domain::id::{CallId, OrderId};
+use domain::id::{CallId, LegId, OrderId};
 use intent::classifier::Classifier;
 use ivr::event::FetchRequest;
 use rand::rngs::StdRng;
@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use stir::verdict::{Fault, InfoFault, Verdict};
 use switchboard::event::Event;
 
 /// Of a hundred questions, how many are never answered and how many are answered with a failure.
@@ -63,6 +64,15 @@ impl Engines {
         };
         let delay = Duration::from_millis(self.luck.random_range(5..3_500));
         self.later(now + delay, Event::Fetched { call, order, result });
+    }
+
+    /// Signatures are never checked here: a verdict is that their certificate could not be had.
+    pub(crate) fn verify(&mut self, leg: LegId, now: Instant) {
+        if self.luck.random_range(0..100) >= self.rules.lost {
+            let delay = Duration::from_millis(self.luck.random_range(1..2_000));
+            let verdict = Verdict::Failed(Fault::BadInfo(InfoFault::Unreachable));
+            self.later(now + delay, Event::Verified { leg, verdict });
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

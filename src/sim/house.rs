@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::{CampaignDefinition, KeyAnswer, Message};
 use switchboard::rules::{
-    FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules, TrunkRule,
+    FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules, StirRules,
+    TrunkRule, VerifyPolicy,
 };
 
 const FLOW: &str = include_str!("../../config/flows/hotline.toml");
@@ -131,6 +132,8 @@ impl House {
             calls_per_second_max: 20,
             channels_max: tuning.channels_max,
             caller_id: PhoneNumber::parse("+4930555000").ok(),
+            verify: VerifyPolicy::Off,
+            sign: false,
         };
         Rules {
             numbers: numbers(&flow),
@@ -151,6 +154,7 @@ impl House {
                 open_max: 50,
             },
             feature_codes: feature_codes(),
+            stir: StirRules::default(),
             listening: Listening { end_silence_ms: 700, utterance_max_ms: 8_000 },
             limits: Limits { calls_max: tuning.calls_max, call_length_max: tuning.call_length_max },
         }

@@ -51,6 +51,7 @@ impl World {
             Action::Fetch { call, order, request } => {
                 self.engines.fetch(call, order, &request, now);
             }
+            Action::Verify { leg, .. } => self.engines.verify(leg, now),
             Action::Store { token, facts, patient } => self.store(token, facts, patient),
             Action::Claim { campaign, count } => {
                 self.ledger.submit(Operation::Claim { campaign, count }, now);

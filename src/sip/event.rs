@@ -58,6 +58,8 @@ pub struct IncomingCall {
     pub from_display: Arc<str>,
     /// The user part of the request URI: what was dialled.
     pub dialled: Arc<str>,
+    /// The user part of `To`: what was dialled at first, before anybody redirected the call.
+    pub to_user: Arc<str>,
     /// SIP's Call-ID, for records and traces.
     pub call_id: Arc<str>,
     /// The user part of `P-Asserted-Identity`, where the sender is trusted to assert it
@@ -95,6 +97,8 @@ pub struct Caller {
     pub identity: Option<Arc<str>>,
     /// The value of `Referred-By`, when a REFER asks for the call (RFC 3892 §2.3).
     pub referred_by: Option<Arc<str>>,
+    /// The value of `Date`, which a signed call has (RFC 8224 §6.1 step 3).
+    pub date: Option<Arc<str>>,
 }
 
 impl Caller {

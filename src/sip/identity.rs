@@ -30,6 +30,7 @@ pub(crate) fn of_invite(invite: &Request, trusted: bool) -> IncomingCall {
         from_user,
         from_display: from.map(|from| (*from.display()).into()).unwrap_or_default(),
         dialled: user_of(Some(&invite.uri)),
+        to_user: user_of(headers.to().ok().and_then(|to| to.uri().ok()).as_ref()),
         call_id: headers.call_id().unwrap_or("").into(),
         asserted: if trusted { asserted(headers) } else { None },
         max_forwards: headers.max_forwards().ok().flatten().unwrap_or(MAX_FORWARDS),

@@ -19,6 +19,13 @@ pub struct Signer {
     certificate: Certificate,
 }
 
+impl std::fmt::Debug for Signer {
+    /// Without the key: what is printed ends up in logs.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Signer").field("certificate_url", &self.certificate_url).finish()
+    }
+}
+
 /// Why a key cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

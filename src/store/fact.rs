@@ -271,7 +271,7 @@ pub(crate) fn put_leg(turn: &Turn<'_>, leg: &LegRecord) -> Result<(), StoreError
     turn.sql
         .prepare_cached(
             "INSERT OR REPLACE INTO leg VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
-                 ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
+                 ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
         )?
         .execute(params![
             id(leg.leg.0),
@@ -299,6 +299,8 @@ pub(crate) fn put_leg(turn: &Turn<'_>, leg: &LegRecord) -> Result<(), StoreError
             leg.quality.jitter_us,
             // A value that is no number would be stored as NULL and refused.
             if leg.quality.mos.is_finite() { f64::from(leg.quality.mos) } else { 0.0 },
+            leg.verstat,
+            leg.attestation,
         ])?;
     Ok(())
 }

@@ -236,6 +236,8 @@ fn put_record(turn: &Turn<'_>, open: &OpenAttempt, number: u64) -> Result<(), St
         ended_wall_ms: turn.now_ms,
         cause: Cause::silent(),
         quality: QualityReport::default(),
+        verstat: None,
+        attestation: None,
     };
     put_leg(turn, &record)
 }

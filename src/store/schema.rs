@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// All migrations, in order.
-const MIGRATIONS: &[&str] = &[FIRST, DECISIONS];
+const MIGRATIONS: &[&str] = &[FIRST, DECISIONS, CALLER_VERIFIED];
 
 /// How many migrations this program knows.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -252,6 +252,12 @@ CREATE TABLE decision (
 CREATE INDEX decision_of_call ON decision (call) WHERE call <> 0;
 CREATE INDEX decision_by_call_id ON decision (sip_call_id);
 CREATE INDEX decision_by_time ON decision (at_ms);
+";
+
+/// What was verified of a caller's number (RFC 8224, RFC 8588).
+const CALLER_VERIFIED: &str = "
+ALTER TABLE leg ADD COLUMN verstat TEXT;
+ALTER TABLE leg ADD COLUMN attestation TEXT;
 ";
 
 #[cfg(test)]

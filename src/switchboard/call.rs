@@ -30,6 +30,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use stir::verdict::Verdict;
 
 /// What a call is for.
 #[derive(Clone, Debug)]
@@ -142,6 +143,8 @@ pub(crate) struct Call {
     pub(crate) ended: Option<Cause>,
     pub(crate) queue: Option<QueueId>,
     pub(crate) intent: Option<Arc<str>>,
+    /// Whether its caller's number is true, where that was asked.
+    pub(crate) verdict: Option<Verdict>,
     /// The last order to play the music of those who wait.
     pub(crate) music: Option<OrderId>,
     own_orders: u64,
@@ -172,6 +175,7 @@ impl Call {
             ended: None,
             queue: None,
             intent: None,
+            verdict: None,
             music: None,
             own_orders: 0,
         }

@@ -14,6 +14,7 @@ use media::event::{ListenRule, MediaCommand, MediaEvent, QualityReport};
 use queue::event::{AgentSays, AgentState, Promise};
 use sip::event::{LegCommand, LegEvent};
 use std::sync::Arc;
+use stir::verdict::Verdict;
 
 /// Texts by name: the values taken from an HTTP answer.
 pub type NamedTexts = Vec<(Arc<str>, Arc<str>)>;
@@ -49,6 +50,13 @@ pub enum Event {
         order: OrderId,
         /// What it made of the text.
         understanding: Understanding,
+    },
+    /// Whether a caller's number is true.
+    Verified {
+        /// The leg of which `Verify`.
+        leg: LegId,
+        /// What was found.
+        verdict: Verdict,
     },
     /// An HTTP service's answer, or why there is none.
     Fetched {
@@ -110,6 +118,19 @@ pub enum Event {
     },
     /// No new calls; present ones may end (SIGTERM).
     Drain,
+}
+
+/// What a call says that is to be verified; see `stir::verify::Request`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ToVerify {
+    /// The values of `Identity`.
+    pub identities: Vec<Arc<str>>,
+    /// The user part of the number shown as the caller's.
+    pub caller: Arc<str>,
+    /// The user parts that may be the callee.
+    pub called: Vec<Arc<str>>,
+    /// The value of `Date`.
+    pub date: Option<Arc<str>>,
 }
 
 /// What the API asks.
@@ -183,6 +204,7 @@ pub enum Reply {
 
 /// What to do. Done in order.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box for each call costs more than the room")]
 pub enum Action {
     /// To a leg's signalling.
     Leg(LegCommand),
@@ -220,6 +242,13 @@ pub enum Action {
         intents: Arc<str>,
         /// The text.
         text: Arc<str>,
+    },
+    /// Verify a caller's number. Answered by `Verified`; one that takes too long is not waited for.
+    Verify {
+        /// His leg.
+        leg: LegId,
+        /// What his call says.
+        call: ToVerify,
     },
     /// Ask an HTTP service.
     Fetch {
@@ -403,6 +432,11 @@ pub struct LegRecord {
     pub cause: Cause,
     /// How the sound went.
     pub quality: QualityReport,
+    /// What the verification of the caller's number said, for a caller's leg of a trunk that asks
+    /// for it: one of the words of `stir::verdict::Verstat`.
+    pub verstat: Option<Arc<str>>,
+    /// How far his carrier vouches for him: `A`, `B` or `C`.
+    pub attestation: Option<Arc<str>>,
 }
 
 /// Why a call was led where it was, or was refused.

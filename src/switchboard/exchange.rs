@@ -11,11 +11,13 @@ use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use sip::endpoint::Endpoint;
 use sip::error::ParseError;
-use sip::event::{Action as SipAction, Flow};
+use sip::event::{Action as SipAction, Flow, LegCommand};
 use sip::message::Message;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use stir::attest::Attestation;
+use stir::time::print_sip_date;
 
 /// What enters a turn.
 #[derive(Clone, Debug)]
@@ -102,6 +104,25 @@ enum Work {
     Down(Action),
 }
 
+/// Somebody who holds the tenant's key.
+pub trait SignCalls: Send {
+    /// The value of `Identity` for a call; `None` when it cannot be signed now, and goes out without.
+    fn sign(&mut self, call: &Vouched) -> Option<Arc<str>>;
+}
+
+/// How far an outgoing call is vouched for; see `stir::sign::ToSign`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Vouched {
+    /// A, B or C.
+    pub attestation: Attestation,
+    /// The caller's canonical number.
+    pub origin: String,
+    /// The callee's.
+    pub destination: String,
+    /// Unix seconds.
+    pub issued_at_s: u64,
+}
+
 /// Endpoint and switchboard, turning together.
 pub struct Exchange {
     endpoint: Endpoint,
@@ -111,6 +132,7 @@ pub struct Exchange {
     actions: Vec<Action>,
     /// The last call has ended; its BYE may still have to be repeated.
     drained: bool,
+    signer: Option<Box<dyn SignCalls>>,
 }
 
 impl Exchange {
@@ -123,7 +145,13 @@ impl Exchange {
             sip_out: Vec::new(),
             actions: Vec::new(),
             drained: false,
+            signer: None,
         }
+    }
+
+    /// From now on, calls are signed where their trunk wants it.
+    pub fn sign_with(&mut self, signer: Box<dyn SignCalls>) {
+        self.signer = Some(signer);
     }
 
     /// Takes up what the store handed back, before the first turn.
@@ -184,7 +212,8 @@ impl Exchange {
         while let Some(work) = self.work.pop_front() {
             match work {
                 Work::Up(event) => self.switchboard.handle(event, now, &mut self.actions),
-                Work::Down(Action::Leg(command)) => {
+                Work::Down(Action::Leg(mut command)) => {
+                    self.sign(&mut command, now);
                     self.endpoint.handle(command, now, &mut self.sip_out);
                 }
                 Work::Down(Action::Drained) => self.drained = true,
@@ -196,6 +225,18 @@ impl Exchange {
         if self.drained && self.endpoint.legs() == 0 {
             self.drained = false;
             out.push(Effect::Do(Action::Drained));
+        }
+    }
+
+    /// Puts our signature to a call that leaves (RFC 8224 §6.1).
+    fn sign(&mut self, command: &mut LegCommand, now: Now) {
+        let Some(signer) = &mut self.signer else { return };
+        let Some(vouched) = self.switchboard.vouched(command, now) else { return };
+        if let LegCommand::Dial { caller, .. } = command {
+            caller.identity = signer.sign(&vouched);
+            // Step 3: a signed call has a date, which is the one signed.
+            let date = print_sip_date(vouched.issued_at_s).into();
+            caller.date = caller.identity.is_some().then_some(date);
         }
     }
 

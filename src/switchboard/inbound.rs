@@ -8,6 +8,7 @@ use crate::routing;
 use crate::rules::{FeatureCode, LeadsTo};
 use crate::switchboard::{Inner, Switchboard};
 use crate::transit::Incoming;
+use crate::verification;
 use domain::id::{AgentId, CallId, FlowId, LegId, TenantId, TrunkId};
 use domain::media_plan::MediaPlan;
 use domain::now::Now;
@@ -35,22 +36,26 @@ impl Switchboard {
             self.refused_with(question, 503, rejected, now, out);
             return refuse(leg, 503, Some(retry_after_s), out);
         }
-        if let Some(old) = call.replaces {
-            let incoming = Incoming { leg, source, call, offer, question };
+        let incoming = Incoming { leg, source, call, offer, question, verdict: None };
+        if let Some(old) = incoming.call.replaces {
             return self.replace(incoming, old, now, out);
         }
-        match &source {
+        self.verify_caller(incoming, now, out);
+    }
+
+    /// Finds out where a call leads.
+    pub(crate) fn take_up_call(&mut self, incoming: Incoming, now: Now, out: &mut Vec<Action>) {
+        match &incoming.source {
             Source::Trunk(trunk) => {
                 let mut rejected = Vec::new();
+                let dialled = &incoming.call.dialled;
                 let leads_to =
-                    routing::leads_to(&self.rules.numbers, trunk, &call.dialled, &mut rejected);
+                    routing::leads_to(&self.rules.numbers, trunk, dialled, &mut rejected);
                 let leads_to = leads_to.cloned();
-                let incoming = Incoming { leg, source, call, offer, question };
                 self.trunk_calls(incoming, leads_to, rejected, now, out);
             }
             Source::Agent(agent) => {
                 let agent = agent.clone();
-                let incoming = Incoming { leg, source, call, offer, question };
                 self.agent_calls(agent, incoming, now, out);
             }
         }
@@ -134,7 +139,7 @@ impl Switchboard {
             () if self.is_draining() => Some((60, "the gateway is being stopped")),
             // What cannot be recorded is not begun.
             () if !self.journal.works() => Some((30, "the disk takes no writes")),
-            () if self.calls.len() >= self.rules.limits.calls_max => {
+            () if self.calls.len() + self.unverified.len() >= self.rules.limits.calls_max => {
                 Some((5, "limits.calls_max is reached"))
             }
             () => None,
@@ -173,17 +178,19 @@ impl Switchboard {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        let Incoming { leg, source, call: offered, mut question, .. } = incoming;
+        let Incoming { leg, source, call: offered, mut question, verdict, .. } = incoming;
         let Source::Trunk(trunk) = source else { return };
         let taken = self.take_incoming(leg, Some(&trunk), &question, now, out);
         let Ok(holds_channel) = taken else { return };
         let tenant = trunk.tenant.clone();
-        let call = self.new_call(tenant, Purpose::Inbound { flow: flow.clone() }, leg, now);
+        let mut call = self.new_call(tenant, Purpose::Inbound { flow: flow.clone() }, leg, now);
         question.call = Some(call.id);
         let mut leg = incoming_leg(leg, call.id, LegRole::Caller, offered, now);
         leg.trunk = Some(trunk);
         leg.holds_channel = holds_channel;
         self.decided(question, format!("flow {flow}").into(), rejected, now, out);
+        out.extend(verdict.as_ref().map(|verdict| verification::note(call.id, verdict)));
+        call.verdict = verdict;
         self.begin_call(call, leg, now, out);
     }
 

@@ -41,12 +41,15 @@ impl Switchboard {
             LegEvent::Established { leg, plan } => self.established(leg, plan, now, out),
             LegEvent::Changed { leg, plan } => self.sound_changed(leg, plan, out),
             LegEvent::InfoDigit { leg, digit } => self.info_digit(leg, digit, out),
-            LegEvent::Ended { leg, cause } => self.signalling_over(leg, cause, now, out),
             LegEvent::Referred { leg, to, referred_by } => {
                 self.referred(leg, &to, referred_by, now, out);
             }
             // Nothing was asked of the other end.
             LegEvent::TransferProgress { .. } => (),
+            LegEvent::Ended { leg, cause } => {
+                self.forget_unverified(leg);
+                self.signalling_over(leg, cause, now, out);
+            }
             LegEvent::Registered { agent } => self
                 .inner
                 .push_back(Inner::Queue(QueueEvent::AgentPhone { agent, reachable: true })),

@@ -25,3 +25,4 @@ mod routing;
 mod talk;
 mod transfer;
 mod transit;
+mod verification;

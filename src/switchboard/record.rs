@@ -2,9 +2,10 @@
 //! over.
 
 use crate::call::{Call, Leg};
-use crate::event::LegRecord;
+use crate::event::{LegRecord, LegRole};
 use domain::cause::Cause;
 use media::event::QualityReport;
+use stir::verdict::Verdict;
 
 /// The record of `leg`, which ended by `cause` with its sound as in `quality`.
 pub(crate) fn leg_record(
@@ -13,6 +14,9 @@ pub(crate) fn leg_record(
     cause: Cause,
     quality: QualityReport,
 ) -> LegRecord {
+    // The verdict is the caller's; the agent who talks to him has none.
+    let verdict = call.verdict.as_ref().filter(|_| leg.role == LegRole::Caller);
+    let attested = verdict.and_then(Verdict::attestation);
     LegRecord {
         leg: leg.id,
         call: call.id,
@@ -30,5 +34,7 @@ pub(crate) fn leg_record(
         ended_wall_ms: leg.ended_wall_ms,
         cause,
         quality,
+        verstat: verdict.map(|verdict| verdict.verstat().word().into()),
+        attestation: attested.map(|attestation| attestation.letter().into()),
     }
 }

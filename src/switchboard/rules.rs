@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use stir::number::Numbering;
 
 /// Everything the exchange is told.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct Rules {
     pub feature_codes: Vec<(Arc<str>, FeatureCode)>,
     /// How callers are listened to.
     pub listening: Listening,
+    /// Who vouches for callers.
+    pub stir: StirRules,
     /// Bounds.
     pub limits: Limits,
 }
@@ -123,6 +126,33 @@ pub struct TrunkRule {
     pub channels_max: u32,
     /// The number shown when a call has none of its own.
     pub caller_id: Option<PhoneNumber>,
+    /// What is done about the numbers its callers show.
+    pub verify: VerifyPolicy,
+    /// Whether calls to it are signed (RFC 8224 §6.1).
+    pub sign: bool,
+}
+
+/// What is done about the numbers that callers show (RFC 8224 §6.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum VerifyPolicy {
+    /// Nothing: they are taken as they come.
+    #[default]
+    Off,
+    /// They are verified, and the verdict is told to flow and record.
+    Report,
+    /// As `Report`, and a call whose number is not shown to be true is refused.
+    Require,
+}
+
+/// Who vouches for callers.
+#[derive(Clone, Debug, Default)]
+pub struct StirRules {
+    /// How long a call waits for its verdict; then it goes on without.
+    pub wait: Duration,
+    /// How numbers are written.
+    pub numbering: Numbering,
+    /// Canonical numbers that each tenant is known to hold: calls that show one are signed `A`.
+    pub verified_numbers: BTreeMap<TenantId, Vec<Box<str>>>,
 }
 
 /// What a code dialled from an agent's telephone does.

@@ -13,6 +13,7 @@ use crate::decisions::RefusalRate;
 use crate::event::{Action, Command, Event, Live, Reply, Restored};
 use crate::journal::{Journal, Waiting};
 use crate::rules::Rules;
+use crate::verification::Held;
 use campaign::campaign::Campaign;
 use domain::cause::Cause;
 use domain::id::{
@@ -48,6 +49,8 @@ pub struct Switchboard {
     /// Attempts whose permit is on its way.
     pub(crate) permits: BTreeMap<AttemptId, (CampaignId, Arc<str>)>,
     pub(crate) trunks: BTreeMap<TrunkId, TrunkCap>,
+    /// Calls that wait for the verdict on their caller's number.
+    pub(crate) unverified: BTreeMap<LegId, Held>,
     pub(crate) journal: Journal,
     /// Legs of calls led through that have not answered, by whom they call: what comes in again
     /// while it is here is a loop.
@@ -88,6 +91,7 @@ pub(crate) enum Timer {
     Conversation(CallId),
     CallTooLong(CallId),
     Port(LegId),
+    Verdict(LegId),
 }
 
 /// What one owner wants of another.
@@ -128,6 +132,7 @@ impl Switchboard {
             permits: BTreeMap::new(),
             reaching: BTreeMap::new(),
             refusals: RefusalRate::default(),
+            unverified: BTreeMap::new(),
             timers: TimerQueue::default(),
             inner: VecDeque::new(),
             draining: false,
@@ -157,6 +162,7 @@ impl Switchboard {
             Event::Understood { call, order, understanding } => {
                 self.understood(call, order, understanding, out);
             }
+            Event::Verified { leg, verdict } => self.verified(leg, verdict, now, out),
             Event::Fetched { call, order, result } => self.fetched(call, order, result),
             Event::Stored(token) => {
                 if let Some(waiting) = self.journal.settled(token) {
@@ -191,6 +197,7 @@ impl Switchboard {
                 Timer::Conversation(call) => self.conversation_deadline(call, now, out),
                 Timer::CallTooLong(call) => self.call_too_long(call, out),
                 Timer::Port(leg) => self.sound_failed(leg, now, out),
+                Timer::Verdict(leg) => self.verdict_overdue(leg, now, out),
             }
             self.turn(now, out);
         }
@@ -235,7 +242,8 @@ impl Switchboard {
                 Inner::LegOver(leg, cause) => self.signalling_over(leg, cause, now, out),
             }
         }
-        if self.draining && !self.drained && self.calls.is_empty() && self.permits.is_empty() {
+        let idle = self.calls.is_empty() && self.permits.is_empty() && self.unverified.is_empty();
+        if self.draining && !self.drained && idle {
             self.drained = true;
             out.push(Action::Drained);
         }

@@ -12,6 +12,8 @@ use ivr::event::{Action as Ivr, Event as IvrEvent};
 use media::event::{ListenRule, MediaCommand};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use stir::verdict::{Verdict, Verstat};
+use stir::verify::attestation_letter;
 
 /// Values taken from an HTTP answer, or why there are none.
 pub(crate) type FetchResult = Result<NamedTexts, Arc<str>>;
@@ -37,7 +39,15 @@ impl Switchboard {
             .map(|leg| (leg.from.clone(), leg.to.clone()))
             .unwrap_or_default();
         let number = PhoneNumber::parse(&from).ok();
-        let caller = CallerFacts { tenant: call.tenant.clone(), number, dialled };
+        let verstat = call.verdict.as_ref().map_or(Verstat::NotValidated, Verdict::verstat);
+        let attestation = call.verdict.as_ref().and_then(Verdict::attestation);
+        let caller = CallerFacts {
+            tenant: call.tenant.clone(),
+            number,
+            dialled,
+            verstat: verstat.word().into(),
+            attestation: attestation_letter(attestation).into(),
+        };
         let none = BTreeMap::new();
         let variables = self.rules.variables.get(&call.tenant).unwrap_or(&none);
         call.conversation = Some(Conversation::new(flow, caller, variables));

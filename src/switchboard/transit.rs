@@ -30,6 +30,7 @@ use queue::event::{AgentState, Event as QueueEvent};
 use sip::event::{Caller, IncomingCall, LegCommand, Source, Target};
 use std::net::SocketAddr;
 use std::time::Duration;
+use stir::verdict::Verdict;
 
 /// How long an agent's telephone rings for a call that is led straight to it.
 const AGENT_RINGS_FOR: Duration = Duration::from_secs(60);
@@ -47,7 +48,7 @@ impl Switchboard {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        let Incoming { leg, source, call: offered, offer, mut question } = incoming;
+        let Incoming { leg, source, call: offered, offer, mut question, verdict } = incoming;
         if let Some((status, test, why)) = self.cannot_go_on(&source, &offered) {
             let mut rejected = rejected;
             let candidate = || onward.name();
@@ -73,9 +74,11 @@ impl Switchboard {
         };
         let chosen = transit.onward.name().into();
         let tenant = question.tenant.clone();
-        let call = self.new_call(tenant, Purpose::Transit(Box::new(transit)), leg, now);
+        let mut call = self.new_call(tenant, Purpose::Transit(Box::new(transit)), leg, now);
         question.call = Some(call.id);
         self.decided(question, chosen, rejected, now, out);
+        out.extend(verdict.as_ref().map(|verdict| crate::verification::note(call.id, verdict)));
+        call.verdict = verdict;
         let mut first = incoming_leg(leg, call.id, LegRole::Caller, offered, now);
         first.trunk = trunk;
         first.holds_channel = holds_channel;
@@ -386,6 +389,8 @@ pub(crate) struct Incoming {
     /// What its offer came to.
     pub(crate) offer: Option<MediaPlan>,
     pub(crate) question: Question,
+    /// What is known of the caller's number, where it was asked.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl Onward {
@@ -416,7 +421,9 @@ fn caller_of(offered: &IncomingCall) -> Caller {
         display,
         private: offered.private,
         asserted: offered.asserted.clone(),
-        // A passport goes on with the call it was signed for (RFC 8224 §4.3).
+        // A passport goes on with the call it was signed for (RFC 8224 §4.3), and with the date that
+        // it is held against.
+        date: offered.date.clone(),
         identity: offered.identity.first().cloned(),
         // A transfer is between the two who are in it.
         referred_by: None,

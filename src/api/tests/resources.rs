@@ -109,6 +109,8 @@ fn leg() -> LegRecord {
         ended_wall_ms: 1_800_000_009_000,
         cause: Cause::normal(EndedBy::Peer),
         quality: media::event::QualityReport::default(),
+        verstat: Some("TN-Validation-Passed".into()),
+        attestation: Some("A".into()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::border::{self, border};
 use super::layered::{Layered, parsed};
+use super::stir::{self, StirConfig};
 use super::{
     Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, dialling, hours,
 };
@@ -21,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::rules::{Limits, Listening, QueueVoice, TrunkRule};
+use switchboard::rules::{Limits, Listening, QueueVoice, TrunkRule, VerifyPolicy};
 
 const ADDRESS: &str = "write address:port, such as \"192.0.2.1:5060\"";
 const SECONDS: fn(u32) -> Duration = |seconds| Duration::from_secs(u64::from(seconds));
@@ -40,7 +41,8 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     node.finish();
     let defaults = root.section("defaults");
     let (agents, agents_may_dial) = dialling::agents(root, &defaults, &tenant);
-    let trunks = trunks(root, &defaults, &tenant);
+    let stir = stir::read(root, folder);
+    let trunks = trunks(root, &defaults, &tenant, &stir);
     let (queues, queue_voices) = queues((root, &defaults), &tenant, &agents, &trunks);
     let routes = dialling::routes((root, &defaults), &tenant, &trunks);
     defaults.finish();
@@ -69,6 +71,7 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         numbers: dialling::numbers(root, &tenant, (&agents, &trunks, &routes)),
         routes,
         agents_may_dial,
+        stir,
         trunks,
         queues,
         queue_voices,
@@ -80,7 +83,7 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     }
 }
 
-fn at(folder: Option<&Path>, path: &str) -> PathBuf {
+pub(super) fn at(folder: Option<&Path>, path: &str) -> PathBuf {
     folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
 }
 
@@ -248,6 +251,7 @@ fn trunks(
     root: &Layered<'_>,
     defaults: &Layered<'_>,
     tenant: &TenantId,
+    stir: &StirConfig,
 ) -> BTreeMap<TrunkId, TrunkConfig> {
     let mut trunks = BTreeMap::new();
     for (name, value) in root.section("trunks").entries() {
@@ -269,6 +273,8 @@ fn trunks(
             calls_per_second_max: trunk.count("calls_per_second_max", 1..=100_000),
             channels_max: trunk.count("channels_max", 1..=1_000_000),
             caller_id: number(&trunk, "caller_id"),
+            verify: verify_policy(&trunk, stir),
+            sign: signs(&trunk, stir),
         };
         let remedy = "write networks such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
         let allow = texts(&trunk.value("allow"), remedy, network);
@@ -301,6 +307,26 @@ fn reliable(section: &Layered<'_>, key: &'static str) -> Reliable {
         _ => Err("is none of off, supported, required"),
     };
     section.parsed(key, "write off, supported or required", word).unwrap_or(Reliable::Off)
+}
+
+fn verify_policy(trunk: &Layered<'_>, stir: &StirConfig) -> VerifyPolicy {
+    let policy = |word: &str| match word {
+        "off" => Ok(VerifyPolicy::Off),
+        _ if !stir.can_verify => Err("needs the anchors of [stir]"),
+        "report" => Ok(VerifyPolicy::Report),
+        "require" => Ok(VerifyPolicy::Require),
+        _ => Err("is no policy"),
+    };
+    trunk.parsed("verify", "write off, report or require", policy).unwrap_or_default()
+}
+
+fn signs(trunk: &Layered<'_>, stir: &StirConfig) -> bool {
+    let signs = trunk.boolean("sign");
+    if signs && stir.signer.is_none() {
+        let remedy = "name key, certificate and certificate_url in [stir], or write false";
+        trunk.value("sign").fault("needs the key of [stir]".into(), remedy.into());
+    }
+    signs
 }
 
 fn network(text: &str) -> Result<(IpAddr, u8), &'static str> {

@@ -106,6 +106,8 @@ mod tests {
             ended_wall_ms: 1,
             cause,
             quality: QualityReport::default(),
+            verstat: None,
+            attestation: None,
         }
     }
 }

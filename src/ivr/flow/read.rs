@@ -14,8 +14,17 @@ use std::time::Duration;
 use toml_edit::Table;
 
 /// Values that every conversation has.
-pub(crate) const BUILT_IN: [&str; 7] =
-    ["caller", "caller_number", "dialled_number", "means", "first", "second", "callback_number"];
+pub(crate) const BUILT_IN: [&str; 9] = [
+    "caller",
+    "caller_number",
+    "caller_verstat",
+    "caller_attestation",
+    "dialled_number",
+    "means",
+    "first",
+    "second",
+    "callback_number",
+];
 
 /// The kinds of node.
 const KINDS: [&str; 10] =

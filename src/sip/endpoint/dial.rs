@@ -196,6 +196,10 @@ impl Route {
             // RFC 3892 §2.3: as the REFER had it.
             invite.headers.push(Name::ReferredBy, referred_by);
         }
+        if let Some(date) = &caller.date {
+            // RFC 8224 §6.1 step 3: whoever signed also says when.
+            invite.headers.push(Name::Date, date);
+        }
         invite
     }
 }

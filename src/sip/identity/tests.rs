@@ -18,6 +18,7 @@ fn plain() -> IncomingCall {
         from_user: "+49301".into(),
         from_display: "Ann".into(),
         dialled: "4711".into(),
+        to_user: "4711".into(),
         call_id: "call".into(),
         max_forwards: 70,
         ..IncomingCall::default()

@@ -78,6 +78,8 @@ fn leg(answered: Option<u64>) -> LegRecord {
             jitter_us: 5,
             mos: 4.25,
         },
+        verstat: Some("TN-Validation-Passed".into()),
+        attestation: Some("B".into()),
         tenant,
     }
 }

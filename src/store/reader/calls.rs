@@ -99,6 +99,8 @@ fn leg_from_row(row: &Row<'_>) -> rusqlite::Result<LegRecord> {
             jitter_us: row.get("jitter_us")?,
             mos: row.get("mos")?,
         },
+        verstat: name("verstat")?,
+        attestation: name("attestation")?,
         tenant,
     })
 }

@@ -89,6 +89,8 @@ fn calls_are_listed_by_their_first_leg_newest_first() {
             ended_wall_ms: started_wall_ms,
             cause: Cause::normal(EndedBy::Us),
             quality: QualityReport::default(),
+            verstat: None,
+            attestation: None,
         })
     };
     kit.store(vec![

@@ -3,6 +3,7 @@
 //! Each line is one event and the actions it brings, in order, in a few words each; legs are named
 //! after who is at their other end. Traces, notes and what is told to the world are left out.
 
+mod callers;
 mod journeys;
 mod losses;
 mod transfer;
@@ -10,7 +11,8 @@ mod transit;
 
 use crate::event::{Action, Command, Decision, Event, Fact, Live, Restored};
 use crate::rules::{
-    LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules, TrunkRule,
+    LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules, StirRules, TrunkRule,
+    VerifyPolicy,
 };
 use crate::switchboard::Switchboard;
 use crate::view::Census;
@@ -114,6 +116,8 @@ fn rules() -> Rules {
         calls_per_second_max: 10,
         channels_max: 10,
         caller_id: PhoneNumber::parse("+4930555000").ok(),
+        verify: VerifyPolicy::Off,
+        sign: false,
     };
     let voice = QueueVoice {
         language: Language::English,
@@ -143,6 +147,7 @@ fn rules() -> Rules {
             open_max: 50,
         },
         feature_codes: Vec::new(),
+        stir: StirRules::default(),
         listening: Listening { end_silence_ms: 700, utterance_max_ms: 8_000 },
         limits: Limits { calls_max: 10, call_length_max: Duration::from_secs(3_600) },
     }
@@ -348,6 +353,7 @@ impl Bench {
                 self.decisions.push(decision);
                 return None;
             }
+            Action::Verify { .. } => "verify".to_owned(),
             Action::Store { token, facts, patient } => {
                 self.token = token.unwrap_or(self.token);
                 let facts: Vec<String> = facts.iter().map(tell_fact).collect();

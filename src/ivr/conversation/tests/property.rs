@@ -99,7 +99,13 @@ struct World {
 impl World {
     fn new(flow: Flow, number: bool) -> Self {
         let number = number.then(|| PhoneNumber::parse("+4930123456").unwrap());
-        let caller = CallerFacts { tenant: TenantId::default(), number, dialled: "".into() };
+        let caller = CallerFacts {
+            tenant: TenantId::default(),
+            number,
+            dialled: "".into(),
+            verstat: "TN-Validation-Passed".into(),
+            attestation: "A".into(),
+        };
         let conversation = Conversation::new(Arc::new(flow), caller, &Default::default());
         Self { conversation, now: epoch(), last_order: 0, finished: 0 }
     }

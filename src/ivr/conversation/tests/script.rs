@@ -39,7 +39,13 @@ impl Call {
 
     fn of(flow: Flow, number: Option<&str>) -> Self {
         let number = number.map(|number| PhoneNumber::parse(number).unwrap());
-        let caller = CallerFacts { tenant: TenantId::default(), number, dialled: "100".into() };
+        let caller = CallerFacts {
+            tenant: TenantId::default(),
+            number,
+            dialled: "100".into(),
+            verstat: "TN-Validation-Passed".into(),
+            attestation: "A".into(),
+        };
         let variables = [("service".into(), "http://svc".into())].into();
         let conversation = Conversation::new(Arc::new(flow), caller, &variables);
         let none = OrderId(0);

@@ -44,6 +44,7 @@ fn a_call_is_answered_and_ended_over_both_transports() {
                     call: Box::new(IncomingCall {
                         from_user: "+49301".into(),
                         dialled: "4711".into(),
+                        to_user: "4711".into(),
                         call_id: "dialling-1".into(),
                         max_forwards: MAX_FORWARDS,
                         ..IncomingCall::default()
