@@ -12,6 +12,7 @@
 
 mod border;
 pub mod config;
+mod content;
 mod dial;
 mod invite;
 mod perform;
