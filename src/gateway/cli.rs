@@ -48,6 +48,9 @@ enum Command {
         /// One JSON object per entry.
         #[arg(long)]
         json: bool,
+        /// Write the messages to this file, as a capture for Wireshark or sngrep.
+        #[arg(long)]
+        pcap: Option<PathBuf>,
     },
     /// Say why a call went where it did, or was refused: each decision with what was rejected.
     Explain {
@@ -121,7 +124,9 @@ pub fn main() -> ExitCode {
         Command::Check { place, json } => check::run(&place, json),
         Command::Call(call) => crate::telephone::command::run(call),
         Command::Demo(options) => crate::demo::run(options),
-        Command::Trace { place, call, full, json } => trace::run(&place, call, full, json),
+        Command::Trace { place, call, full, json, pcap } => {
+            trace::run(&place, call, &trace::Shown { full, json, pcap })
+        }
         Command::Explain { place, call, json } => explain::run(&place, &call, json),
         Command::Key { place, action } => admin::key(&place, action),
         Command::Secret { place, action } => admin::secret(&place, action),

@@ -58,8 +58,8 @@ pub struct Config {
     pub callbacks: queue::callback::CallbackRules,
     /// Whether webhooks may go to private addresses.
     pub webhooks_allow_private: bool,
-    /// Bytes of traces kept; 0: nothing is traced.
-    pub trace_bytes: u64,
+    /// Traces kept, and where copies of messages go.
+    pub trace: crate::trace::TraceConfig,
     /// Whether a record of each leg is written to the ledger.
     pub records_legs: bool,
     /// Who vouches for callers.

@@ -99,7 +99,7 @@ impl Performer {
             Effect::Received { leg } => {
                 if let Some((flow, message)) = self.received.clone() {
                     self.wire.answered(leg, &message, now.instant);
-                    let record = Record::Message { leg, sent: false, flow, message };
+                    let record = Record::Message { leg: Some(leg), sent: false, flow, message };
                     self.trace.record(now.wall_ms, record);
                 }
             }
@@ -158,6 +158,8 @@ impl Performer {
         self.wire.sent(flow.transport, &message);
         if let Some(leg) = leg {
             self.wire.asked(leg, &message, now.instant);
+        }
+        if leg.is_some() || self.trace.exports() {
             let record = Record::Message { leg, sent: true, flow, message: message.clone() };
             self.trace.record(now.wall_ms, record);
         }

@@ -316,7 +316,7 @@ fn metrics() -> metrics_exporter_prometheus::PrometheusHandle {
 }
 
 fn trace(config: &Config) -> Result<Trace, StartError> {
-    Trace::start(&crate::cli::trace_folder(&config.data), config.trace_bytes)
+    Trace::start(&crate::cli::trace_folder(&config.data), &config.trace)
         .map_err(system("the trace in [node] data"))
 }
 

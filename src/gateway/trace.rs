@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! 1763621000123 L 4711 9422 caller                 leg 9422 belongs to call 4711
-//! 1763621000123 R 9422 UDP 127.0.0.1:5080 INVITE…  received (S: sent), CR LF written \r \n
+//! 1763621000123 R 9422 UDP 127.0.0.1:5080 127.0.0.1:5060 INVITE…  received (S: sent): the peer's
+//!                          address, ours, and the message, CR LF written \r \n
 //! 1763621000130 N 4711 flow hotline · number …     a decision and its ground
 //! ```
 //!
@@ -12,11 +13,14 @@
 //! since a call matters more than its trace. Four files are written in turn, each a quarter of the
 //! allowed size; the oldest goes when the fifth would begin.
 
+pub mod hep;
 pub mod ladder;
+pub mod pcap;
 pub mod reader;
 
 use bytes::Bytes;
 use domain::id::{CallId, LegId};
+use hep::{Hep, HepConfig};
 use sip::event::Flow;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -36,6 +40,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Files among which the allowed size is divided.
 const SEGMENTS: u64 = 4;
 
+/// What is kept, and where copies go.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TraceConfig {
+    /// Bytes of all files together; 0: no files.
+    pub bytes_max: u64,
+    /// The collector that gets a copy of each message, if any.
+    pub hep: Option<HepConfig>,
+}
+
 /// One record.
 #[derive(Clone, Debug)]
 pub enum Record {
@@ -50,8 +63,8 @@ pub enum Record {
     },
     /// A message was received or sent.
     Message {
-        /// Of which leg.
-        leg: LegId,
+        /// Of which leg; one of none goes to the collector only.
+        leg: Option<LegId>,
         /// Whether we sent it.
         sent: bool,
         /// Between which addresses.
@@ -74,26 +87,42 @@ pub enum Record {
 pub struct Trace {
     records: Option<SyncSender<(u64, Record)>>,
     writer: Option<JoinHandle<()>>,
+    exports: bool,
     dropped: AtomicU64,
 }
 
 impl Trace {
-    /// Starts the writer. `folder` is made if it is not there; `bytes_max` bounds all its files; with
-    /// 0 nothing is traced.
+    /// Starts the writer. `folder` is made if files are kept in it.
     ///
     /// # Errors
     /// The system's, when the folder cannot be made or written.
-    pub fn start(folder: &Path, bytes_max: u64) -> std::io::Result<Self> {
-        if bytes_max == 0 {
-            return Ok(Self { records: None, writer: None, dropped: AtomicU64::new(0) });
-        }
-        std::fs::create_dir_all(folder)?;
-        let segments = Segments::open(folder.to_path_buf(), bytes_max / SEGMENTS)?;
+    pub fn start(folder: &Path, config: &TraceConfig) -> std::io::Result<Self> {
         let (records, receiver) = sync_channel(QUEUE_MAX);
+        let exports = config.hep.is_some();
+        let mut trace =
+            Self { records: Some(records), writer: None, exports, dropped: AtomicU64::new(0) };
+        let segments = match config.bytes_max {
+            0 => None,
+            bytes_max => {
+                std::fs::create_dir_all(folder)?;
+                Some(Segments::open(folder.to_path_buf(), bytes_max / SEGMENTS)?)
+            }
+        };
+        let hep = config.hep.clone().map(Hep::open).transpose()?;
+        if segments.is_none() && hep.is_none() {
+            trace.records = None;
+            return Ok(trace);
+        }
         let writer = std::thread::Builder::new()
             .name("trace".into())
-            .spawn(move || write_all(&receiver, segments))?;
-        Ok(Self { records: Some(records), writer: Some(writer), dropped: AtomicU64::new(0) })
+            .spawn(move || write_all(&receiver, segments, hep))?;
+        trace.writer = Some(writer);
+        Ok(trace)
+    }
+
+    /// Whether messages of no leg are wanted, too.
+    pub fn exports(&self) -> bool {
+        self.exports
     }
 
     /// Whether anything is written: who would have to make a record for it may ask first.
@@ -172,22 +201,32 @@ fn new_segment(folder: &Path, number: u64) -> std::io::Result<BufWriter<File>> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(BufWriter::new)
 }
 
-fn write_all(receiver: &Receiver<(u64, Record)>, mut segments: Segments) {
+fn write_all(
+    receiver: &Receiver<(u64, Record)>,
+    mut segments: Option<Segments>,
+    mut hep: Option<Hep>,
+) {
     let mut line = Vec::new();
     let mut failed = false;
+    let flush = |segments: &mut Option<Segments>| {
+        if let Some(segments) = segments {
+            let _ = segments.file.flush();
+        }
+    };
     loop {
         let first = match receiver.recv_timeout(Duration::from_millis(200)) {
             Ok(record) => record,
             Err(RecvTimeoutError::Timeout) => {
-                let _ = segments.file.flush();
+                flush(&mut segments);
                 continue;
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                let _ = segments.file.flush();
-                return;
-            }
+            Err(RecvTimeoutError::Disconnected) => return flush(&mut segments),
         };
         for (wall_ms, record) in std::iter::once(first).chain(receiver.try_iter().take(QUEUE_MAX)) {
+            if let (Some(hep), Record::Message { sent, flow, message, .. }) = (&mut hep, &record) {
+                hep.send(wall_ms, *sent, flow, message);
+            }
+            let Some(segments) = &mut segments else { continue };
             line.clear();
             print(wall_ms, &record, &mut line);
             if let Err(error) = segments.write(&line)
@@ -204,10 +243,12 @@ fn print(wall_ms: u64, record: &Record, line: &mut Vec<u8>) {
     // Writing to memory cannot fail.
     let _ = match record {
         Record::Leg { call, leg, who } => write!(line, "{wall_ms}\tL\t{call}\t{leg}\t{who}"),
-        Record::Message { leg, sent, flow, .. } => {
+        // Of no call.
+        Record::Message { leg: None, .. } => return,
+        Record::Message { leg: Some(leg), sent, flow, .. } => {
             let kind = if *sent { 'S' } else { 'R' };
-            let transport = flow.transport.via_name();
-            write!(line, "{wall_ms}\t{kind}\t{leg}\t{transport}\t{}\t", flow.remote)
+            let (transport, remote, local) = (flow.transport.via_name(), flow.remote, flow.local);
+            write!(line, "{wall_ms}\t{kind}\t{leg}\t{transport}\t{remote} {local}\t")
         }
         Record::Note { call, .. } => write!(line, "{wall_ms}\tN\t{call}\t"),
     };

@@ -2,10 +2,20 @@
 
 use super::{Where, failed, trace_folder};
 use crate::trace::reader::{CallTrace, Entry};
-use crate::trace::{ladder, reader};
+use crate::trace::{ladder, pcap, reader};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-pub(super) fn run(place: &Where, call: u64, full: bool, json: bool) -> ExitCode {
+/// How a call's trace is shown.
+pub(super) struct Shown {
+    pub(super) full: bool,
+    pub(super) json: bool,
+    pub(super) pcap: Option<PathBuf>,
+}
+
+pub(super) fn run(place: &Where, call: u64, shown: &Shown) -> ExitCode {
     let config = match place.read() {
         Ok(config) => config,
         Err(code) => return code,
@@ -23,7 +33,10 @@ pub(super) fn run(place: &Where, call: u64, full: bool, json: bool) -> ExitCode 
         );
         return failed(&format!("nothing is known of call {call}"), &why);
     }
-    match (json, full) {
+    if let Some(path) = &shown.pcap {
+        return export(&trace, path);
+    }
+    match (shown.json, shown.full) {
         (true, _) => print_json(&trace),
         (false, full) => {
             print!("{}", ladder::print(&trace));
@@ -35,10 +48,27 @@ pub(super) fn run(place: &Where, call: u64, full: bool, json: bool) -> ExitCode 
     ExitCode::SUCCESS
 }
 
+/// Writes the messages as a capture file.
+fn export(trace: &CallTrace, path: &Path) -> ExitCode {
+    let written = File::create_new(path).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        let count = pcap::write(trace, &mut file)?;
+        file.flush()?;
+        Ok(count)
+    });
+    match written {
+        Ok(count) => {
+            println!("{count} messages in {}", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&format!("{} cannot be written", path.display()), &error),
+    }
+}
+
 fn print_json(trace: &CallTrace) {
     for entry in &trace.entries {
         let line = match entry {
-            Entry::Message { wall_ms, leg, sent, peer, text } => serde_json::json!({
+            Entry::Message { wall_ms, leg, sent, peer, text, .. } => serde_json::json!({
                 "at_ms": wall_ms, "leg": trace.legs[*leg], "sent": sent, "peer": peer,
                 "message": text,
             }),

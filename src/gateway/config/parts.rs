@@ -6,6 +6,8 @@ use super::stir::{self, StirConfig};
 use super::{
     Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, dialling, hours,
 };
+use crate::trace::TraceConfig;
+use crate::trace::hep::HepConfig;
 use document::section::Value;
 use domain::fault::did_you_mean;
 use domain::id::{AgentId, QueueId, TenantId, TrunkId};
@@ -49,9 +51,6 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let webhooks = root.section("webhooks");
     let webhooks_allow_private = webhooks.boolean("allow_private");
     webhooks.finish();
-    let trace = root.section("trace");
-    let trace_bytes = u64::from(trace.count("size_mib", 0..=1_000_000)) << 20;
-    trace.finish();
     let records = root.section("records");
     let records_legs = records.boolean("legs");
     records.finish();
@@ -66,7 +65,7 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         speech: speech(root, folder),
         callbacks: callbacks(root),
         webhooks_allow_private,
-        trace_bytes,
+        trace: trace(root),
         records_legs,
         numbers: dialling::numbers(root, &tenant, (&agents, &trunks, &routes)),
         routes,
@@ -173,6 +172,22 @@ fn media(root: &Layered<'_>) -> MediaConfig {
     let workers = media.count("workers", 1..=64) as usize;
     media.finish();
     MediaConfig { address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), ports, workers }
+}
+
+fn trace(root: &Layered<'_>) -> TraceConfig {
+    let trace = root.section("trace");
+    let collector = match trace.text("hep") {
+        "" => None,
+        _ => trace.parsed("hep", "write address:port of the collector or \"\"", str::parse),
+    };
+    let agent = trace.count("hep_agent", 1..=1_000_000_000);
+    let key = Arc::from(trace.text("hep_key"));
+    let config = TraceConfig {
+        bytes_max: u64::from(trace.count("size_mib", 0..=1_000_000)) << 20,
+        hep: collector.map(|collector| HepConfig { collector, agent, key }),
+    };
+    trace.finish();
+    config
 }
 
 fn http(root: &Layered<'_>) -> HttpConfig {

@@ -22,7 +22,7 @@ fn the_embedded_file_is_read() {
     assert_eq!(config.sip.listen, SocketAddr::from(([127, 0, 0, 1], 5060)));
     assert_eq!(config.sip.codecs, [Codec::Pcmu, Codec::Pcma]);
     assert_eq!(config.media.ports, (20_000, 29_999));
-    assert_eq!(config.trace_bytes, 256 << 20);
+    assert_eq!(config.trace.bytes_max, 256 << 20);
     assert_eq!(config.callbacks.lifetime, Duration::from_secs(24 * 3_600));
     assert_eq!(config.speech.models, None);
     let queues: Vec<&QueueId> = config.queues.iter().map(|rules| &rules.id).collect();

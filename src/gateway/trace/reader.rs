@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// One thing that happened in a call, in the order of time.
@@ -17,6 +18,8 @@ pub enum Entry {
         sent: bool,
         /// `UDP 127.0.0.1:5080`.
         peer: String,
+        /// Our address and the peer's, if both were written down.
+        ends: Option<(SocketAddr, SocketAddr)>,
         /// The whole message.
         text: String,
     },
@@ -76,13 +79,16 @@ pub fn read(folder: &Path, call: u64) -> std::io::Result<CallTrace> {
     each_line(folder, |fields| {
         let Some(wall_ms) = fields.first().and_then(|field| field.parse().ok()) else { return };
         match fields {
-            [_, kind @ ("S" | "R"), leg, transport, peer, text] => {
+            [_, kind @ ("S" | "R"), leg, transport, addresses, text] => {
                 if let Some(leg) = legs.get(*leg) {
+                    let (peer, local) = addresses.split_once(' ').unwrap_or((addresses, ""));
+                    let ends = local.parse().ok().zip(peer.parse().ok());
                     trace.entries.push(Entry::Message {
                         wall_ms,
                         leg: *leg,
                         sent: *kind == "S",
                         peer: format!("{transport} {peer}"),
+                        ends,
                         text: unescape(text),
                     });
                 }

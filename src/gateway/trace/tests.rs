@@ -27,7 +27,7 @@ fn message(leg: u64, sent: bool, text: &str) -> Record {
     let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
     let flow = Flow { transport: Transport::Udp, local: address(5060), remote: address(5080) };
     let message = Bytes::copy_from_slice(text.as_bytes());
-    Record::Message { leg: LegId(leg), sent, flow, message }
+    Record::Message { leg: Some(LegId(leg)), sent, flow, message }
 }
 
 fn leg(call: CallId, leg: u64, who: &str) -> Record {
@@ -59,7 +59,7 @@ fn write(folder: &Path, bytes_max: u64, records: Vec<(u64, Record)>) {
         sender.send(record).unwrap();
     }
     drop(sender);
-    write_all(&receiver, segments);
+    write_all(&receiver, Some(segments), None);
 }
 
 #[test]
@@ -76,6 +76,7 @@ fn what_is_written_is_read_and_drawn() {
             leg: 0,
             sent: false,
             peer: "UDP 192.0.2.1:5080".into(),
+            ends: Some(("192.0.2.1:5060".parse().unwrap(), "192.0.2.1:5080".parse().unwrap())),
             text: "INVITE sip:4000@h SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\n".into(),
         }
     );
@@ -126,7 +127,7 @@ fn the_oldest_goes_and_the_size_holds() {
 fn many_starts_leave_no_more_files_than_one() {
     let scratch = Scratch::new("starts");
     for at in 0..9 {
-        let trace = Trace::start(&scratch.0, 8_000).unwrap();
+        let trace = Trace::start(&scratch.0, &TraceConfig { bytes_max: 8_000, hep: None }).unwrap();
         trace.record(at, leg(CALL, at, "caller"));
         // Dropped, it has written what it took.
         drop(trace);
