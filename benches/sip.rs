@@ -351,6 +351,11 @@ fn config(callee: SocketAddrV4, lean: bool) -> String {
         [[numbers]]
         dialled = "4000"
         flow = "hold"
+        [routes.out]
+        trunks = ["carrier"]
+        [[numbers]]
+        dialled = "5000"
+        route = "out"
         "#
     )
 }
