@@ -79,9 +79,13 @@ fn what_the_pages_tell_the_reader_to_type_works() {
     let call = events.call();
     gateway.legs(call, 1);
     installation.trace(call, &["BYE"]);
-    for page in
-        ["README.md", "docs/connect-a-trunk.md", "docs/read-a-call.md", "docs/run-a-campaign.md"]
-    {
+    for page in [
+        "README.md",
+        "docs/connect-a-trunk.md",
+        "docs/read-a-call.md",
+        "docs/route-calls.md",
+        "docs/run-a-campaign.md",
+    ] {
         run(page, &installation, &gateway, call);
     }
     let campaigns = gateway.get("/v1/campaigns").expect(200);
@@ -95,7 +99,7 @@ fn what_the_pages_tell_the_reader_to_type_works() {
 fn configurations_in_the_pages_are_checked() {
     let installation = Installation::new(&Plan::default());
     let mut count = 0;
-    for page in ["docs/connect-a-trunk.md"] {
+    for page in ["docs/connect-a-trunk.md", "docs/route-calls.md"] {
         for block in blocks(page, "toml config") {
             installation.folder.write("gateway.toml", &block);
             let checked = installation.run(&["check"]);

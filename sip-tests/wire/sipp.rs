@@ -21,6 +21,10 @@ pub struct Scenario<'a> {
     pub count: usize,
     /// Milliseconds of its pauses.
     pub pause_ms: u32,
+    /// Whether it sends back the sound it hears.
+    pub echo: bool,
+    /// SIP's Call-ID of its only call; empty: one of its own.
+    pub call_id: &'a str,
     /// `[name]` in the scenario → value.
     pub keys: &'a [(&'a str, &'a str)],
 }
@@ -34,6 +38,8 @@ impl Default for Scenario<'_> {
             port: 0,
             count: 1,
             pause_ms: 4_000,
+            echo: false,
+            call_id: "",
             keys: &[],
         }
     }
@@ -51,6 +57,12 @@ pub fn start(folder: &Folder, scenario: &Scenario<'_>) -> Process {
     command.args(["-m", &scenario.count.to_string(), "-t", scenario.transport]);
     command.args(["-d", &scenario.pause_ms.to_string()]);
     command.args(["-cp", &ports::free().to_string(), "-timeout", "120s", "-timeout_error"]);
+    if scenario.echo {
+        command.arg("-rtp_echo");
+    }
+    if !scenario.call_id.is_empty() {
+        command.args(["-cid_str", scenario.call_id]);
+    }
     for (name, value) in scenario.keys {
         command.args(["-key", name, value]);
     }

@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod serve;
 mod trace;
+mod would_route;
 
 use crate::config::Config;
 use clap::{Parser, Subcommand};
@@ -59,6 +60,16 @@ enum Command {
         /// The call, as the API and the log name it, or SIP's Call-ID of any of its legs.
         call: String,
         /// One JSON object per decision.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say where a call would go and why not elsewhere, by the configuration, without making it.
+    WouldRoute {
+        #[command(flatten)]
+        place: Where,
+        #[command(flatten)]
+        call: would_route::Asked,
+        /// One JSON object per step.
         #[arg(long)]
         json: bool,
     },
@@ -128,6 +139,7 @@ pub fn main() -> ExitCode {
             trace::run(&place, call, &trace::Shown { full, json, pcap })
         }
         Command::Explain { place, call, json } => explain::run(&place, &call, json),
+        Command::WouldRoute { place, call, json } => would_route::run(&place, &call, json),
         Command::Key { place, action } => admin::key(&place, action),
         Command::Secret { place, action } => admin::secret(&place, action),
         Command::Webhook { place, action } => admin::webhook(&place, action),

@@ -26,7 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::rules::{Limits, Listening, NumberRule, QueueVoice, RouteRule};
+use switchboard::rules::{EmergencyRules, Limits, Listening, NumberRule, QueueVoice, RouteRule};
 use toml_edit::ImDocument;
 
 /// The embedded file: every key with its unit, default and reason.
@@ -70,6 +70,8 @@ pub struct Config {
     pub numbers: Vec<NumberRule>,
     /// How numbers are dialled out.
     pub routes: Vec<RouteRule>,
+    /// Calls for help.
+    pub emergency: EmergencyRules,
     /// What agents may dial from their telephones, as patterns.
     pub agents_may_dial: BTreeMap<AgentId, Vec<Arc<str>>>,
     /// Queues.

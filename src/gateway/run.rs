@@ -22,8 +22,9 @@ use crate::trace::Trace;
 use crate::{engines, media_worker, webhook};
 use api::state::{ApiState, Parts, Probe, Shared};
 use api::views::LiveViews;
-use domain::id::{IdSource, LegId};
+use domain::id::{FlowId, IdSource, LegId};
 use domain::prompt::Prompt;
+use ivr::flow::Flow;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sip::endpoint::Endpoint;
@@ -411,8 +412,10 @@ fn exchange(
 ) -> Exchange {
     let seed = || Box::new(StdRng::from_os_rng());
     let endpoint = Endpoint::new(endpoint_config(config, secrets, sip), seed());
-    let switchboard =
-        Switchboard::new(rules(config, documents), IdSource::starting_at(now().wall_ms));
+    let switchboard = Switchboard::new(
+        rules(config, documents.flows.clone()),
+        IdSource::starting_at(now().wall_ms),
+    );
     let mut exchange = Exchange::new(endpoint, switchboard);
     if let Some(signer) = &config.stir.signer {
         exchange.sign_with(Box::new(Signing::new(Arc::clone(signer))));
@@ -454,13 +457,16 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> Endpo
         user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).into(),
         limits: Limits {
             transactions: config.sip.transactions_max,
-            legs: config.limits.calls_max * 2,
+            legs: config.limits.calls_max * 2 + EMERGENCY_LEGS,
             contacts: 4,
             retry_after_s: 5,
         },
         first_leg: LegId(first_leg),
     }
 }
+
+/// Room for calls for help, which `limits.calls_max` does not stop.
+const EMERGENCY_LEGS: usize = 64;
 
 fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets) -> TrunkAccess {
     let name = format!("trunk/{}", id.name);
@@ -487,12 +493,14 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
     }
 }
 
-fn rules(config: &Config, documents: &Documents) -> Rules {
+/// What the exchange is told, with the flows as read.
+pub(crate) fn rules(config: &Config, flows: BTreeMap<FlowId, Arc<Flow>>) -> Rules {
     Rules {
         numbers: config.numbers.clone(),
         routes: config.routes.clone(),
+        emergency: config.emergency.clone(),
         agents_may_dial: config.agents_may_dial.clone(),
-        flows: documents.flows.clone(),
+        flows,
         variables: BTreeMap::from([(config.tenant(), config.variables.clone())]),
         queues: config.queues.clone(),
         queue_voices: config.queue_voices.clone(),

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::{CampaignDefinition, KeyAnswer, Message};
 use switchboard::rules::{
-    FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules, StirRules,
-    TrunkRule, VerifyPolicy,
+    EmergencyRules, FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule,
+    Rules, StirRules, TrunkRule, VerifyPolicy,
 };
 
 const FLOW: &str = include_str!("../../config/flows/hotline.toml");
@@ -138,6 +138,7 @@ impl House {
         Rules {
             numbers: numbers(&flow),
             routes: routes(&tenant),
+            emergency: EmergencyRules { numbers: vec!["112".into()], trunks: Vec::new() },
             agents_may_dial: AGENTS.map(|name| (agent(name), vec!["+49*".into()])).into(),
             flows: BTreeMap::from([(flow, self.flow.clone())]),
             variables: BTreeMap::new(),

@@ -12,7 +12,6 @@
 
 mod border;
 pub mod config;
-mod content;
 mod dial;
 mod invite;
 mod perform;

@@ -135,8 +135,8 @@ pub enum LegCommand {
         local_media: SocketAddr,
         /// How long to wait for an answer; then CANCEL and `Ended(Cause::rang_out())`.
         ring_for: Duration,
-        /// How long to wait until anything at all is heard; `None`: as long as Timer B says. Not
-        /// yet observed.
+        /// How long to wait until anything at all is heard; then `Ended(Cause::silent())`, and what
+        /// is heard later is cancelled or ended unseen. `None`: as long as Timer B says (32 s).
         heard_within: Option<Duration>,
         /// A Call-ID fixed beforehand (a campaign's dialling is on disk under it); else a random one.
         call_id: Option<Arc<str>>,

@@ -76,7 +76,14 @@ pub(crate) enum Onward {
     /// An agent's telephone.
     Agent(AgentId),
     /// A number, through the first of these trunks that takes it.
-    Number { number: Arc<str>, route: Arc<str>, trunks: VecDeque<TrunkId>, limits: RingLimits },
+    Number {
+        number: Arc<str>,
+        route: Arc<str>,
+        trunks: VecDeque<TrunkId>,
+        limits: RingLimits,
+        /// A call for help: no cap stops it, and it is tried everywhere.
+        emergency: bool,
+    },
 }
 
 /// How long to wait for whom.

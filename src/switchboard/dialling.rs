@@ -36,33 +36,46 @@ impl Switchboard {
         routing::route_named(&self.rules, tenant, name).map(|route| onward(route, number))
     }
 
-    /// Takes a channel of the first of `trunks` that has one; those before it are taken off the
-    /// list and added to `rejected`. The channel is given back with the leg's end.
+    /// Takes a channel of the first of `trunks` that has one, or of the first of all in an
+    /// `emergency`; those before it are taken off the list and added to `rejected`. The channel is
+    /// given back with the leg's end.
     pub(crate) fn way_out(
         &mut self,
         number: &Arc<str>,
-        trunks: &mut VecDeque<TrunkId>,
+        (trunks, emergency): (&mut VecDeque<TrunkId>, bool),
         rejected: &mut Vec<Rejected>,
         now: Now,
     ) -> Option<WayOut> {
+        let id = self.first_with_room((trunks, emergency), rejected, now)?;
+        let rule = self.rules.trunks.get(&id)?;
+        self.trunks.get_mut(&id)?.take_always(now.instant);
+        let hop = Hop::at(rule.transport, rule.address);
+        Some(WayOut { target: Target::Trunk { trunk: id, hop, user: number.clone() } })
+    }
+
+    /// The first of `trunks` that bears another call; those before it are taken off the list and
+    /// added to `rejected`. Takes nothing: a dry run asks the same.
+    pub(crate) fn first_with_room(
+        &self,
+        (trunks, emergency): (&mut VecDeque<TrunkId>, bool),
+        rejected: &mut Vec<Rejected>,
+        now: Now,
+    ) -> Option<TrunkId> {
         while let Some(id) = trunks.pop_front() {
             let candidate = || format!("trunk {}", id.name);
-            let known = self.rules.trunks.get(&id).zip(self.trunks.get_mut(&id));
-            let Some((rule, cap)) = known else {
+            let Some(cap) = self.trunks.get(&id) else {
                 routing::reject(rejected, candidate, "known", || "there is no such trunk".into());
                 continue;
             };
-            if !cap.take(now.instant) {
-                let why = || match cap.channels() >= rule.channels_max {
-                    true => format!("all {} channels are in use", rule.channels_max),
-                    false => format!("{} calls were begun in a second", rule.calls_per_second_max),
-                };
-                routing::reject(rejected, candidate, "caps", why);
-                continue;
+            let may_begin = cap.next(now.instant).is_some_and(|at| at <= now.instant);
+            if emergency || (cap.has_channel() && may_begin) {
+                return Some(id);
             }
-            let hop = Hop::at(rule.transport, rule.address);
-            let target = Target::Trunk { trunk: id.clone(), hop, user: number.clone() };
-            return Some(WayOut { target });
+            let why = || match cap.has_channel() {
+                false => format!("all {} channels are in use", cap.channels_max()),
+                true => format!("{} calls were begun in a second", cap.rate(now.instant)),
+            };
+            routing::reject(rejected, candidate, "caps", why);
         }
         None
     }
@@ -137,6 +150,7 @@ fn onward(route: &RouteRule, number: &str) -> Onward {
         route: route.name.clone(),
         trunks: route.trunks.iter().take(ROUTE_TRUNKS_MAX).cloned().collect(),
         limits: RingLimits { ring_for: route.ring_for, heard_within: route.heard_within },
+        emergency: false,
     }
 }
 

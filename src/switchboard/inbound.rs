@@ -1,11 +1,11 @@
 //! From an INVITE to a call: answered by a flow (journey a), or led through to somebody else
 //! (`transit`).
 
-use crate::call::{Call, Leg, Onward, Purpose, Signalling, Sound};
+use crate::call::{Call, Leg, Purpose, Signalling, Sound};
 use crate::decisions::Question;
 use crate::event::{Action, LegRole, Rejected};
-use crate::routing;
-use crate::rules::{FeatureCode, LeadsTo};
+use crate::lead::{Led, LedTo};
+use crate::rules::FeatureCode;
 use crate::switchboard::{Inner, Switchboard};
 use crate::transit::Incoming;
 use crate::verification;
@@ -26,7 +26,8 @@ impl Switchboard {
         out: &mut Vec<Action>,
     ) {
         let question = question_of(&source, &call);
-        if let Some((retry_after_s, why)) = self.closed_to_new_calls() {
+        let is_for_help = self.emergency_onward(&source, &call.dialled).is_some();
+        if let Some((retry_after_s, why)) = self.closed_to_new_calls().filter(|_| !is_for_help) {
             // RFC 3261 §21.5.4: refused while it is cheap, with a time to come back.
             let rejected = vec![Rejected {
                 candidate: "any call".into(),
@@ -40,84 +41,31 @@ impl Switchboard {
         if let Some(old) = incoming.call.replaces {
             return self.replace(incoming, old, now, out);
         }
-        self.verify_caller(incoming, now, out);
+        match is_for_help {
+            // Help is not to wait for a certificate.
+            true => self.take_up_call(incoming, now, out),
+            false => self.verify_caller(incoming, now, out),
+        }
     }
 
     /// Finds out where a call leads.
     pub(crate) fn take_up_call(&mut self, incoming: Incoming, now: Now, out: &mut Vec<Action>) {
-        match &incoming.source {
-            Source::Trunk(trunk) => {
-                let mut rejected = Vec::new();
-                let dialled = &incoming.call.dialled;
-                let leads_to =
-                    routing::leads_to(&self.rules.numbers, trunk, dialled, &mut rejected);
-                let leads_to = leads_to.cloned();
-                self.trunk_calls(incoming, leads_to, rejected, now, out);
-            }
-            Source::Agent(agent) => {
-                let agent = agent.clone();
-                self.agent_calls(agent, incoming, now, out);
-            }
-        }
-    }
-
-    fn trunk_calls(
-        &mut self,
-        incoming: Incoming,
-        leads_to: Option<LeadsTo>,
-        mut rejected: Vec<Rejected>,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
-        let tenant = incoming.question.tenant.clone();
-        match leads_to {
-            Some(LeadsTo::Flow(flow)) => self.caller_rings(incoming, flow, rejected, now, out),
-            Some(LeadsTo::Agent(agent)) => {
-                self.lead_through(incoming, Onward::Agent(agent), rejected, now, out);
-            }
-            Some(LeadsTo::Route(name)) => {
-                match self.onward_by_route(&tenant, &name, &incoming.call.dialled) {
-                    Some(onward) => self.lead_through(incoming, onward, rejected, now, out),
-                    None => {
-                        let candidate = || format!("route {name}");
-                        let why = || "the tenant has no such route".to_owned();
-                        routing::reject(&mut rejected, candidate, "known", why);
-                        self.refuse_unknown(incoming, 404, rejected, now, out);
-                    }
-                }
-            }
-            // RFC 3261 §21.4.5: there is no such number here.
-            None => self.refuse_unknown(incoming, 404, rejected, now, out),
-        }
-    }
-
-    /// An agent dials from his telephone: a code, another agent, or a number that he may dial.
-    fn agent_calls(&mut self, agent: AgentId, incoming: Incoming, now: Now, out: &mut Vec<Action>) {
-        let dialled = incoming.call.dialled.clone();
-        if let Some(code) = routing::feature_code(&self.rules, &dialled).cloned() {
-            return self.agent_dials_code(incoming, agent, code, now, out);
-        }
-        let mut rejected = Vec::new();
-        let mut no = |candidate: &str, test, why: String| {
-            routing::reject(&mut rejected, || candidate.to_owned(), test, || why);
+        let Led { to, rejected } = self.lead(&incoming.source, &incoming.call.dialled);
+        let agent = match &incoming.source {
+            Source::Agent(agent) => Some(agent.clone()),
+            Source::Trunk(_) => None,
         };
-        no("feature code", "code", format!("{dialled} is none"));
-        let other = AgentId { tenant: agent.tenant.clone(), name: dialled.clone() };
-        if self.rules.agents.contains(&other) && other != agent {
-            return self.lead_through(incoming, Onward::Agent(other), rejected, now, out);
-        }
-        no("agent", "name", format!("{dialled} is no other agent"));
-        if !routing::may_dial(&self.rules, &agent, &dialled) {
-            no("number", "agents.NAME.dial", format!("{agent} may not dial {dialled}"));
-            // RFC 3261 §21.4.4: understood, and not allowed.
-            return self.refuse_unknown(incoming, 403, rejected, now, out);
-        }
-        match self.onward_number(&agent.tenant, &dialled) {
-            Some(onward) => self.lead_through(incoming, onward, rejected, now, out),
-            None => {
-                no("route", "numbers", format!("no route takes {dialled}"));
-                self.refuse_unknown(incoming, 404, rejected, now, out);
+        match (to, agent) {
+            (Ok(LedTo::Flow(flow)), _) => self.caller_rings(incoming, flow, rejected, now, out),
+            (Ok(LedTo::Onward(onward)), _) => {
+                self.lead_through(incoming, onward, rejected, now, out);
             }
+            (Ok(LedTo::Code(code)), Some(agent)) => {
+                self.agent_dials_code(incoming, agent, code, now, out);
+            }
+            // Codes are led to for agents alone.
+            (Ok(LedTo::Code(_)), None) => self.refuse_unknown(incoming, 404, rejected, now, out),
+            (Err(status), _) => self.refuse_unknown(incoming, status, rejected, now, out),
         }
     }
 

@@ -235,8 +235,10 @@ impl Switchboard {
     /// What the first leg's answer means.
     fn caller_established(&mut self, id: CallId, now: Now, out: &mut Vec<Action>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        self.timers
-            .update(&Timer::CallTooLong(id), Some(now.instant + self.rules.limits.call_length_max));
+        let length_max = self.rules.limits.call_length_max;
+        let is_for_help = matches!(&call.purpose, Purpose::Transit(it) if it.onward.is_emergency());
+        let ends_at = (!is_for_help).then_some(now.instant + length_max);
+        self.timers.update(&Timer::CallTooLong(id), ends_at);
         match &call.purpose {
             Purpose::Inbound { .. } | Purpose::Attempt(_) => self.begin_conversation(id, out),
             Purpose::FeatureCode { confirmation, .. } => {

@@ -4,6 +4,7 @@
 
 pub mod event;
 pub mod exchange;
+pub mod lead;
 pub mod rules;
 pub mod switchboard;
 pub mod view;
@@ -13,6 +14,7 @@ mod callback;
 mod command;
 mod decisions;
 mod dialling;
+mod emergency;
 mod inbound;
 mod journal;
 mod legs;

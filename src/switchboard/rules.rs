@@ -21,6 +21,8 @@ pub struct Rules {
     pub numbers: Vec<NumberRule>,
     /// How numbers are dialled out, the first match wins.
     pub routes: Vec<RouteRule>,
+    /// Calls for help.
+    pub emergency: EmergencyRules,
     /// Which numbers an agent may dial from his telephone, as patterns; agents who are not named
     /// may dial none.
     pub agents_may_dial: BTreeMap<AgentId, Vec<Arc<str>>>,
@@ -97,6 +99,15 @@ pub struct RouteRule {
     /// How long one trunk may be silent before the next is tried; `None`: for as long as RFC 3261
     /// waits (32 s).
     pub heard_within: Option<Duration>,
+}
+
+/// Calls for help: no cap, limit, permit or drain stops them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct EmergencyRules {
+    /// The numbers, as they are dialled: `112`.
+    pub numbers: Vec<Arc<str>>,
+    /// The trunks, in the order they are tried; empty: all of the tenant, in the order of their names.
+    pub trunks: Vec<TrunkId>,
 }
 
 /// More trunks of one route are not tried: nobody waits that long.

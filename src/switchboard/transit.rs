@@ -18,6 +18,7 @@
 use crate::call::{Onward, Purpose, RingLimits, Signalling, Transit, Treatment};
 use crate::decisions::Question;
 use crate::dialling;
+use crate::emergency;
 use crate::event::{Action, LegRole, Live, Rejected};
 use crate::inbound::{incoming_leg, refuse};
 use crate::switchboard::{Inner, Switchboard};
@@ -49,7 +50,8 @@ impl Switchboard {
         out: &mut Vec<Action>,
     ) {
         let Incoming { leg, source, call: offered, offer, mut question, verdict } = incoming;
-        if let Some((status, test, why)) = self.cannot_go_on(&source, &offered) {
+        let emergency = onward.is_emergency();
+        if let Some((status, test, why)) = self.cannot_go_on(&source, &offered, emergency) {
             let mut rejected = rejected;
             let candidate = || onward.name();
             crate::routing::reject(&mut rejected, candidate, test, || why.into());
@@ -60,12 +62,15 @@ impl Switchboard {
             Source::Trunk(trunk) => (Some(trunk), None),
             Source::Agent(agent) => (None, Some(agent)),
         };
-        let Ok(holds_channel) = self.take_incoming(leg, trunk.as_ref(), &question, now, out) else {
-            return;
+        let taken = match (emergency, &trunk) {
+            (true, Some(trunk)) => Ok(self.take_always(trunk, now)),
+            _ => self.take_incoming(leg, trunk.as_ref(), &question, now, out),
         };
+        let Ok(holds_channel) = taken else { return };
         let transit = Transit {
             onward,
-            caller: caller_of(&offered),
+            // Who calls for help must be found: he is never hidden.
+            caller: Caller { private: offered.private && !emergency, ..caller_of(&offered) },
             offer,
             local: None,
             max_forwards: offered.max_forwards.saturating_sub(1),
@@ -94,12 +99,14 @@ impl Switchboard {
         &self,
         source: &Source,
         offered: &IncomingCall,
+        emergency: bool,
     ) -> Option<(u16, &'static str, &'static str)> {
         if offered.max_forwards == 0 {
             // RFC 3261 §16.3 step 3, §21.4.21: it has been handed on too often.
             return Some((483, "Max-Forwards", "it is 0"));
         }
-        if self.has_come_back(source, offered) {
+        // Two who call for help from one telephone system may look alike.
+        if !emergency && self.has_come_back(source, offered) {
             // RFC 3261 §21.4.20, RFC 5393 §4: what we sent out comes in again.
             return Some((482, "loop", "it is a call of ours that has come back"));
         }
@@ -189,8 +196,8 @@ impl Switchboard {
     ) -> Result<(Target, RingLimits), Cause> {
         match onward {
             Onward::Agent(agent) => self.way_to_agent(agent, failed),
-            Onward::Number { number, trunks, limits, .. } => {
-                let way = self.way_out(number, trunks, rejected, now);
+            Onward::Number { number, trunks, limits, emergency, .. } => {
+                let way = self.way_out(number, (&mut *trunks, *emergency), rejected, now);
                 // Who would be tried next, were it not for the last: nobody waits for the silent.
                 let heard_within = limits.heard_within.filter(|_| !trunks.is_empty());
                 let limits = RingLimits { heard_within, ..*limits };
@@ -321,7 +328,11 @@ impl Switchboard {
             (Treatment::Reaching { leg: reached, rang }, Purpose::Transit(transit))
                 if *reached == leg =>
             {
-                let may_go_on = !rang && may_try_another(cause);
+                let emergency = transit.onward.is_emergency();
+                let may_go_on = match emergency {
+                    true => emergency::may_try_another(cause),
+                    false => !*rang && may_try_another(cause),
+                };
                 transit.early = false;
                 transit.tried.push(Rejected {
                     candidate: candidate_name(trunk.as_ref()).into(),
@@ -394,6 +405,11 @@ pub(crate) struct Incoming {
 }
 
 impl Onward {
+    /// Whether it is a call for help.
+    pub(crate) fn is_emergency(&self) -> bool {
+        matches!(self, Self::Number { emergency: true, .. })
+    }
+
     /// What it is called in decisions.
     pub(crate) fn name(&self) -> String {
         match self {

@@ -92,7 +92,8 @@ fn as_text(decisions: &[Decision]) -> String {
 /// Columns before the text.
 const INDENT: usize = 26;
 
-fn paragraph(out: &mut String, head: &str, text: &str) {
+/// Text beside a head, broken into lines.
+pub(super) fn paragraph(out: &mut String, head: &str, text: &str) {
     for (index, line) in wrap(text, WIDTH - INDENT - 2).into_iter().enumerate() {
         let head = if index == 0 { head } else { "" };
         let hanging = if index == 0 { "" } else { "  " };

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::rules::{LeadsTo, NumberRule, ROUTE_TRUNKS_MAX, RouteRule};
+use switchboard::rules::{EmergencyRules, LeadsTo, NumberRule, ROUTE_TRUNKS_MAX, RouteRule};
 
 type Trunks = BTreeMap<TrunkId, TrunkConfig>;
 
@@ -67,6 +67,18 @@ pub(super) fn routes(
         route.finish();
     }
     routes
+}
+
+/// `[emergency]`: calls for help.
+pub(super) fn emergency(root: &Layered<'_>, tenant: &TenantId, trunks: &Trunks) -> EmergencyRules {
+    let section = root.section("emergency");
+    let known = |name: &str| known_trunk(name, tenant, trunks);
+    let rules = EmergencyRules {
+        numbers: patterns(&section, "numbers"),
+        trunks: texts(&section.value("trunks"), "name trunks of [trunks]", known),
+    };
+    section.finish();
+    rules
 }
 
 fn patterns(section: &Layered<'_>, key: &'static str) -> Vec<Arc<str>> {

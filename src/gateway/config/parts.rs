@@ -71,6 +71,7 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         routes,
         agents_may_dial,
         stir,
+        emergency: dialling::emergency(root, &tenant, &trunks),
         trunks,
         queues,
         queue_voices,

@@ -1,7 +1,6 @@
 //! Endpoints driven in memory: against one another, and against messages written by hand.
 
 mod agents;
-mod answers;
 mod border;
 mod calls;
 mod incoming;
@@ -15,13 +14,10 @@ mod rfc3261_dialogs;
 mod rfc3261_forks;
 mod rfc3261_general;
 mod rfc3261_identity;
-mod rfc3262;
 mod rfc3262_callee;
 mod rfc3262_caller;
 mod rfc3311;
-mod rfc3515;
 mod rfc4028;
-mod rfc4028_rules;
 mod routing;
 mod steps;
 mod storm;

@@ -50,6 +50,10 @@ pub(crate) struct Outbound {
     pub(crate) local_media: SocketAddr,
     pub(crate) login: Option<TrunkLogin>,
     pub(crate) state: State,
+    /// Until when anything at all must have been heard, while nothing has been.
+    pub(crate) heard_until: Option<Instant>,
+    /// Whether the layer above was told of the end: another way is being tried meanwhile.
+    pub(crate) told: bool,
     /// The early dialogs, in the order in which they rang.
     pub(crate) forks: Vec<Fork>,
     /// What is wanted of a session that no fork has begun yet.
@@ -106,7 +110,7 @@ impl Outbound {
                     State::Calling { .. } => Cause::silent(),
                     State::Unwanted { cause } | State::Cancelling { cause, .. } => cause,
                 };
-                turn.ended(self.leg, cause);
+                self.tell_end(cause, turn);
                 Some(Leg::Over)
             }
             // A CANCEL or PRACK that nobody answers changes nothing: the INVITE's own end counts. For
@@ -145,7 +149,7 @@ impl Outbound {
         match self.state {
             State::Calling { ring_until, .. } => {
                 let changes = self.forks.iter().filter_map(|fork| fork.early.changes.deadline());
-                changes.chain([ring_until]).min()
+                changes.chain([ring_until]).chain(self.heard_until).min()
             }
             State::Cancelling { until, .. } => Some(until),
             // Timer B ends it, or a response comes.
@@ -165,8 +169,12 @@ impl Outbound {
             }
             State::Cancelling { cause, until } if until <= turn.now => {
                 turn.out.push(Action::Abandon);
-                turn.ended(self.leg, cause);
+                self.tell_end(cause, turn);
                 Some(Leg::Over)
+            }
+            State::Calling { .. } if self.heard_until.is_some_and(|at| at <= turn.now) => {
+                self.unheard(turn);
+                None
             }
             State::Calling { .. } => {
                 self.pursue(turn);
@@ -174,6 +182,21 @@ impl Outbound {
             }
             State::Cancelling { .. } | State::Unwanted { .. } => None,
         }
+    }
+
+    /// Tells the layer above of the end, once.
+    fn tell_end(&mut self, cause: Cause, turn: &mut Turn<'_>) {
+        if !std::mem::replace(&mut self.told, true) {
+            turn.ended(self.leg, cause);
+        }
+    }
+
+    /// Nothing was heard for as long as the call allows: told at once, so that another way can be
+    /// tried. RFC 3261 §9.1 forbids a CANCEL before a response, so that one follows the first.
+    fn unheard(&mut self, turn: &mut Turn<'_>) {
+        let cause = Cause::silent();
+        self.tell_end(cause, turn);
+        self.state = State::Unwanted { cause };
     }
 
     /// The call is no longer wanted.
@@ -204,6 +227,7 @@ impl Outbound {
                 return None;
             }
         }
+        self.heard_until = None;
         match response.status {
             ..=199 => {
                 self.handle_provisional(response, turn);
@@ -408,7 +432,7 @@ impl Outbound {
         };
         let Some(mut fork) = fork else {
             // The parser has checked all that a dialog is made of.
-            turn.ended(self.leg, Cause::silent());
+            self.tell_end(Cause::silent(), turn);
             return Leg::Over;
         };
         let (agreed, answer) = self.agree(&mut fork, response);
@@ -449,9 +473,10 @@ impl Outbound {
             }
             (State::Calling { .. }, false) => leg.end(refused_by_us(488), turn),
             // §9.1: the 2xx has crossed our CANCEL, or came before we could send it.
-            (State::Unwanted { .. } | State::Cancelling { .. }, _) => {
+            (State::Unwanted { .. } | State::Cancelling { .. }, _) if !self.told => {
                 leg.end(Cause::answered_late(), turn);
             }
+            (State::Unwanted { .. } | State::Cancelling { .. }, _) => leg.send_bye(turn),
         }
         Leg::Confirmed(Box::new(leg))
     }
@@ -503,7 +528,7 @@ impl Outbound {
             let (State::Unwanted { cause } | State::Cancelling { cause, .. }) = self.state else {
                 return None;
             };
-            turn.ended(self.leg, cause);
+            self.tell_end(cause, turn);
             return Some(Leg::Over);
         };
         let is_asked_anew = match response.status {
@@ -519,7 +544,7 @@ impl Outbound {
             return None;
         }
         let cause = with_reason(Cause::from_status(response.status), &response.headers);
-        turn.ended(self.leg, Cause { by: EndedBy::Peer, ..cause });
+        self.tell_end(Cause { by: EndedBy::Peer, ..cause }, turn);
         Some(Leg::Over)
     }
 

@@ -11,8 +11,8 @@ mod transit;
 
 use crate::event::{Action, Command, Decision, Event, Fact, Live, Restored};
 use crate::rules::{
-    LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules, StirRules, TrunkRule,
-    VerifyPolicy,
+    EmergencyRules, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules,
+    StirRules, TrunkRule, VerifyPolicy,
 };
 use crate::switchboard::Switchboard;
 use crate::view::Census;
@@ -131,6 +131,10 @@ fn rules() -> Rules {
             number("4100", LeadsTo::Agent(agent())),
         ],
         routes: vec![onward()],
+        emergency: EmergencyRules {
+            numbers: vec!["112".into()],
+            trunks: vec![trunk_named("backup"), carrier()],
+        },
         agents_may_dial: BTreeMap::from([(agent(), vec!["+49*".into()])]),
         flows: BTreeMap::from([(flow_id, Arc::new(flow))]),
         variables: BTreeMap::new(),

@@ -225,6 +225,60 @@ fn silence_is_told_as_silence() {
     peer.assert_clean();
 }
 
+/// Nothing heard in time is told at once, so that another trunk can be tried; whoever is heard later
+/// is cancelled, or hung up on, and nobody is told of it again.
+#[test]
+fn silence_for_as_long_as_the_call_allows_is_told_before_timer_b() {
+    for answered in [false, true] {
+        let mut peer = Peer::new();
+        let sent = peer.handle(LegCommand::Dial {
+            leg: LEG,
+            target: at_trunk("carrier", Transport::Udp),
+            caller: Caller::shown("+49301"),
+            local_media: media(A),
+            ring_for: Duration::from_secs(20),
+            heard_within: Some(Duration::from_secs(4)),
+            call_id: Some("dialling".into()),
+            max_forwards: MAX_FORWARDS,
+        });
+        let invite = sent.into_iter().next().unwrap();
+        peer.take_events();
+        peer.wait(Duration::from_millis(3_999));
+        assert_eq!(peer.take_events(), []);
+        peer.wait(Duration::from_millis(1));
+        assert_eq!(peer.take_events(), [LegEvent::Ended { leg: LEG, cause: Cause::silent() }]);
+        if answered {
+            let sent = peer.send(&ok(&invite, "one"));
+            assert_eq!(words(&sent), ["ACK", "BYE"]);
+            peer.send(&response(&sent[1], "200 OK", "one", "", ""));
+        } else {
+            let sent = peer.send(&response(&invite, "180 Ringing", "one", CONTACT, ""));
+            assert_eq!(words(&sent), ["CANCEL"]);
+            peer.send(&response(&sent[0], "200 OK", "one", "", ""));
+            let end = response(&invite, "487 Request Terminated", "one", "", "");
+            assert_eq!(words(&peer.send(&end)), ["ACK"]);
+        }
+        assert_eq!(peer.take_events(), []);
+        peer.assert_clean();
+    }
+    // A 100 is something heard.
+    let mut peer = Peer::new();
+    let sent = peer.handle(LegCommand::Dial {
+        leg: LEG,
+        target: at_trunk("carrier", Transport::Udp),
+        caller: Caller::shown("+49301"),
+        local_media: media(A),
+        ring_for: Duration::from_secs(20),
+        heard_within: Some(Duration::from_secs(4)),
+        call_id: Some("dialling".into()),
+        max_forwards: MAX_FORWARDS,
+    });
+    peer.take_events();
+    peer.send(&response(&sent[0], "100 Trying", "one", "", ""));
+    peer.wait(Duration::from_secs(6));
+    assert_eq!(peer.take_events(), []);
+}
+
 /// The authority of a message, read by the parser, checked as the trunk would.
 fn verify(trunk: &mut Challenger, message: &str, peer: &Peer) -> Verdict {
     let Ok(Message::Request(request)) = parse(Bytes::copy_from_slice(message.as_bytes())) else {

@@ -262,3 +262,63 @@ fn a_number_leads_straight_to_an_agent() {
     assert_eq!(bench.event(second), "open caller");
     assert_eq!(bench.step("caller opened"), "refuse 486 because 17");
 }
+
+/// A call for help: nothing stops it, every trunk is tried whatever the last one said, and who calls
+/// is shown.
+#[test]
+fn a_call_for_help_is_stopped_by_nothing() {
+    let mut bench = Bench::staffed();
+    for name in ["carrier", "backup"] {
+        bench.board.trunks.get_mut(&trunk_named(name)).unwrap().set(0, 0);
+    }
+    bench.step("drain");
+    let mut event = invite("112", |call| {
+        call.from_user = "anna".into();
+        call.private = true;
+    });
+    if let Event::Leg(LegEvent::Incoming { source, .. }) = &mut event {
+        *source = Source::Agent(agent());
+    }
+    assert_eq!(bench.event(event), "open anna");
+    bench.plays(&[
+        ("anna opened", "open callee"),
+        ("callee opened", "invite callee at 112 through backup from +4930555000"),
+        ("callee rings", "ring anna 180"),
+    ]);
+    let ends = |bench: &mut Bench, status| {
+        let leg = bench.leg("callee");
+        bench.event(Event::Leg(LegEvent::Ended { leg, cause: Cause::from_status(status) }))
+    };
+    // Even busy, even once it has rung.
+    assert_eq!(ends(&mut bench, 486), "close callee | open callee");
+    bench.plays(&[
+        ("callee opened", "invite callee at 112 through carrier from +4930555000"),
+        ("callee up", "connect callee | bridge anna callee | answer anna"),
+        ("anna up", "connect anna"),
+        ("wait 10", "store Callee Busy"),
+        // No length of a call is too long.
+        ("wait 4000", ""),
+    ]);
+    assert_eq!(bench.decided()[0], "route emergency");
+    // From a carrier it is no such call, and while we are being stopped there is no other.
+    assert_eq!(bench.event(invite("112", |_| ())), "refuse 503");
+}
+
+/// What would be done is found by the same rules, and nothing is taken for it.
+#[test]
+fn a_dry_run_decides_the_same_and_takes_nothing() {
+    let mut bench = Bench::new();
+    let carrier = Source::Trunk(carrier());
+    let told = |bench: &Bench, source: &Source, dialled| -> Vec<String> {
+        let steps = bench.board.would_lead(source, dialled, bench.now);
+        steps.iter().map(|step| format!("{} ({})", step.chosen, step.rejected.len())).collect()
+    };
+    assert_eq!(told(&bench, &carrier, "4000"), ["flow hotline (0)"]);
+    assert_eq!(told(&bench, &carrier, "77"), ["refused with 404 (3)"]);
+    let onward = ["route onward (1)", "trunk carrier (0)", "after it: trunk backup (0)"];
+    assert_eq!(told(&bench, &carrier, "0049301"), onward);
+    assert_eq!(told(&bench, &Source::Agent(agent()), "+1"), ["refused with 403 (3)"]);
+    bench.board.trunks.get_mut(&trunk_named("carrier")).unwrap().set(0, 10);
+    assert_eq!(told(&bench, &carrier, "0049301"), ["route onward (1)", "trunk backup (1)"]);
+    bench.holds_nothing();
+}
