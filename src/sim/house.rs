@@ -77,6 +77,8 @@ pub struct Tuning {
     pub lifetime: Duration,
     /// The longest a call may last.
     pub call_length_max: Duration,
+    /// Which extensions all sessions use: the exchange's and the telephones'.
+    pub sessions: SessionPolicy,
 }
 
 impl Default for Tuning {
@@ -89,6 +91,7 @@ impl Default for Tuning {
             calls_max: 40,
             lifetime: Duration::from_secs(3_600),
             call_length_max: Duration::from_secs(3_600),
+            sessions: SessionPolicy::PLAIN,
         }
     }
 }
@@ -233,7 +236,7 @@ pub fn carrier() -> TrunkId {
 }
 
 /// The exchange's SIP side.
-pub(crate) fn gateway_sip(first_leg: LegId) -> EndpointConfig {
+pub(crate) fn gateway_sip(first_leg: LegId, sessions: SessionPolicy) -> EndpointConfig {
     let account = |name: &str| AgentAccount {
         agent: agent(name),
         user: name.into(),
@@ -242,17 +245,21 @@ pub(crate) fn gateway_sip(first_leg: LegId) -> EndpointConfig {
     EndpointConfig {
         agents: AGENTS.map(account).to_vec(),
         trunks: vec![
-            access("carrier", "10.0.2.0/24"),
-            access(FAR_NAMES[0], "10.0.4.0/24"),
-            access(FAR_NAMES[1], "10.0.5.0/24"),
+            access("carrier", "10.0.2.0/24", sessions),
+            access(FAR_NAMES[0], "10.0.4.0/24", sessions),
+            access(FAR_NAMES[1], "10.0.5.0/24", sessions),
         ],
         first_leg,
-        ..telephone_sip(GATEWAY, REALM)
+        ..telephone_sip(GATEWAY, REALM, sessions)
     }
 }
 
 /// A telephone's SIP side: it takes calls from the exchange alone.
-pub(crate) fn telephone_sip(local: SocketAddr, realm: &str) -> EndpointConfig {
+pub(crate) fn telephone_sip(
+    local: SocketAddr,
+    realm: &str,
+    sessions: SessionPolicy,
+) -> EndpointConfig {
     EndpointConfig {
         listeners: vec![Listener::at(Transport::Udp, local)],
         strangers: Strangers::Refuse,
@@ -261,8 +268,8 @@ pub(crate) fn telephone_sip(local: SocketAddr, realm: &str) -> EndpointConfig {
         realm: realm.into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         agents: Vec::new(),
-        trunks: vec![access("gateway", "10.0.0.1")],
-        agent_sessions: SessionPolicy::PLAIN,
+        trunks: vec![access("gateway", "10.0.0.1", sessions)],
+        agent_sessions: sessions,
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         user_agent: "Simulated".into(),
         limits: SipLimits { transactions: 2_000, legs: 200, contacts: 3, retry_after_s: 5 },
@@ -270,7 +277,7 @@ pub(crate) fn telephone_sip(local: SocketAddr, realm: &str) -> EndpointConfig {
     }
 }
 
-fn access(name: &str, network: &str) -> TrunkAccess {
+fn access(name: &str, network: &str, session: SessionPolicy) -> TrunkAccess {
     TrunkAccess {
         trunk: TrunkId::new(&TenantId::default(), name),
         networks: Network::parse(network).into_iter().collect(),
@@ -278,7 +285,7 @@ fn access(name: &str, network: &str) -> TrunkAccess {
         listener: None,
         credentials: None,
         border: Border::default(),
-        session: SessionPolicy::PLAIN,
+        session,
     }
 }
 

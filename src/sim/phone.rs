@@ -10,7 +10,7 @@ use domain::now::Now;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sip::endpoint::Endpoint;
-use sip::endpoint::config::Credentials;
+use sip::endpoint::config::{Credentials, SessionPolicy};
 use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use sip::message::{Message, parse};
 use sip::registration::{Registration, RegistrationAction, RegistrationConfig};
@@ -45,6 +45,8 @@ pub struct Telephone {
     name: Arc<str>,
     address: SocketAddr,
     endpoint: Endpoint,
+    /// Whether it holds, moves its sound, and sends some early.
+    fidgets: bool,
     registration: Option<Registration>,
     registered: bool,
     /// How calls to a number are taken: one of these, at random.
@@ -71,16 +73,20 @@ struct Call {
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Ring,
+    RingWithSound,
+    Hold(bool),
+    Move,
     Answer,
     Refuse(u16),
     HangUp,
 }
 
 impl Telephone {
-    /// A telephone that declines every call until told otherwise.
-    pub fn new(name: &str, address: SocketAddr, seed: u64) -> Self {
+    /// A telephone that declines every call until told otherwise. Where its sessions have extensions,
+    /// it uses them: it sends sound before it answers, and holds in the middle of a talk.
+    pub fn new(name: &str, address: SocketAddr, seed: u64, sessions: SessionPolicy) -> Self {
         let mut luck = StdRng::seed_from_u64(seed);
-        let mut config = telephone_sip(address, name);
+        let mut config = telephone_sip(address, name, sessions);
         for trunk in &mut config.trunks {
             trunk.credentials =
                 Some(Credentials { user: name.into(), password: "secret".into(), realm: None });
@@ -90,6 +96,7 @@ impl Telephone {
             name: name.into(),
             address,
             endpoint,
+            fidgets: sessions != SessionPolicy::PLAIN,
             registration: None,
             registered: false,
             manners: BTreeMap::new(),
@@ -230,6 +237,12 @@ impl Telephone {
             let (leg, deed) = entry.remove();
             let command = match deed {
                 Deed::Ring => LegCommand::Progress { leg, status: 180, local_media: None },
+                Deed::RingWithSound => {
+                    let local_media = Some(self.media());
+                    LegCommand::Progress { leg, status: 183, local_media }
+                }
+                Deed::Hold(on) => LegCommand::Hold { leg, on },
+                Deed::Move => LegCommand::Offer { leg, local_media: self.media() },
                 Deed::Answer => LegCommand::Answer { leg, local_media: self.media() },
                 Deed::Refuse(status) => {
                     LegCommand::Refuse { leg, status, retry_after_s: None, q850: None }
@@ -317,8 +330,9 @@ impl Telephone {
             LegEvent::Established { leg, .. } => {
                 let Some(call) = self.calls.get_mut(&leg) else { return };
                 call.up = true;
-                let at = now.instant + call.talks;
-                self.later(at, leg, Deed::HangUp);
+                let talks = call.talks;
+                self.later(now.instant + talks, leg, Deed::HangUp);
+                self.fidget(leg, talks, now);
             }
             LegEvent::Ended { leg, .. } => {
                 self.calls.remove(&leg);
@@ -335,6 +349,27 @@ impl Telephone {
         }
     }
 
+    /// Somebody presses keys of the telephone in the middle of a talk: hold and back, twice in a row
+    /// perhaps, so that changes of both ends meet.
+    fn fidget(&mut self, leg: LegId, talks: Duration, now: Now) {
+        if !self.fidgets || talks < Duration::from_secs(2) {
+            return;
+        }
+        let within = talks.min(Duration::from_secs(60)).as_millis() as u64;
+        for _ in 0..self.luck.random_range(0..3) {
+            let at = now.instant + Duration::from_millis(self.luck.random_range(0..within));
+            let deed = match self.luck.random_range(0..3) {
+                0 => Deed::Move,
+                _ => {
+                    let back = Duration::from_millis(self.luck.random_range(0..5_000));
+                    self.later(at + back, leg, Deed::Hold(false));
+                    Deed::Hold(true)
+                }
+            };
+            self.later(at, leg, deed);
+        }
+    }
+
     fn rings(&mut self, leg: LegId, dialled: Arc<str>, now: Now) {
         let manners = self.manners.get(&dialled).unwrap_or(&self.otherwise);
         let manner = match manners.len() {
@@ -343,7 +378,9 @@ impl Telephone {
         };
         let at = |after: Duration| now.instant + after;
         let mut talks = Duration::ZERO;
-        self.later(at(Duration::from_millis(20)), leg, Deed::Ring);
+        let early = self.fidgets && self.luck.random_bool(0.5);
+        let ring = if early { Deed::RingWithSound } else { Deed::Ring };
+        self.later(at(Duration::from_millis(20)), leg, ring);
         match manner {
             Manner::Answers { after, talks: long } => {
                 talks = long;

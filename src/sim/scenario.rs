@@ -12,6 +12,7 @@ use domain::phone_number::PhoneNumber;
 use queue::event::AgentSays;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use sip::endpoint::config::{Reliable, SessionPolicy};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::{CampaignOrder, Command};
@@ -56,6 +57,20 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// Half of the runs know no extension, the others all. Drawn apart, so that a seed stays the run that
+/// it was before telephones knew any.
+fn sessions(seed: u64) -> SessionPolicy {
+    let mut luck = StdRng::seed_from_u64(seed ^ 0x3262_3311_4028);
+    if luck.random() {
+        return SessionPolicy::PLAIN;
+    }
+    SessionPolicy {
+        reliable: if luck.random() { Reliable::Supported } else { Reliable::Required },
+        interval_s: luck.random_range(90..600),
+        late_offer: luck.random_bool(0.2),
+    }
+}
+
 /// The run of `seed`. The same seed is the same run, to the byte.
 pub fn build(house: Arc<House>, theme: Theme, seed: u64, sabotage: Option<Sabotage>) -> World {
     let mut luck = StdRng::seed_from_u64(seed ^ 0x7472_756e_6b6c_696e);
@@ -77,6 +92,7 @@ pub fn build(house: Arc<House>, theme: Theme, seed: u64, sabotage: Option<Sabota
             true => seconds(luck.random_range(200..3_000)),
             false => seconds(72_000),
         },
+        sessions: sessions(seed),
     };
     let setting = Setting {
         seed,

@@ -137,3 +137,22 @@ fn a_promise_withdrawn_while_the_disk_fails_stays_withdrawn() {
     let states: Vec<_> = world.ledger().disk.promises.values().map(|it| it.state).collect();
     assert_eq!(states, [CallbackState::Cancelled]);
 }
+
+/// Reliable provisional responses, early sound, holds that meet, session timers and late offers, in all
+/// kinds of calls: nothing that must hold is broken by them.
+#[test]
+fn runs_with_all_extensions_hold_what_must_hold() {
+    let house = Arc::new(House::build());
+    let mut pracks = 0;
+    let mut reinvites = 0;
+    for theme in Theme::ALL {
+        for seed in 0..8 {
+            let mut world = build(house.clone(), theme, seed, None);
+            world.run().unwrap_or_else(|failure| panic!("{theme:?} {seed}: {failure}"));
+            let ladder = world.ladder();
+            pracks += ladder.matches("PRACK").count();
+            reinvites += ladder.matches("UPDATE").count();
+        }
+    }
+    assert!(pracks > 50 && reinvites > 5, "{pracks} PRACKs, {reinvites} UPDATEs");
+}

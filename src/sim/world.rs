@@ -191,17 +191,20 @@ impl World {
             SoundRules { ports_missing: faults.min(10), lost: faults, not_heard: faults };
         let engine_rules = EngineRules { lost: faults, failed: 2 * faults };
         let desks = AGENTS.iter().enumerate();
+        let sessions = setting.tuning.sessions;
         let mut world = Self {
             network: Network::new(setting.weather, seed()),
             sound: Sound::new(sound_rules, seed()),
             engines: Engines::new(engine_rules, house.classifier.clone(), seed()),
             ledger: Ledger::new(setting.slow_disk_ms, seed()),
-            carrier: Telephone::new("carrier", CARRIER, seed()),
-            desks: desks.map(|(it, name)| Telephone::new(name, desk(it), seed())).collect(),
+            carrier: Telephone::new("carrier", CARRIER, seed(), sessions),
+            desks: desks
+                .map(|(it, name)| Telephone::new(name, desk(it), seed(), sessions))
+                .collect(),
             far: FAR
                 .into_iter()
                 .zip(FAR_NAMES)
-                .map(|(address, name)| Telephone::new(name, address, seed()))
+                .map(|(address, name)| Telephone::new(name, address, seed(), sessions))
                 .collect(),
             rude: Rude::new(seed()),
             setting,
@@ -493,7 +496,7 @@ impl World {
         let wall_ms = self.now.wall_ms;
         let first_leg = LegId(IdSource::starting_at(wall_ms).next_number() << 1 | 1);
         let random = Box::new(StdRng::seed_from_u64(self.luck.random()));
-        let endpoint = Endpoint::new(gateway_sip(first_leg), random);
+        let endpoint = Endpoint::new(gateway_sip(first_leg, self.setting.tuning.sessions), random);
         let rules = self.house.rules(&self.setting.tuning);
         let switchboard = Switchboard::new(rules, IdSource::starting_at(wall_ms));
         let restored = match self.crashed.take() {

@@ -435,3 +435,19 @@ proptest! {
         prop_assert!(is_closed);
     }
 }
+
+/// RFC 3264 §6.1: theirs come with the type that we announced, or with that which they announced.
+#[test]
+fn keys_are_heard_with_the_types_of_both_directions() {
+    let key = |event| TelephoneEvent { event, end: false, volume: 9, duration: 160 }.print();
+    let differing = MediaPlan {
+        event_payload_type: Some(96),
+        event_receive_type: Some(101),
+        ..plan(Direction::SendRecv)
+    };
+    for (payload_type, is_heard) in [(101, true), (96, true), (97, false)] {
+        let mut world = World::connected(differing.clone());
+        let heard = events(&world.hear(payload_type, &key(5)));
+        assert_eq!(!heard.is_empty(), is_heard, "{payload_type}");
+    }
+}

@@ -262,3 +262,90 @@ fn a_line_of_endless_formats_is_cut() {
     let error = OfferError::NoCommonCodec { offered: vec![3; FORMATS_MAX] };
     assert_eq!(plan_of(&lines), Err(error));
 }
+
+/// RFC 3264 §6.1, RFC 4733 §2.4: each end says what it takes telephone events with; the types may differ.
+#[test]
+fn rfc_3264_s6_1_event_types_may_differ_by_direction() {
+    let near = local().ip();
+    let mut negotiation = Negotiation::new(7, &BOTH);
+    negotiation.offer(local());
+    let answer = offer(&["m=audio 5 RTP/AVP 8 96", "a=rtpmap:96 telephone-event/8000"]);
+    let plan = negotiation.accept(&answer, near).unwrap();
+    assert_eq!((plan.event_payload_type, plan.event_receive_type), (Some(96), Some(101)));
+    // RFC 3264 §8.3.2: our next offer keeps our type.
+    assert!(text(&negotiation.offer(local())).contains("m=audio 4000 RTP/AVP 8 0 101"));
+    let plan = negotiation.accept(&answer, near).unwrap();
+    assert_eq!((plan.event_payload_type, plan.event_receive_type), (Some(96), Some(101)));
+    let without = offer(&["m=audio 5 RTP/AVP 8"]);
+    let plan = negotiation.accept_again(&without, near).unwrap();
+    assert_eq!((plan.event_payload_type, plan.event_receive_type), (None, None));
+    // An answer of ours echoes.
+    let plan = plan_of(&["m=audio 5 RTP/AVP 8 96", "a=rtpmap:96 telephone-event/8000"]).unwrap();
+    assert_eq!((plan.event_payload_type, plan.event_receive_type), (Some(96), Some(96)));
+}
+
+/// RFC 3264 §8.4: held, they send us nothing, whoever offers and whatever they answer.
+#[test]
+fn rfc_3264_s8_4_a_held_one_is_offered_and_answered_sendonly() {
+    let near = local().ip();
+    let mut negotiation = Negotiation::new(7, &BOTH);
+    negotiation.answer(&offer(&["m=audio 5 RTP/AVP 8"]), local()).unwrap();
+    assert!(text(&negotiation.offer_held(local(), true)).contains("a=sendonly"));
+    negotiation.withdraw_offer();
+    assert!(!negotiation.is_held(), "it was refused");
+    // RFC 3261 §14.1: what was agreed on before is what is offered again, under a new version.
+    let again = negotiation.offer_again(local());
+    assert!(text(&again).contains("a=sendrecv") && text(&again).contains(" 7 3 IN IP4 "));
+    negotiation.withdraw_offer();
+    negotiation.offer_held(local(), true);
+    let plan = negotiation.accept(&offer(&["m=audio 5 RTP/AVP 8"]), near).unwrap();
+    assert_eq!((plan.direction, negotiation.is_held()), (Direction::SendOnly, true));
+    let (answer, plan) = negotiation.answer(&offer(&["m=audio 5 RTP/AVP 8"]), local()).unwrap();
+    assert_eq!(plan.direction, Direction::SendOnly);
+    assert!(text(&answer).contains("a=sendonly"));
+}
+
+/// RFC 3261 §13.2.2.4: an answer that takes nothing, in each place.
+#[test]
+fn rfc_3264_s6_an_offer_of_no_use_is_answered_with_ports_0() {
+    let mut negotiation = Negotiation::new(7, &BOTH);
+    let offer = offer(&["m=audio 5 RTP/AVP 18", "m=image 6 udptl t38"]);
+    let answer = negotiation.reject(&offer, local().ip()).unwrap();
+    let media: Vec<_> = text(&answer).lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(media, ["m=audio 0 RTP/AVP 18", "m=image 0 udptl t38"]);
+    assert_eq!(negotiation.reject(b"junk", local().ip()), None);
+}
+
+/// What browsers and video telephones write beside the sound is left out of the answer; of several
+/// sounds the first is taken.
+#[test]
+fn rfc_3264_s6_bundles_and_second_sounds_are_refused_in_their_places() {
+    let offer = offer(&[
+        "a=group:BUNDLE 0 1 2",
+        "a=msid-semantic: WMS",
+        "m=audio 5004 RTP/AVP 8",
+        "a=mid:0",
+        "a=rtcp-mux",
+        "a=extmap:1 urn:x",
+        "a=ssrc:1 cname:x",
+        "m=audio 5006 RTP/AVP 0",
+        "a=mid:1",
+        "m=video 5008 RTP/AVP 31",
+        "a=mid:2",
+        "m=application 9 UDP/BFCP *",
+    ]);
+    let (answer, plan) = Negotiation::new(7, &BOTH).answer(&offer, local()).unwrap();
+    assert_eq!(plan.remote.port(), 5004);
+    let answer = text(&answer);
+    let media: Vec<_> = answer.lines().filter(|line| line.starts_with("m=")).collect();
+    let expected = [
+        "m=audio 4000 RTP/AVP 8",
+        "m=audio 0 RTP/AVP 0",
+        "m=video 0 RTP/AVP 31",
+        "m=application 0 UDP/BFCP *",
+    ];
+    assert_eq!(media, expected);
+    for unasked in ["BUNDLE", "mid:", "rtcp-mux", "extmap", "ssrc"] {
+        assert!(!answer.contains(unasked), "{unasked}");
+    }
+}
