@@ -26,6 +26,7 @@ mod sipp;
 mod sipvicious;
 mod sound;
 mod spoilt;
+mod tls;
 mod transit;
 
 use std::time::Duration;

@@ -6,16 +6,19 @@ mod border;
 mod dialling;
 mod hours;
 mod layered;
+pub mod listeners;
 mod parts;
 pub mod stir;
 #[cfg(test)]
 mod tests;
 
+use crate::net::tls::{TlsConfig, TrunkTls};
 use document::section::Section;
 use domain::fault::{Fault, Faults};
 use domain::id::{AgentId, FlowId, QueueId, TenantId, TrunkId};
 use domain::media_plan::Codec;
 use layered::Layered;
+use listeners::ListenerConfig;
 use queue::event::{AgentSays, QueueRules};
 use sip::digest::Algorithm;
 use sip::endpoint::config::{SessionPolicy, Strangers};
@@ -44,6 +47,8 @@ pub struct Config {
     pub drain: Duration,
     /// SIP.
     pub sip: SipConfig,
+    /// Certificates.
+    pub tls: TlsConfig,
     /// RTP.
     pub media: MediaConfig,
     /// HTTP.
@@ -93,10 +98,8 @@ pub struct Config {
 /// `[sip]`.
 #[derive(Clone, Debug)]
 pub struct SipConfig {
-    /// UDP and TCP.
-    pub listen: SocketAddr,
-    /// Written into Via, Contact and SDP instead of the listener's address.
-    pub advertise: Option<IpAddr>,
+    /// Where it is listened for; one at least.
+    pub listeners: Vec<ListenerConfig>,
     /// The digest realm.
     pub realm: Arc<str>,
     /// Hashes of the challenges to telephones, in the order they are offered.
@@ -115,8 +118,10 @@ pub struct SipConfig {
     pub receive_buffer: usize,
     /// Transactions at once.
     pub transactions_max: usize,
-    /// TCP connections at once.
+    /// Connections at once.
     pub connections_max: usize,
+    /// Connections from one source at once.
+    pub connections_per_source_max: usize,
 }
 
 /// `[media]`.
@@ -165,6 +170,10 @@ pub struct TrunkConfig {
     pub user: Option<Arc<str>>,
     /// The only realm whose challenges are answered.
     pub realm: Option<Arc<str>>,
+    /// The listener its calls leave from.
+    pub listener: Option<Arc<str>>,
+    /// Certificates.
+    pub tls: TrunkTls,
     /// Which extensions its sessions use.
     pub session: SessionPolicy,
     /// What holds at the border to it.

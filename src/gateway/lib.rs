@@ -9,6 +9,7 @@ pub mod documents;
 pub mod engines;
 pub mod fetch;
 pub mod intents;
+pub mod listeners;
 pub mod media_worker;
 pub mod net;
 pub mod perform;

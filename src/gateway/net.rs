@@ -1,6 +1,14 @@
-//! Sockets: SIP over datagrams and streams, RTP for the media workers, HTTP for the API.
+//! Sockets: SIP over datagrams and connections, RTP for the media workers, HTTP for the API.
 
+pub mod certificate;
+mod connection;
+pub mod figures;
 pub mod http;
+pub mod places;
 pub mod rtp;
-pub mod tcp;
+pub mod streams;
+#[cfg(test)]
+mod test_certificates;
+pub mod tls;
 pub mod udp;
+mod web_socket;

@@ -4,7 +4,9 @@
 use crate::fetch::Fetcher;
 use crate::intents::Intents;
 use crate::media_worker::MediaWorkers;
-use crate::net::tcp::Streams;
+use crate::net::figures::Loss;
+use crate::net::streams::Streams;
+use crate::net::udp::Datagrams;
 use crate::prompts::{ClipsReady, Prompts};
 use crate::replies::Replies;
 use crate::signalling::Inbox;
@@ -28,13 +30,12 @@ use store::ledger::Ledger;
 use store::permit::{Permit, PermitDecision};
 use switchboard::event::{Action, Event, Fact, Live};
 use switchboard::exchange::{Effect, Exchange, Input};
-use tokio::net::UdpSocket;
 use tokio::sync::broadcast;
 
 /// Everything effects need.
 pub struct Performer {
-    /// The SIP datagram socket.
-    pub udp: Arc<UdpSocket>,
+    /// The SIP datagram sockets.
+    pub datagrams: Arc<Datagrams>,
     /// SIP over streams.
     pub streams: Streams,
     /// RTP.
@@ -103,8 +104,7 @@ impl Performer {
                     self.trace.record(now.wall_ms, record);
                 }
             }
-            // TLS is not spoken yet.
-            Effect::Expect { .. } => (),
+            Effect::Expect { flow, trunk, host } => self.streams.expect(flow.remote, trunk, host),
             Effect::Close { flow } => self.streams.close(&flow),
             Effect::Do(action) => self.act(action, now),
         }
@@ -164,10 +164,13 @@ impl Performer {
             self.trace.record(now.wall_ms, record);
         }
         let sent = match flow.transport {
-            Transport::Udp => match self.udp.try_send_to(&message, flow.remote) {
-                Ok(_) => true,
-                // A full buffer is a lost datagram: the transaction's timers repeat it.
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => true,
+            Transport::Udp => match self.datagrams.send(flow.local, flow.remote, &message) {
+                Ok(()) => true,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    // A full buffer is a lost datagram: the transaction's timers repeat it.
+                    self.streams.figures().count(Loss::Datagram);
+                    true
+                }
                 Err(_) => false,
             },
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
@@ -347,6 +350,7 @@ impl Performer {
         telemetry::sample(
             &self.wire,
             &self.trunks,
+            &self.streams,
             &Sources { exchange, media, trace, recognizer },
         );
     }

@@ -4,14 +4,14 @@ use crate::config::{Config, TrunkConfig};
 use crate::documents::Documents;
 use crate::fetch::Fetcher;
 use crate::intents::Intents;
+use crate::listeners;
 use crate::net::http::HttpListener;
-use crate::net::tcp::{StreamEvent, Streams};
-use crate::net::udp;
+use crate::net::tls::{Tls, TlsError};
 use crate::perform::Performer;
 use crate::prompts::Prompts;
 use crate::replies::{ExchangeDoor, Replies};
 use crate::secrets::Secrets;
-use crate::signalling::{self, Inbox, LoopRuntime, Signalling, Told, now};
+use crate::signalling::{self, Inbox, Signalling, Told, now};
 use crate::stir::Verifier;
 use crate::stir::fetch::Fetch;
 use crate::stir::signing::Signing;
@@ -31,7 +31,6 @@ use sip::endpoint::Endpoint;
 use sip::endpoint::config::{
     AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, TrunkAccess,
 };
-use sip::event::Transport;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,8 +40,7 @@ use switchboard::event::{Event, Live};
 use switchboard::exchange::Exchange;
 use switchboard::rules::{FeatureCode, Rules, StirRules};
 use switchboard::switchboard::Switchboard;
-use tokio::net::UdpSocket;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 
 /// What a gateway is made of.
@@ -61,11 +59,14 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error("the ledger in [node] data: {0}")]
     Store(#[from] store::error::StoreError),
+    /// A certificate cannot be used.
+    #[error("a file of [tls] or of a trunk's tls: {0}")]
+    Tls(#[from] TlsError),
     /// A listener cannot be bound.
     #[error("{key} = {address} cannot be listened on: {error}")]
     Listen {
         /// The key.
-        key: &'static str,
+        key: String,
         /// Its value.
         address: SocketAddr,
         /// The system's reason.
@@ -90,8 +91,10 @@ fn system(what: &'static str) -> impl Fn(std::io::Error) -> StartError {
 
 /// A gateway at work.
 pub struct Running {
-    /// Where SIP is listened for.
+    /// Where SIP is listened for first.
     pub sip: SocketAddr,
+    /// All that is listened for.
+    pub listeners: Vec<Listener>,
     /// Where the API is.
     pub api: SocketAddr,
     /// Where metrics and health are.
@@ -102,6 +105,7 @@ pub struct Running {
     pub ledger: Ledger,
     /// What the recognisers can do.
     pub engines: engines::Engines,
+    tls: Arc<Tls>,
     inbox: Inbox,
     replies: Replies,
     state: Shared,
@@ -123,12 +127,12 @@ impl Running {
         let (ledger, restored) = open_ledger(&config, &inbox)?;
         let reader = Reader::open(ledger.path(), 4)?;
         let runtime = signalling::runtime().map_err(system("the runtime of signalling"))?;
-        let (udp, sip, (streams, stream_events)) = sip_sockets(&config, &runtime).await?;
+        let sip = listeners::open(&config, &runtime)?;
         let engines = engines::Engines::start(&config, &inbox)?;
         let prompts = warm_prompts(&engines, &documents, &inbox);
         let media = media_worker::start(&config, &inbox, &engines)?;
         let trace = trace(&config)?;
-        let exchange = exchange(&config, &documents, &secrets, sip);
+        let exchange = exchange(&config, &documents, &secrets, &sip.listeners);
         let intents = Intents::start(documents.classifiers, inbox.clone())
             .map_err(system("the thread of the intents"))?;
         let fetcher = fetcher(&inbox)?;
@@ -136,8 +140,8 @@ impl Running {
         let (replies, live) = (Replies::default(), broadcast::channel(65_536).0);
         let state = api_state(&config, &inbox, &replies, &ledger, reader, metrics);
         let performer = Performer {
-            udp: udp.clone(),
-            streams,
+            datagrams: sip.datagrams.clone(),
+            streams: sip.streams,
             media,
             ledger: ledger.clone(),
             trace,
@@ -161,20 +165,22 @@ impl Running {
             done: false,
         };
         let (api, operations) = (doors.api.1, doors.operations.1);
-        let helpers = helpers(doors, &config, &ledger, &state)?;
+        let mut helpers = helpers(doors, &config, &ledger, &state)?;
+        helpers.push(tokio::spawn(sip.tls.clone().watch()));
         let signalling = Signalling {
             exchange,
             performer,
-            udp,
-            local: sip,
-            streams: stream_events,
+            datagrams: sip.datagrams,
+            streams: sip.events,
             inbox: told,
             stop_at: None,
         };
         let signalling =
             signalling.start(runtime, restored).map_err(system("the thread of signalling"))?;
         Ok(Self {
-            sip,
+            sip: sip.listeners[0].local,
+            listeners: sip.listeners,
+            tls: sip.tls,
             api,
             operations,
             live,
@@ -186,6 +192,11 @@ impl Running {
             signalling: Some(signalling),
             helpers,
         })
+    }
+
+    /// Reads the certificates again; calls do not notice.
+    pub fn reload_certificates(&self) {
+        self.tls.reload_and_tell();
     }
 
     /// Takes no new calls; `finished` returns once the present ones have ended.
@@ -233,45 +244,6 @@ fn warm_prompts(engines: &engines::Engines, documents: &Documents, inbox: &Inbox
     prompts.warm([Prompt::Music]);
     prompts.warm(documents.flows.values().flat_map(|flow| flow.fixed_prompts().to_vec()));
     prompts
-}
-
-/// How often another port is tried where any will do.
-const PORT_TRIES: u32 = 20;
-
-/// The datagram socket, its address, and the streams on the same port.
-type SipSockets = (Arc<UdpSocket>, SocketAddr, (Streams, mpsc::Receiver<StreamEvent>));
-
-async fn sip_sockets(config: &Config, runtime: &LoopRuntime) -> Result<SipSockets, StartError> {
-    let address = config.sip.listen;
-    let mut tries = 1..PORT_TRIES;
-    loop {
-        match sockets_at(address, config, runtime).await {
-            // Where any port will do, the one that the system gave for datagrams may be somebody
-            // else's for streams.
-            Err(error)
-                if address.port() == 0
-                    && error.kind() == std::io::ErrorKind::AddrInUse
-                    && tries.next().is_some() => {}
-            bound => {
-                let key = "[sip] listen";
-                return bound.map_err(|error| StartError::Listen { key, address, error });
-            }
-        }
-    }
-}
-
-async fn sockets_at(
-    address: SocketAddr,
-    config: &Config,
-    runtime: &LoopRuntime,
-) -> std::io::Result<SipSockets> {
-    let udp = {
-        let _on_its_runtime = runtime.enter();
-        udp::bind(address, config.sip.receive_buffer)?
-    };
-    let sip = udp.local_addr()?;
-    let streams = Streams::listen(sip, config.sip.connections_max).await?;
-    Ok((Arc::new(udp), sip, streams))
 }
 
 /// The listeners of the API and of metrics and health, with their addresses.
@@ -337,7 +309,7 @@ async fn listen(
     key: &'static str,
     address: SocketAddr,
 ) -> Result<(HttpListener, SocketAddr), StartError> {
-    let bind = |error| StartError::Listen { key, address, error };
+    let bind = |error| StartError::Listen { key: key.to_owned(), address, error };
     let listener = HttpListener::bind(address).await.map_err(bind)?;
     let bound = listener.address().map_err(bind)?;
     Ok((listener, bound))
@@ -408,7 +380,7 @@ fn exchange(
     config: &Config,
     documents: &Documents,
     secrets: &Secrets,
-    sip: SocketAddr,
+    sip: &[Listener],
 ) -> Exchange {
     let seed = || Box::new(StdRng::from_os_rng());
     let endpoint = Endpoint::new(endpoint_config(config, secrets, sip), seed());
@@ -423,12 +395,7 @@ fn exchange(
     exchange
 }
 
-fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> EndpointConfig {
-    let mut advertised = sip;
-    if let Some(address) = config.sip.advertise {
-        advertised.set_ip(address);
-    }
-    let listener = |transport| Listener { advertised, ..Listener::at(transport, sip) };
+fn endpoint_config(config: &Config, secrets: &Secrets, sip: &[Listener]) -> EndpointConfig {
     let agents = config
         .agents
         .iter()
@@ -444,7 +411,7 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: SocketAddr) -> Endpo
         .collect();
     let first_leg = IdSource::starting_at(now().wall_ms).next_number() << 1 | 1;
     EndpointConfig {
-        listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
+        listeners: sip.to_vec(),
         strangers: config.sip.strangers,
         methods: config.sip.methods.clone(),
         internal_headers: config.sip.internal_headers.clone(),
@@ -485,8 +452,8 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
     TrunkAccess {
         trunk: id.clone(),
         networks,
-        tls_names: Vec::new(),
-        listener: None,
+        tls_names: trunk.tls.names.clone(),
+        listener: trunk.listener.clone(),
         credentials,
         border: trunk.border.clone(),
         session: trunk.session,

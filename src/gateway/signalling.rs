@@ -4,7 +4,8 @@
 //! It never waits for another task: what it sends goes into bounded queues by `try_send`, and what
 //! comes back is one more event.
 
-use crate::net::tcp::StreamEvent;
+use crate::net::streams::StreamEvent;
+use crate::net::udp::Datagrams;
 use crate::perform::Performer;
 use crate::telemetry::SAMPLED_EVERY;
 use bytes::Bytes;
@@ -12,12 +13,10 @@ use domain::id::RequestId;
 use domain::now::Now;
 use sip::event::{Flow, Transport};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use switchboard::event::{Command, Event, Restored};
 use switchboard::exchange::{Effect, Exchange, Input};
-use tokio::net::UdpSocket;
 use tokio::runtime::{EnterGuard, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -117,10 +116,8 @@ pub struct Signalling {
     pub exchange: Exchange,
     /// Effects.
     pub performer: Performer,
-    /// The SIP datagram socket.
-    pub udp: Arc<UdpSocket>,
-    /// Its address, as flows name it.
-    pub local: SocketAddr,
+    /// The SIP datagram sockets.
+    pub datagrams: Arc<Datagrams>,
     /// From streams.
     pub streams: mpsc::Receiver<StreamEvent>,
     /// From everything else.
@@ -150,8 +147,7 @@ impl Signalling {
     }
 
     async fn run(mut self, restored: Restored) {
-        // A socket just opened is not known to take datagrams before the first look at it.
-        let _ = self.udp.writable().await;
+        self.datagrams.writable().await;
         self.restore(restored);
         let mut buffer = vec![0; DATAGRAM_MAX];
         let mut effects = Vec::new();
@@ -178,10 +174,8 @@ impl Signalling {
                 }
             };
             tokio::select! {
-                readable = self.udp.readable() => {
-                    if readable.is_ok() {
-                        self.take_datagrams(&mut buffer, &mut effects);
-                    }
+                socket = self.datagrams.readable() => {
+                    self.take_datagrams(socket, &mut buffer, &mut effects);
                 }
                 Some(told) = self.inbox.recv() => self.take_told(told, &mut effects),
                 Some(event) = self.streams.recv() => self.take_stream(event, &mut effects),
@@ -202,11 +196,11 @@ impl Signalling {
         self.perform(now, &mut effects);
     }
 
-    fn take_datagrams(&mut self, buffer: &mut [u8], effects: &mut Vec<Effect>) {
+    fn take_datagrams(&mut self, socket: usize, buffer: &mut [u8], effects: &mut Vec<Effect>) {
         for _ in 0..DATAGRAMS_PER_TURN {
-            match self.udp.try_recv_from(buffer) {
-                Ok((length, remote)) => {
-                    let flow = Flow { transport: Transport::Udp, local: self.local, remote };
+            match self.datagrams.receive(socket, buffer) {
+                Ok((length, remote, local)) => {
+                    let flow = Flow { transport: Transport::Udp, local, remote };
                     let message = Bytes::copy_from_slice(&buffer[..length]);
                     self.turn(Input::Message { flow, message }, effects);
                 }
@@ -254,8 +248,9 @@ impl Signalling {
 
     fn take_stream(&mut self, event: StreamEvent, effects: &mut Vec<Effect>) {
         match event {
-            StreamEvent::Accepted(flow, messages) => {
-                self.performer.streams.accepted(flow, messages)
+            StreamEvent::Accepted(flow, messages, names) => {
+                self.performer.streams.accepted(flow, messages);
+                self.turn(Input::Connected { flow, names }, effects);
             }
             StreamEvent::Gone(flow, way) => self.performer.streams.gone(&flow, &way),
             StreamEvent::Input(input) => self.turn(input, effects),

@@ -5,6 +5,8 @@ pub mod trunks;
 pub mod wire;
 
 use crate::media_worker::MediaWorkers;
+use crate::net::figures::LOSSES;
+use crate::net::streams::Streams;
 use crate::trace::Trace;
 use lines::{LastLines, Lines};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
@@ -64,8 +66,12 @@ pub struct Sources<'a> {
 }
 
 /// Hands everything on.
-pub fn sample(wire: &Wire, trunks: &Trunks, sources: &Sources<'_>) {
+pub fn sample(wire: &Wire, trunks: &Trunks, streams: &Streams, sources: &Sources<'_>) {
     wire.export();
+    gauge!("gw_connections").set(streams.len() as f64);
+    for (loss, what) in LOSSES {
+        counter!("gw_transport_lost_total", "what" => what).absolute(streams.figures().of(loss));
+    }
     trunks.export();
     let endpoint = sources.exchange.endpoint();
     let counters = endpoint.counters();
@@ -113,6 +119,12 @@ fn hearing(recognizer: &Recognizer) {
 
 /// What the figures of this crate mean; the others are described where they are named.
 pub fn describe() {
+    describe_gauge!("gw_connections", "TCP, TLS and WebSocket connections open.");
+    describe_counter!(
+        "gw_transport_lost_total",
+        "Connections refused or closed at a bound (total, source, handshake, unsent, idle, framing, \
+         no_pong), not opened (unopened), and datagrams the system had no room for (datagram)."
+    );
     describe_counter!("gw_sip_unreadable_total", "Messages that could not be read.");
     describe_counter!("gw_sip_refused_total", "Requests refused before they had any effect.");
     describe_counter!("gw_stir_verdicts_total", "Verdicts on callers' numbers.");

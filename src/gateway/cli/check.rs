@@ -3,6 +3,8 @@
 use super::{Where, print_faults};
 use crate::config::Config;
 use crate::documents::Documents;
+use crate::listeners;
+use crate::net::tls::TlsError;
 use domain::fault::Fault;
 use std::process::ExitCode;
 
@@ -11,10 +13,26 @@ fn read_all(
     (config, faults): &(Option<Config>, Vec<Fault>),
 ) -> Result<(&Config, Documents), Vec<Fault>> {
     let Some(config) = config else { return Err(faults.clone()) };
+    let mut faults = faults.clone();
+    if faults.is_empty() {
+        faults.extend(listeners::certificates(config).err().map(|error| unusable(&error)));
+    }
     match Documents::read(config) {
         Ok(documents) if faults.is_empty() => Ok((config, documents)),
-        Ok(_) => Err(faults.clone()),
-        Err(more) => Err(faults.iter().cloned().chain(more).collect()),
+        Ok(_) => Err(faults),
+        Err(more) => Err(faults.into_iter().chain(more).collect()),
+    }
+}
+
+/// A certificate that cannot be used, as a fault of its file.
+fn unusable(error: &TlsError) -> Fault {
+    Fault {
+        file: error.file.display().to_string().into(),
+        line: 1,
+        column: 1,
+        key: "tls".to_owned(),
+        problem: error.problem.clone(),
+        remedy: "name a readable PEM file; the key must be that of the certificate".to_owned(),
     }
 }
 

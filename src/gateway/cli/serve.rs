@@ -5,6 +5,7 @@ use crate::documents::Documents;
 use crate::run::{LoopFailed, Running, Setup, StartError};
 use crate::secrets::Secrets;
 use crate::telemetry;
+use sip::endpoint::config::Listener;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,8 +38,10 @@ pub(super) fn run(place: &Where) -> ExitCode {
     let outcome = runtime.block_on(async {
         let running = Running::start(Setup { config, documents, secrets }).await?;
         println!(
-            "trunkline: SIP {} (UDP, TCP), API http://{}/v1, metrics http://{}/metrics",
-            running.sip, running.api, running.operations
+            "trunkline: {}API http://{}/v1, metrics http://{}/metrics",
+            listeners(&running.listeners),
+            running.api,
+            running.operations
         );
         Ok::<_, StartError>(serve(running, drain).await)
     });
@@ -51,6 +54,20 @@ pub(super) fn run(place: &Where) -> ExitCode {
     }
 }
 
+/// Each address with its transports: `SIP 192.0.2.1:5060 (UDP, TCP), `.
+fn listeners(all: &[Listener]) -> String {
+    let mut text = String::new();
+    for (at, listener) in all.iter().enumerate() {
+        let is_first = at == 0 || all[at - 1].local != listener.local;
+        if is_first {
+            let same = all[at..].iter().take_while(|it| it.local == listener.local);
+            let words: Vec<_> = same.map(|it| it.transport.via_name()).collect();
+            text += &format!("SIP {} ({}), ", listener.local, words.join(", "));
+        }
+    }
+    text
+}
+
 /// Until a signal; then no new calls, the present ones may end; a second signal ends them.
 async fn serve(mut running: Running, drain: Duration) -> Result<(), LoopFailed> {
     let (Ok(mut terminate), Ok(mut interrupt)) =
@@ -58,10 +75,20 @@ async fn serve(mut running: Running, drain: Duration) -> Result<(), LoopFailed> 
     else {
         return running.finished().await;
     };
-    tokio::select! {
-        _ = terminate.recv() => (),
-        _ = interrupt.recv() => (),
-        ended = running.finished() => return ended,
+    let mut hang_up = signal(SignalKind::hangup()).ok();
+    loop {
+        let reload = async {
+            match &mut hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = reload => running.reload_certificates(),
+            ended = running.finished() => return ended,
+        }
     }
     tracing::info!(drain_s = drain.as_secs(), "draining: no new calls, present ones may end");
     running.drain();

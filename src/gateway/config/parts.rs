@@ -2,9 +2,11 @@
 
 use super::border::{self, border};
 use super::layered::{Layered, parsed};
+use super::listeners::ListenerConfig;
 use super::stir::{self, StirConfig};
 use super::{
     Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, dialling, hours,
+    listeners,
 };
 use crate::trace::TraceConfig;
 use crate::trace::hep::HepConfig;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchboard::rules::{Limits, Listening, QueueVoice, TrunkRule, VerifyPolicy};
 
-const ADDRESS: &str = "write address:port, such as \"192.0.2.1:5060\"";
+pub(super) const ADDRESS: &str = "write address:port, such as \"192.0.2.1:5060\"";
 const SECONDS: fn(u32) -> Duration = |seconds| Duration::from_secs(u64::from(seconds));
 
 pub(super) fn read(root: Layered<'_>, folder: Option<&Path>) -> Config {
@@ -44,7 +46,10 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let defaults = root.section("defaults");
     let (agents, agents_may_dial) = dialling::agents(root, &defaults, &tenant);
     let stir = stir::read(root, folder);
-    let trunks = trunks(root, &defaults, &tenant, &stir);
+    let trunks = trunks((root, &defaults), &tenant, &stir, folder);
+    let tls = listeners::tls(root, folder);
+    let sip = sip(root, &defaults, tls.own.is_some());
+    listeners_are_there(root, &trunks, &sip.listeners);
     let (queues, queue_voices) = queues((root, &defaults), &tenant, &agents, &trunks);
     let routes = dialling::routes((root, &defaults), &tenant, &trunks);
     defaults.finish();
@@ -57,7 +62,8 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     Config {
         data,
         drain,
-        sip: sip(root),
+        sip,
+        tls,
         media: media(root),
         http: http(root),
         limits: limits(root),
@@ -91,12 +97,8 @@ fn address(section: &Layered<'_>, key: &'static str) -> SocketAddr {
     section.parsed(key, ADDRESS, str::parse).unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }
 
-fn sip(root: &Layered<'_>) -> SipConfig {
+fn sip(root: &Layered<'_>, defaults: &Layered<'_>, has_certificate: bool) -> SipConfig {
     let sip = root.section("sip");
-    let advertise = match sip.text("advertise") {
-        "" => None,
-        _ => sip.parsed("advertise", "write an IP address or \"\"", str::parse::<IpAddr>),
-    };
     let codecs = sip.value("codecs");
     let codec = |name: &str| match name {
         "PCMU" => Ok(Codec::Pcmu),
@@ -111,8 +113,7 @@ fn sip(root: &Layered<'_>) -> SipConfig {
         _ => Err("is no hash we know"),
     };
     let config = SipConfig {
-        listen: address(&sip, "listen"),
-        advertise,
+        listeners: listeners::listeners(&sip, defaults, has_certificate),
         realm: sip.text("realm").into(),
         digest: texts(&digest, "write MD5, SHA-256 or SHA-512-256", algorithm),
         agent_sessions: SessionPolicy {
@@ -127,6 +128,7 @@ fn sip(root: &Layered<'_>) -> SipConfig {
         receive_buffer: sip.count("receive_buffer_kib", 64..=1_048_576) as usize * 1024,
         transactions_max: sip.count("transactions_max", 100..=10_000_000) as usize,
         connections_max: sip.count("connections_max", 1..=100_000) as usize,
+        connections_per_source_max: sip.count("connections_per_source_max", 1..=100_000) as usize,
     };
     if config.digest.is_empty() {
         digest.fault("names no hash".into(), "write [\"MD5\"]".into());
@@ -264,26 +266,26 @@ fn number(section: &Layered<'_>, key: &'static str) -> Option<PhoneNumber> {
 }
 
 fn trunks(
-    root: &Layered<'_>,
-    defaults: &Layered<'_>,
+    (root, defaults): (&Layered<'_>, &Layered<'_>),
     tenant: &TenantId,
     stir: &StirConfig,
+    folder: Option<&Path>,
 ) -> BTreeMap<TrunkId, TrunkConfig> {
     let mut trunks = BTreeMap::new();
     for (name, value) in root.section("trunks").entries() {
         let Some(own) = value.section() else { continue };
         let trunk = defaults.section("trunk").under(own);
-        let transport = |name: &str| match name {
-            "udp" => Ok(Transport::Udp),
-            "tcp" => Ok(Transport::Tcp),
-            _ => Err("is no transport we speak"),
+        // RFC 7118 §3: nobody connects to a WebSocket's client, and no carrier is a server of it.
+        let transport = |name: &str| match listeners::transport(name)? {
+            Transport::Ws | Transport::Wss => Err("can only be listened for"),
+            transport => Ok(transport),
         };
         let address = trunk
             .required("address", "\"192.0.2.1:5060\"")
             .and_then(|value| parsed(&value, ADDRESS, str::parse));
         let rule = TrunkRule {
             transport: trunk
-                .parsed("transport", "write udp or tcp", transport)
+                .parsed("transport", "write udp, tcp or tls", transport)
                 .unwrap_or(Transport::Udp),
             address: address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 5060))),
             calls_per_second_max: trunk.count("calls_per_second_max", 1..=100_000),
@@ -300,19 +302,46 @@ fn trunks(
             late_offer: trunk.boolean("late_offer"),
         };
         let text = |key| Some(trunk.text(key)).filter(|text| !text.is_empty()).map(Arc::from);
-        let (user, realm) = (text("user"), text("realm"));
+        let (user, realm, listener) = (text("user"), text("realm"), text("listener"));
         if user.is_some() && realm.is_none() {
             let remedy = "write the realm that the trunk's challenges name";
             trunk.value("user").fault("has no realm it is for".into(), remedy.into());
         }
         let border = border(&trunk, root.section("sip").text("internal_headers"));
+        let tls = listeners::trunk_tls(&trunk, folder);
         trunk.finish();
-        trunks.insert(
-            TrunkId::new(tenant, name),
-            TrunkConfig { rule, allow, user, realm, border, session },
-        );
+        let config = TrunkConfig { rule, allow, user, realm, border, listener, tls, session };
+        trunks.insert(TrunkId::new(tenant, name), config);
     }
     trunks
+}
+
+/// The listeners that trunks name, and one of the transport of each, must be there.
+fn listeners_are_there(
+    root: &Layered<'_>,
+    trunks: &BTreeMap<TrunkId, TrunkConfig>,
+    listeners: &[ListenerConfig],
+) {
+    if listeners.is_empty() {
+        // Which is a fault that is told already.
+        return;
+    }
+    let names = || listeners.iter().map(|listener| &*listener.name);
+    for (name, value) in root.section("trunks").entries() {
+        let Some((_, trunk)) = trunks.iter().find(|(id, _)| *id.name == *name) else { continue };
+        let wanted = trunk.rule.transport;
+        let has = |it: &ListenerConfig| it.transports.contains(&wanted);
+        if let Some(named) = trunk.listener.as_deref().filter(|it| !names().any(|name| name == *it))
+        {
+            let problem = format!("listener: `{named}`: there is no such listener");
+            value.fault(problem, did_you_mean(named, names()));
+        } else if !listeners.iter().any(has) {
+            let word = wanted.uri_param();
+            let problem = format!("transport: there is no listener of {word}");
+            // RFC 3261 §18.2.1: who sends over a transport must take requests over it.
+            value.fault(problem, format!("add one to [sip.listeners] with `{word}`"));
+        }
+    }
 }
 
 fn reliable(section: &Layered<'_>, key: &'static str) -> Reliable {

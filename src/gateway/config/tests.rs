@@ -19,7 +19,7 @@ fn queue(name: &str) -> QueueId {
 #[test]
 fn the_embedded_file_is_read() {
     let config = Config::embedded();
-    assert_eq!(config.sip.listen, SocketAddr::from(([127, 0, 0, 1], 5060)));
+    assert_eq!(config.sip.listeners[0].address, SocketAddr::from(([127, 0, 0, 1], 5060)));
     assert_eq!(config.sip.codecs, [Codec::Pcmu, Codec::Pcma]);
     assert_eq!(config.media.ports, (20_000, 29_999));
     assert_eq!(config.trace.bytes_max, 256 << 20);
@@ -87,7 +87,8 @@ fn what_is_left_out_is_taken_from_below() {
     );
     let config = config.unwrap();
     let embedded = Config::embedded();
-    assert_eq!((&*config.sip.realm, config.sip.listen), ("here", embedded.sip.listen));
+    assert_eq!(&*config.sip.realm, "here");
+    assert_eq!(config.sip.listeners[0].address, embedded.sip.listeners[0].address);
     let of = |name| {
         let rules = config.queues.iter().find(|rules| rules.id == queue(name)).unwrap();
         let language = config.queue_voices[&queue(name)].language;
@@ -143,7 +144,8 @@ code = "*1"
         "13:1: trunks.carrier.address: is missing; write `address` = \"192.0.2.1:5060\"",
         "14:10: trunks.carrier.allow[0]: `10.0.0.0/33`: has a wrong prefix length; write networks \
          such as \"192.0.2.0/24\" or \"2001:db8::/32\"",
-        "15:13: trunks.carrier.transport: `sctp`: is no transport we speak; write udp or tcp",
+        "15:13: trunks.carrier.transport: `sctp`: is no transport we speak; write udp, tcp \
+         or tls",
         "18:11: queues.support.agents[0]: `ana`: there is no such agent; did you mean `anna`?; name \
          agents of [agents]",
         "19:10: queues.support.hours[0]: `Mon-Fri`: has no space between days and times; write \
