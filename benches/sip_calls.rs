@@ -147,6 +147,7 @@ fn trunk() -> TrunkId {
 
 fn endpoint(side: usize) -> Endpoint {
     let config = EndpointConfig {
+        defence: sip::endpoint::defence::DefenceRules::default(),
         listeners: vec![Listener::at(Transport::Udp, address(side))],
         strangers: Strangers::Refuse,
         methods: Methods::All,

@@ -3,6 +3,7 @@
 //! faults are reported at once.
 
 mod border;
+mod defence;
 mod dialling;
 mod hours;
 mod layered;
@@ -67,6 +68,8 @@ pub struct Config {
     pub trace: crate::trace::TraceConfig,
     /// Whether a record of each leg is written to the ledger.
     pub records_legs: bool,
+    /// What keeps us standing under attack and overload.
+    pub defence: sip::endpoint::defence::DefenceRules,
     /// Who vouches for callers.
     pub stir: stir::StirConfig,
     /// Trunks.

@@ -411,6 +411,7 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: &[Listener]) -> Endp
         .collect();
     let first_leg = IdSource::starting_at(now().wall_ms).next_number() << 1 | 1;
     EndpointConfig {
+        defence: config.defence.clone(),
         listeners: sip.to_vec(),
         strangers: config.sip.strangers,
         methods: config.sip.methods.clone(),

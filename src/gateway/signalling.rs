@@ -5,7 +5,7 @@
 //! comes back is one more event.
 
 use crate::net::streams::StreamEvent;
-use crate::net::udp::Datagrams;
+use crate::net::udp::{Datagrams, Received};
 use crate::perform::Performer;
 use crate::telemetry::SAMPLED_EVERY;
 use bytes::Bytes;
@@ -199,7 +199,8 @@ impl Signalling {
     fn take_datagrams(&mut self, socket: usize, buffer: &mut [u8], effects: &mut Vec<Effect>) {
         for _ in 0..DATAGRAMS_PER_TURN {
             match self.datagrams.receive(socket, buffer) {
-                Ok((length, remote, local)) => {
+                Ok(Received { length, remote, local, waited }) => {
+                    self.exchange.behind(waited, now());
                     let flow = Flow { transport: Transport::Udp, local, remote };
                     let message = Bytes::copy_from_slice(&buffer[..length]);
                     self.turn(Input::Message { flow, message }, effects);

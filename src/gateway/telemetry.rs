@@ -79,10 +79,25 @@ pub fn sample(wire: &Wire, trunks: &Trunks, streams: &Streams, sources: &Sources
     api::metrics::sip_retransmissions(counters.retransmissions);
     counter!("gw_sip_unreadable_total").absolute(counters.parse_errors);
     counter!("gw_sip_refused_total").absolute(counters.refused);
+    defence(endpoint);
     gauge!("gw_agents_registered").set(endpoint.registered_agents() as f64);
     counter!("gw_trace_dropped_total").absolute(sources.trace.dropped());
     sound(sources.media);
     hearing(sources.recognizer);
+}
+
+fn defence(endpoint: &sip::endpoint::Endpoint) {
+    let figures = endpoint.defence();
+    for (why, count) in [
+        ("over_budget", figures.guard.over_budget),
+        ("banned", figures.guard.banned),
+        ("unanswered", figures.guard.unanswered),
+    ] {
+        counter!("gw_guard_dropped_total", "why" => why).absolute(count);
+    }
+    counter!("gw_guard_bans_total").absolute(figures.guard.bans);
+    counter!("gw_overload_refused_total").absolute(figures.shed);
+    gauge!("gw_overload_loss_percent").set(f64::from(figures.loss_percent));
 }
 
 fn sound(media: &MediaWorkers) {
@@ -127,6 +142,10 @@ pub fn describe() {
     );
     describe_counter!("gw_sip_unreadable_total", "Messages that could not be read.");
     describe_counter!("gw_sip_refused_total", "Requests refused before they had any effect.");
+    describe_counter!("gw_guard_dropped_total", "Messages that were not read or not answered.");
+    describe_counter!("gw_guard_bans_total", "Bans of sources begun.");
+    describe_counter!("gw_overload_refused_total", "New calls refused for overload.");
+    describe_gauge!("gw_overload_loss_percent", "Share of new calls refused now.");
     describe_counter!("gw_stir_verdicts_total", "Verdicts on callers' numbers.");
     describe_counter!(
         "gw_stir_certificates_total",

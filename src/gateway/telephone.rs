@@ -199,6 +199,7 @@ fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointCon
     let anywhere = ["0.0.0.0/0", "::/0"];
     let networks = anywhere.iter().filter_map(|network| Network::parse(network)).collect();
     EndpointConfig {
+        defence: sip::endpoint::defence::DefenceRules::default(),
         listeners: vec![Listener::at(Transport::Udp, address)],
         strangers: Strangers::Refuse,
         methods: Methods::All,

@@ -243,6 +243,7 @@ pub(crate) fn gateway_sip(first_leg: LegId, sessions: SessionPolicy) -> Endpoint
         password: "secret".into(),
     };
     EndpointConfig {
+        defence: sip::endpoint::defence::DefenceRules::default(),
         agents: AGENTS.map(account).to_vec(),
         trunks: vec![
             access("carrier", "10.0.2.0/24", sessions),
@@ -261,6 +262,7 @@ pub(crate) fn telephone_sip(
     sessions: SessionPolicy,
 ) -> EndpointConfig {
     EndpointConfig {
+        defence: sip::endpoint::defence::DefenceRules::default(),
         listeners: vec![Listener::at(Transport::Udp, local)],
         strangers: Strangers::Refuse,
         methods: Methods::All,

@@ -12,6 +12,7 @@
 
 mod border;
 pub mod config;
+pub mod defence;
 mod dial;
 mod invite;
 mod perform;
@@ -33,6 +34,7 @@ use crate::transaction::clients::{ClientId, Clients, Up};
 use crate::transaction::servers::Servers;
 use bytes::Bytes;
 use config::{EndpointConfig, Strangers};
+use defence::Defence;
 use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use domain::timers::TimerQueue;
@@ -65,6 +67,7 @@ pub struct Endpoint {
     next_leg: u64,
     counters: Counters,
     ways: Ways,
+    defence: Defence,
 }
 
 /// A leg and how it is found.
@@ -122,21 +125,39 @@ impl Endpoint {
             leg_timers: TimerQueue::default(),
             counters: Counters::default(),
             ways: Ways::default(),
+            defence: Defence::default(),
         }
     }
 
     /// Takes one datagram, or the bytes of one message of a stream.
     pub fn receive(&mut self, flow: Flow, message: Bytes, now: Now, out: &mut Vec<Action>) {
+        if !self.admits(flow.remote.ip(), message.len(), now.instant) {
+            return;
+        }
         if stun::is_stun(&message) && !flow.transport.is_reliable() {
             let answer = stun::answer(&message, flow.remote);
             out.extend(answer.map(|message| Action::Transmit { flow, message, leg: None }));
             return;
         }
-        self.receive_parsed(flow, message::parse(message), now, out);
+        self.take(flow, message::parse(message), now, out);
     }
 
     /// Takes what was cut out of a stream and read there.
     pub fn receive_parsed(
+        &mut self,
+        flow: Flow,
+        message: Result<Message, ParseError>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        // What a stream brings was read there; a source over its budget has it closed.
+        match self.admits(flow.remote.ip(), 1, now.instant) {
+            true => self.take(flow, message, now, out),
+            false => out.push(Action::Close { flow }),
+        }
+    }
+
+    fn take(
         &mut self,
         flow: Flow,
         message: Result<Message, ParseError>,
@@ -149,6 +170,7 @@ impl Endpoint {
             Ok(Message::Request(mut request)) => {
                 // RFC 3261 §18.2.1, RFC 3581 §4: where it really came from.
                 request.headers.stamp_via(flow.remote);
+                self.advise(&mut request, flow, now);
                 if self.is_strange(&request.headers, flow) {
                     self.counters.refused += 1;
                     return;
@@ -156,7 +178,9 @@ impl Endpoint {
                 self.enter(&mut request, flow);
                 leg::multipart::unwrap(&mut request.headers, &mut request.body);
                 leg::leave_out_optional_body(&mut request);
-                self.handle_request(&request, flow, now.instant, out);
+                if !self.sheds(&request, flow, now, out) {
+                    self.handle_request(&request, flow, now.instant, out);
+                }
             }
             Ok(Message::Response(mut response)) => {
                 response.headers.remove_starting(&self.config.internal_headers);
@@ -167,7 +191,7 @@ impl Endpoint {
             Err(error) if self.config.strangers == Strangers::Ignore && !self.is_known(flow) => {
                 self.counters.parse_errors += u64::from(error.fault != Fault::Empty);
             }
-            Err(error) => self.refuse_unreadable(&error, flow, out),
+            Err(error) => self.refuse_unreadable(&error, flow, now.instant, out),
         }
         self.count_sent(before, out);
     }

@@ -15,7 +15,7 @@ use sip::event::{Action as SipAction, Flow, LegCommand};
 use sip::message::Message;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stir::attest::Attestation;
 use stir::time::print_sip_date;
 
@@ -182,6 +182,11 @@ impl Exchange {
             Input::Event(event) => self.work.push_back(Work::Up(event)),
         }
         self.run(now, out);
+    }
+
+    /// The next datagram has waited so long before it was taken (see `sip::overload`).
+    pub fn behind(&mut self, waited: Duration, now: Now) {
+        self.endpoint.behind(waited, now);
     }
 
     /// One turn of everything whose deadline has come.

@@ -76,6 +76,7 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         numbers: dialling::numbers(root, &tenant, (&agents, &trunks, &routes)),
         routes,
         agents_may_dial,
+        defence: super::defence::read(root),
         stir,
         emergency: dialling::emergency(root, &tenant, &trunks),
         trunks,

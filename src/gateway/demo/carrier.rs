@@ -84,6 +84,7 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
     let networks = Network::parse("127.0.0.0/8").into_iter().collect();
     let trunk = TrunkId::new(&TenantId::default(), "gateway");
     let config = EndpointConfig {
+        defence: sip::endpoint::defence::DefenceRules::default(),
         listeners: vec![Listener::at(Transport::Udp, address)],
         strangers: Strangers::Refuse,
         methods: Methods::All,

@@ -1,6 +1,7 @@
 //! The SIP datagram sockets, one for each listener.
 #![allow(unsafe_code)] // One call into libc, which says why it is sound.
 
+use super::age;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
 use std::io;
@@ -8,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::net::UdpSocket;
 
 /// Binds a SIP socket with a receive buffer of `receive_buffer` bytes, or as much of it as the
@@ -27,6 +29,8 @@ pub fn bind(listen: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> 
         let _ = socket.set_recv_buffer_size(receive_buffer);
     }
     let _ = socket.set_send_buffer_size(receive_buffer);
+    // Without it, nothing is known of overload, and all calls are taken.
+    let _ = age::note_arrivals(&socket);
     socket.set_nonblocking(true)?;
     socket.bind(&listen.into())?;
     UdpSocket::from_std(socket.into())
@@ -48,6 +52,19 @@ fn force_receive_buffer(socket: &Socket, bytes: usize) -> bool {
         )
     };
     set == 0
+}
+
+/// A datagram taken; its octets are in the buffer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Received {
+    /// Octets.
+    pub length: usize,
+    /// Whence it came.
+    pub remote: SocketAddr,
+    /// Our address.
+    pub local: SocketAddr,
+    /// How long it waited.
+    pub waited: Duration,
 }
 
 /// All datagram sockets.
@@ -86,18 +103,14 @@ impl Datagrams {
         }
     }
 
-    /// Takes a datagram of the socket at `index`: its length, whence it came, and our address.
+    /// Takes a datagram of the socket at `index`: see [`Received`].
     ///
     /// # Errors
     /// The system's; `WouldBlock` when there is none.
-    pub fn receive(
-        &self,
-        index: usize,
-        buffer: &mut [u8],
-    ) -> io::Result<(usize, SocketAddr, SocketAddr)> {
+    pub fn receive(&self, index: usize, buffer: &mut [u8]) -> io::Result<Received> {
         let (local, socket) = &self.sockets[index];
-        let (length, remote) = socket.try_recv_from(buffer)?;
-        Ok((length, remote, *local))
+        let (length, remote, waited) = age::receive(socket, buffer)?;
+        Ok(Received { length, remote, local: *local, waited })
     }
 
     /// Sends a datagram from the socket at `local`.
@@ -136,7 +149,9 @@ mod tests {
             let (found, remote) = loop {
                 // A socket looked at for the first time may be said to have something.
                 let readable = datagrams.readable().await;
-                if let Ok((length, remote, found)) = datagrams.receive(readable, &mut buffer) {
+                if let Ok(Received { length, remote, local: found, .. }) =
+                    datagrams.receive(readable, &mut buffer)
+                {
                     assert_eq!((readable, &buffer[..length]), (at, &b"there"[..]));
                     break (found, remote);
                 }

@@ -1,5 +1,6 @@
 //! What the endpoint is told at its start: its addresses, who may call, and its limits.
 
+use super::defence::DefenceRules;
 use crate::digest::Algorithm;
 use crate::event::{Flow, Transport};
 use crate::identity::border::{Border, Methods};
@@ -40,6 +41,8 @@ pub struct EndpointConfig {
     pub user_agent: Arc<str>,
     /// What we take on at most.
     pub limits: Limits,
+    /// What keeps us standing under attack and overload.
+    pub defence: DefenceRules,
     /// The number of the first incoming leg; odd.
     pub first_leg: LegId,
 }

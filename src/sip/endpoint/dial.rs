@@ -57,6 +57,12 @@ impl Endpoint {
             Ok(route) => route,
             Err(cause) => return Self::up(LegEvent::Ended { leg, cause }, out),
         };
+        if let Target::Trunk { user, .. } = &target
+            && !self.may_call(user, route.flow.remote, now)
+        {
+            // RFC 7339 §5.10: as if the neighbour itself had refused, which tries the next trunk.
+            return Self::up(LegEvent::Ended { leg, cause: Cause::from_status(503) }, out);
+        }
         let local_tag = self.token();
         let call_id: Arc<str> = match call_id {
             Some(call_id) => call_id,

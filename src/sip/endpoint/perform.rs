@@ -64,6 +64,12 @@ impl Endpoint {
         out: &mut Vec<Action>,
     ) -> ClientId {
         let mut flow = self.onward(leg, flow);
+        let is_new_call = request.method == Method::Invite
+            && request.headers.to().is_ok_and(|to| to.tag().is_none());
+        if !is_new_call {
+            self.sends_other(flow.remote, now);
+        }
+        self.vouches_for(flow.remote.ip(), now);
         let branch = self.address(&mut request, flow);
         self.leave(leg, &mut request);
         let mut message = request.print();
@@ -143,7 +149,8 @@ impl Endpoint {
         // RFC 3581 §3: `rport` asks for the answer at the port we send from. RFC 5923 §8.1: `alias`
         // lets the peer send its own requests over the connection.
         let alias = if flow.transport == Transport::Tls { ";alias" } else { "" };
-        format!("SIP/2.0/{transport} {sent_by};branch={branch};rport{alias}")
+        let advice = self.asks_for_advice(flow);
+        format!("SIP/2.0/{transport} {sent_by};branch={branch};rport{alias}{advice}")
     }
 
     /// Adds who we are.

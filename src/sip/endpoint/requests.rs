@@ -6,6 +6,7 @@
 use super::Endpoint;
 use crate::error::{Fault, ParseError};
 use crate::event::{Action, Flow, LegEvent};
+use crate::guard::Offence;
 use crate::leg;
 use crate::leg::refer::REFER_EVENT;
 use crate::message::method::Method;
@@ -298,12 +299,19 @@ impl Endpoint {
         &mut self,
         error: &ParseError,
         flow: Flow,
+        now: Instant,
         out: &mut Vec<Action>,
     ) {
         if error.fault == Fault::Empty {
             return;
         }
         self.counters.parse_errors += 1;
+        let source = flow.remote.ip();
+        self.offended(source, Offence::Unreadable, now);
+        // Whoever scans for servers learns nothing from us.
+        if !self.answers_rubbish(source, now) {
+            return;
+        }
         let tag = self.token();
         if let Some(mut response) = error.response(&tag) {
             response.headers.stamp_via(flow.remote);

@@ -38,6 +38,9 @@ impl Endpoint {
         if let Some(leg) = self.clients.leg_of(&key) {
             out.push(Action::Matched { leg });
         }
+        if let Some(flow) = self.clients.flow_by_key(&key) {
+            self.heard(response, flow.remote, now);
+        }
         let headers = &response.headers;
         let to = headers.get(Name::To).unwrap_or("");
         let tag = headers.to().ok().and_then(|to| to.tag()).unwrap_or("");

@@ -5,6 +5,7 @@ use super::Endpoint;
 use super::config::AgentAccount;
 use crate::digest::challenger::{Challenger, Verdict};
 use crate::event::{Flow, Source};
+use crate::guard::Offence;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
@@ -40,7 +41,10 @@ impl Endpoint {
             Some(trunk) if !(claims_us && is_agent) => Ok(Source::Trunk(trunk)),
             // Whether such an agent exists is not told: all of our names are challenged.
             _ if claims_us => self.authenticate(request, flow, now).map(Source::Agent),
-            Some(_) | None => Err(Box::new(self.refusal(request, 403))),
+            Some(_) | None => {
+                self.offended(flow.remote.ip(), Offence::Forbidden, now);
+                Err(Box::new(self.refusal(request, 403)))
+            }
         }
     }
 
@@ -82,6 +86,13 @@ impl Endpoint {
             None => challenger.challenge(source, stale, now),
         };
         self.challenger = Some(challenger);
+        let is_signed = request.headers.has(Name::Authorization);
+        match &user {
+            Some(_) => self.vouches_for(source, now),
+            None if stale => (),
+            None if is_signed => self.offended(source, Offence::WrongPassword, now),
+            None => self.offended(source, Offence::Challenged, now),
+        }
         let Some(user) = user else {
             let mut response = self.refusal(request, 401);
             for challenge in challenges {

@@ -3,6 +3,7 @@
 mod agents;
 mod border;
 mod calls;
+mod defence;
 mod incoming;
 mod odd_peers;
 mod outgoing;

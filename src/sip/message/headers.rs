@@ -286,6 +286,33 @@ impl Headers {
         self.fields[at].value = self.keep(&stamped);
     }
 
+    /// Puts `advice`, parameters with a semicolon before each, in the place of the top Via's `oc` and
+    /// its like (RFC 7339 §4).
+    pub fn advise_via(&mut self, advice: &str) {
+        let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {
+            return;
+        };
+        let value = self.text(self.fields[at].value);
+        let end = find_outside(value, b',', true).unwrap_or(value.len());
+        let (top, others) = value.split_at(end);
+        let Some(via) = Via::parse(trim(top)) else { return };
+        let head = find_outside(top, b';', false).unwrap_or(top.len());
+        let mut advised = trim(&top[..head]).to_owned();
+        for (name, parameter) in via.params.iter() {
+            let is_advice = ["oc", "oc-algo", "oc-validity", "oc-seq"];
+            if is_advice.iter().any(|advice| name.eq_ignore_ascii_case(advice)) {
+                continue;
+            }
+            let _ = write!(advised, ";{name}");
+            if let Some(parameter) = parameter {
+                let _ = write!(advised, "={parameter}");
+            }
+        }
+        advised.push_str(advice);
+        advised.push_str(others);
+        self.fields[at].value = self.keep(&advised);
+    }
+
     /// Removes the top Via, of a list only its first element (RFC 3261 §16.7 step 3).
     pub fn pop_via(&mut self) {
         let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {

@@ -193,6 +193,11 @@ impl Clients {
         self.entries.get(&id).map(|entry| entry.flow)
     }
 
+    /// Over which flow the request went whose transaction has this key.
+    pub fn flow_by_key(&self, key: &str) -> Option<Flow> {
+        self.flow_of(*self.by_key.get(key)?)
+    }
+
     /// Whether 2xx of further forks are still acknowledged.
     pub fn has_room_for_fork(&self, id: ClientId) -> bool {
         match self.entries.get(&id).map(|entry| &entry.machine) {

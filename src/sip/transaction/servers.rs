@@ -168,6 +168,11 @@ impl Servers {
         self.by_origin.contains_key(origin)
     }
 
+    /// Whether there is a transaction with this key.
+    pub fn knows(&self, key: &str) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// Whose transaction has this key.
     pub fn leg_of(&self, key: &str) -> Option<LegId> {
         self.entries.get(self.by_key.get(key)?)?.leg

@@ -76,6 +76,7 @@ pub(super) fn trunk(name: &str) -> TrunkId {
 pub(super) fn config(side: usize) -> EndpointConfig {
     let here = |transport| Listener::at(transport, address(side));
     EndpointConfig {
+        defence: crate::endpoint::defence::DefenceRules::default(),
         listeners: vec![here(Transport::Udp), here(Transport::Tcp)],
         strangers: Strangers::Refuse,
         methods: Methods::All,

@@ -44,6 +44,7 @@ fn config() -> EndpointConfig {
     let session =
         SessionPolicy { reliable: Reliable::Supported, interval_s: 600, late_offer: false };
     EndpointConfig {
+        defence: sip::endpoint::defence::DefenceRules::default(),
         listeners: vec![here(Transport::Udp), here(Transport::Tcp)],
         strangers: Strangers::Refuse,
         methods: Methods::All,

@@ -1,0 +1,226 @@
+//! The endpoint under attack and overload: who is read at all (`guard`), which new calls are taken
+//! (`overload`), what neighbours are told and what they tell us (RFC 7339).
+
+use super::Endpoint;
+use crate::event::{Action, Flow};
+use crate::guard::{Admission, Ban, Guard, GuardRules, Offence};
+use crate::message::method::Method;
+use crate::message::name::Name;
+use crate::message::{Request, Response};
+use crate::overload::neighbours::Neighbours;
+use crate::overload::{Control, OverloadRules};
+use crate::transaction::key;
+use domain::now::Now;
+use rand::RngCore;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the endpoint defends itself with.
+#[derive(Clone, Debug, Default)]
+pub struct DefenceRules {
+    /// Budgets and bans; `None`: everybody is read.
+    pub guard: Option<GuardRules>,
+    /// When new calls are too many; `None`: all are taken, and RFC 7339 is not spoken.
+    pub overload: Option<OverloadRules>,
+    /// Numbers whose calls are always taken and always go: `112`.
+    pub emergency: Vec<Arc<str>>,
+}
+
+/// The machines; the first two are made with the first message, which tells what time it is.
+#[derive(Debug, Default)]
+pub(super) struct Defence {
+    pub(super) guard: Option<Guard>,
+    pub(super) control: Option<Control>,
+    neighbours: Neighbours,
+}
+
+/// What was kept out, for those who watch.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DefenceFigures {
+    /// By the guard.
+    pub guard: crate::guard::Counters,
+    /// New calls refused for overload.
+    pub shed: u64,
+    /// The percentage of new calls that are refused now.
+    pub loss_percent: u8,
+}
+
+impl Endpoint {
+    /// Whether a message is read, before anything of it is. Trunks have no budget.
+    pub(super) fn admits(&mut self, source: IpAddr, length: usize, now: Instant) -> bool {
+        let Some(rules) = self.config.defence.guard else { return true };
+        if self.config.trunk_at(source).is_some() {
+            return true;
+        }
+        if self.defence.guard.is_none() {
+            self.defence.guard = Some(Guard::new(rules, self.rng.next_u64(), now));
+        }
+        let guard = self.defence.guard.as_mut();
+        guard.is_none_or(|guard| guard.admit(source, length, now) == Admission::Pass)
+    }
+
+    /// Notes what a source did wrong; a trunk's faults are its carrier's to mend.
+    pub(super) fn offended(&mut self, source: IpAddr, offence: Offence, now: Instant) {
+        if self.config.trunk_at(source).is_none()
+            && let Some(guard) = &mut self.defence.guard
+        {
+            guard.offended(source, offence, now);
+        }
+    }
+
+    /// Notes that a source is as good as we are told.
+    pub(super) fn vouches_for(&mut self, source: IpAddr, now: Instant) {
+        if let Some(guard) = &mut self.defence.guard {
+            guard.trusts(source, now);
+        }
+    }
+
+    /// Whether what cannot be read gets an answer.
+    pub(super) fn answers_rubbish(&mut self, source: IpAddr, now: Instant) -> bool {
+        self.config.trunk_at(source).is_some()
+            || self.defence.guard.as_mut().is_none_or(|guard| guard.answers_rubbish(source, now))
+    }
+
+    /// A message has waited so long to be taken.
+    pub fn behind(&mut self, waited: Duration, now: Now) {
+        if let Some(control) = self.control(now) {
+            control.backlog(waited, now.instant);
+        }
+    }
+
+    /// Whether a new call is taken. Only these are asked about: what belongs to a call that was taken
+    /// goes first, and emergency calls do (RFC 7339 §5.10.1).
+    fn takes_call(&mut self, request: &Request, now: Now) -> bool {
+        let is_emergency = self.is_emergency(request);
+        match self.control(now) {
+            Some(control) if !is_emergency => control.takes_call(now.instant),
+            _ => true,
+        }
+    }
+
+    /// Refuses a new call where there are too many; whether it did. A repetition of one that was taken
+    /// is none.
+    pub(super) fn sheds(
+        &mut self,
+        request: &Request,
+        flow: Flow,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        if self.config.defence.overload.is_none()
+            || request.method != Method::Invite
+            || request.headers.to().is_ok_and(|to| to.tag().is_some())
+            || key::of_request(request).is_none_or(|key| self.servers.knows(&key))
+            || self.takes_call(request, now)
+        {
+            return false;
+        }
+        let response = self.shed(request);
+        self.send_refusal(response, flow, out);
+        true
+    }
+
+    /// RFC 7339 §5.10.2: 503 without `Retry-After`, which would keep the neighbour away altogether.
+    fn shed(&self, request: &Request) -> Response {
+        self.refusal(request, 503)
+    }
+
+    /// Fills in what a neighbour asked for in its Via (RFC 7339 §5.2); strangers are told nothing of
+    /// our state. What is told now is copied into every response to the request.
+    pub(super) fn advise(&mut self, request: &mut Request, flow: Flow, now: Now) {
+        let asks = |via: crate::message::via::Via<'_>| {
+            let params = via.params;
+            params.has("oc") && params.get("oc-algo").is_none_or(|list| list.contains("loss"))
+        };
+        if !request.headers.via().is_ok_and(asks)
+            || self.config.trunk_at(flow.remote.ip()).is_none()
+        {
+            return;
+        }
+        if let Some(control) = self.control(now) {
+            let advice = control.advice(now.instant).print();
+            request.headers.advise_via(&advice);
+        }
+    }
+
+    /// Whether a call of ours may go to `remote`: it may be overloaded, or have told us to wait.
+    pub(super) fn may_call(&mut self, user: &str, remote: SocketAddr, now: Instant) -> bool {
+        let random = self.rng.next_u32();
+        self.config.defence.emergency.iter().any(|number| **number == *user)
+            || self.defence.neighbours.takes_call(remote, random, now)
+    }
+
+    /// The parameters of our Via that ask a neighbour for its state (RFC 7339 §4.1, §4.2).
+    pub(super) fn asks_for_advice(&self, flow: Flow) -> &'static str {
+        let is_neighbour = self.config.trunk_at(flow.remote.ip()).is_some();
+        match self.config.defence.overload {
+            Some(_) if is_neighbour => ";oc;oc-algo=\"loss\"",
+            _ => "",
+        }
+    }
+
+    /// Takes a neighbour's word from its response to a request that went to `to`.
+    pub(super) fn heard(&mut self, response: &Response, to: SocketAddr, now: Instant) {
+        if self.config.defence.overload.is_none() {
+            return;
+        }
+        let neighbours = &mut self.defence.neighbours;
+        if let Ok(via) = response.headers.via() {
+            neighbours.heard(to, &via, now);
+        }
+        let is_invite = response.headers.cseq().is_ok_and(|(_, method)| method == Method::Invite);
+        if response.status == 503
+            && is_invite
+            && let Some(seconds) = retry_after(response)
+        {
+            neighbours.told_to_wait(to, seconds, now);
+        }
+    }
+
+    /// A request other than a new call goes to `to`.
+    pub(super) fn sends_other(&mut self, to: SocketAddr, now: Instant) {
+        self.defence.neighbours.sends_other(to, now);
+    }
+
+    /// Who is banned now.
+    pub fn bans(&self, now: Instant) -> Vec<Ban> {
+        self.defence.guard.as_ref().map(|guard| guard.bans(now)).unwrap_or_default()
+    }
+
+    /// Ends a ban; whether there was one.
+    pub fn unban(&mut self, source: IpAddr, now: Instant) -> bool {
+        self.defence.guard.as_mut().is_some_and(|guard| guard.unban(source, now))
+    }
+
+    /// What was kept out since the start.
+    pub fn defence(&self) -> DefenceFigures {
+        let control = self.defence.control.as_ref();
+        DefenceFigures {
+            guard: self.defence.guard.as_ref().map(Guard::counters).unwrap_or_default(),
+            shed: control.map_or(0, Control::refused),
+            loss_percent: control.map_or(0, Control::loss_percent),
+        }
+    }
+
+    fn control(&mut self, now: Now) -> Option<&mut Control> {
+        let rules = self.config.defence.overload?;
+        let control = &mut self.defence.control;
+        Some(control.get_or_insert_with(|| Control::new(rules, now.wall_ms, now.instant)))
+    }
+
+    /// By its number, or by the URN for it (RFC 5031).
+    fn is_emergency(&self, request: &Request) -> bool {
+        let user = request.uri.user();
+        let numbers = &self.config.defence.emergency;
+        user.is_some_and(|user| numbers.iter().any(|number| **number == *user))
+            || request.uri.to_string().to_ascii_lowercase().starts_with("urn:service:sos")
+    }
+}
+
+/// The seconds of `Retry-After`, without its comment and parameters (RFC 3261 §20.33).
+fn retry_after(response: &Response) -> Option<u32> {
+    let value = response.headers.get(Name::RetryAfter)?;
+    let digits = value.trim().split(|letter: char| !letter.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}

@@ -1,0 +1,199 @@
+//! The endpoint under attack and overload, message by message.
+
+use super::pair::{A, address, config, media, trunk};
+use super::peer::{Draft, Peer, header, response, word};
+use crate::endpoint::defence::DefenceRules;
+use crate::event::{Caller, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
+use crate::guard::{Budget, GuardRules};
+use crate::overload::OverloadRules;
+use domain::cause::Cause;
+use domain::id::LegId;
+use std::time::Duration;
+
+fn defended() -> Peer {
+    let mut config = config(A);
+    config.defence = DefenceRules {
+        guard: Some(GuardRules {
+            unknown: Budget { per_second: 2, burst: 6 },
+            unknown_together: Budget { per_second: 100, burst: 100 },
+            known: Budget { per_second: 100, burst: 100 },
+            strikes_max: 20,
+            ban: Duration::from_secs(600),
+            silent: true,
+        }),
+        overload: Some(OverloadRules {
+            backlog_max: Duration::from_millis(50),
+            calls_min_per_second: 1,
+        }),
+        emergency: vec!["112".into()],
+    };
+    Peer::with(config)
+}
+
+/// The same peer, but nobody we know.
+fn stranger() -> Peer {
+    let mut peer = defended();
+    peer.flow.remote = "198.51.100.9:5060".parse().unwrap();
+    peer
+}
+
+/// So far behind that new calls are held to a rate.
+fn overloaded() -> Peer {
+    let mut peer = defended();
+    for _ in 0..60 {
+        peer.now = peer.now.after(Duration::from_millis(100));
+        peer.endpoint.behind(Duration::from_secs(1), peer.now);
+    }
+    peer
+}
+
+fn call(number: u32) -> Draft {
+    Draft::invite(number).set("Call-ID", &format!("call{number}"))
+}
+
+#[test]
+fn strangers_have_a_budget_and_trunks_have_none() {
+    let mut peer = stranger();
+    let answers = (1..=20).map(|it| peer.request(&Draft::new("OPTIONS", it)).len()).sum::<usize>();
+    assert_eq!(answers, 6);
+    let mut peer = defended();
+    let answers = (1..=20).map(|it| peer.request(&Draft::new("OPTIONS", it)).len()).sum::<usize>();
+    assert_eq!(answers, 20);
+}
+
+#[test]
+fn a_strangers_rubbish_is_left_unanswered_until_he_is_banned() {
+    let mut peer = stranger();
+    let rubbish = Draft::new("INVITE", 1).set("CSeq", "one INVITE").print();
+    for _ in 0..20 {
+        assert_eq!(peer.send(&rubbish), Vec::<String>::new());
+        peer.now = peer.now.after(Duration::from_secs(1));
+    }
+    let bans = peer.endpoint.bans(peer.now.instant);
+    assert_eq!(bans.len(), 1);
+    assert_eq!(peer.request(&Draft::new("OPTIONS", 1)), Vec::<String>::new());
+    assert!(peer.endpoint.unban(peer.flow.remote.ip(), peer.now.instant));
+    assert_eq!(peer.request(&Draft::new("OPTIONS", 2)).len(), 1);
+    // A carrier is told what is wrong with its message.
+    assert_eq!(word(&defended().send(&rubbish)[0]), "400");
+}
+
+/// A scan for extensions: every name is answered with the same challenge, and then with nothing.
+#[test]
+fn a_scan_learns_no_extension() {
+    let scan = |name: &str| {
+        let mut peer = stranger();
+        let register = |cseq| {
+            let address = format!("<sip:{name}@hotline.example>");
+            Draft::new("REGISTER", cseq)
+                .line("REGISTER sip:hotline.example SIP/2.0")
+                .set("From", &format!("{address};tag=x"))
+                .set("To", &address)
+        };
+        let mut answers = Vec::new();
+        for cseq in 1..=12 {
+            let wrong = "Digest username=\"x\", realm=\"hotline.example\", nonce=\"n\", \
+                         uri=\"sip:hotline.example\", response=\"0\""
+                .replace("\"x\"", &format!("\"{name}\""));
+            let register = match cseq % 2 {
+                0 => register(cseq).set("Authorization", &wrong),
+                _ => register(cseq),
+            };
+            let sent = peer.request(&register);
+            answers.push(sent.first().map_or(String::new(), |answer| word(answer).to_owned()));
+            peer.now = peer.now.after(Duration::from_millis(500));
+        }
+        answers
+    };
+    let (known, unknown) = (scan("ann"), scan("bob"));
+    assert_eq!(known, unknown);
+    assert_eq!((&*known[0], &*known[11]), ("401", ""), "challenged first, banned at the end");
+}
+
+#[test]
+fn overload_refuses_new_calls_only_and_says_so_to_neighbours() {
+    let mut peer = overloaded();
+    let first = peer.request(&call(1));
+    assert_eq!(word(&first[0]), "100", "one call a second is always taken");
+    let asks = "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKx;oc;oc-algo=\"loss\"";
+    let refused = peer.request(&call(2).set("Via", asks));
+    assert_eq!(word(&refused[0]), "503");
+    // RFC 7339 §5.10.2.
+    assert_eq!(header(&refused[0], "Retry-After"), "");
+    let via = header(&refused[0], "Via");
+    assert!(via.contains(";oc-algo=\"loss\";oc-validity=500;oc-seq="), "{via}");
+    // A repetition of the call that was taken is no new call.
+    assert_ne!(word(&peer.request(&call(1))[0]), "503");
+    for other in ["OPTIONS", "CANCEL"] {
+        assert_eq!(
+            word(
+                &peer.request(
+                    &call(1)
+                        .line(&format!("{other} sip:4711@192.0.2.1 SIP/2.0"))
+                        .set("CSeq", &format!("1 {other}"))
+                        .body("", "")
+                )[0]
+            ),
+            "200",
+            "{other}"
+        );
+    }
+    let emergency = call(3).line("INVITE sip:112@192.0.2.1 SIP/2.0");
+    assert_eq!(word(&peer.request(&emergency)[0]), "100");
+    assert_eq!(peer.endpoint.defence().shed, 1);
+}
+
+#[test]
+fn without_overload_neighbours_are_told_so_and_strangers_nothing() {
+    let asks = "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKx;oc;oc-algo=\"loss,rate\"";
+    let options = Draft::new("OPTIONS", 1).set("Via", asks);
+    let answer = defended().request(&options);
+    let via = header(&answer[0], "Via");
+    assert!(via.contains(";oc=0;oc-algo=\"loss\";oc-validity=0;oc-seq="), "{via}");
+    let answer = stranger().request(&options);
+    assert!(header(&answer[0], "Via").contains(";oc;oc-algo=\"loss,rate\""), "as it came");
+}
+
+fn dial(peer: &mut Peer, leg: u64, user: &str) -> Vec<String> {
+    let hop = domain::hop::Hop {
+        transport: Transport::Udp,
+        address: address(super::pair::B),
+        host: None,
+    };
+    peer.handle(LegCommand::Dial {
+        leg: LegId(leg),
+        target: Target::Trunk { trunk: trunk("carrier"), hop, user: user.into() },
+        caller: Caller::shown("1"),
+        local_media: media(A),
+        ring_for: Duration::from_secs(9),
+        heard_within: None,
+        call_id: None,
+        max_forwards: MAX_FORWARDS,
+    })
+}
+
+#[test]
+fn a_neighbours_word_is_kept_to() {
+    for (parameters, extra, sent) in [
+        (";oc=0;oc-algo=\"loss\";oc-validity=0;oc-seq=1.0", "", 1),
+        (";oc=100;oc-algo=\"loss\";oc-validity=9000;oc-seq=1.0", "", 0),
+        ("", "Retry-After: 20 (busy)\r\n", 0),
+    ] {
+        let mut peer = defended();
+        let invite = dial(&mut peer, 2, "4711").remove(0);
+        let via = header(&invite, "Via").to_owned();
+        assert!(via.contains(";oc;oc-algo=\"loss\""), "{via}");
+        let refusal = response(&invite, "503 Service Unavailable", "a", extra, "");
+        let told = via.replace(";oc;oc-algo=\"loss\"", parameters);
+        peer.send(&refusal.replacen(&via, &told, 1));
+        peer.events.clear();
+        assert_eq!(dial(&mut peer, 4, "4711").len(), sent, "{parameters}{extra}");
+        if sent == 0 {
+            let cause = Cause::from_status(503);
+            assert_eq!(peer.events, [LegEvent::Ended { leg: LegId(4), cause }]);
+        }
+        assert_eq!(dial(&mut peer, 6, "112").len(), 1, "emergency calls go");
+        peer.now = peer.now.after(Duration::from_secs(20));
+        assert_eq!(dial(&mut peer, 8, "4711").len(), 1, "its time is over");
+    }
+}

@@ -1,0 +1,181 @@
+//! Overload: new calls are refused while it is cheap, so that those taken are served (RFC 7339).
+//!
+//! ```text
+//!                    backlog > most                         backlog ≤ most
+//! Open (all taken) ─────────────────► Held to a rate ◄──┐ each tenth of a second: down by 5 %,
+//!        ▲                                │  └──────────┘ or up by 2 %
+//!        └──── rate above what is offered ┘
+//! ```
+//!
+//! The backlog is how long a datagram has waited when the loop takes it. A rate, and not a share, is
+//! held, since the rate that can be served stays the same however much is offered.
+//!
+//! Neighbours who speak RFC 7339 are told what share to leave out ([`Control::advice`]), and what they
+//! tell us is kept to ([`Neighbours`]). Calls nothing. Called by `endpoint`.
+
+pub mod neighbours;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+/// When it is too much.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OverloadRules {
+    /// The longest that a datagram may have waited.
+    pub backlog_max: Duration,
+    /// New calls a second that are always taken, however far behind the loop is.
+    pub calls_min_per_second: u32,
+}
+
+/// What neighbours are told: the parameters of Via (RFC 7339 §4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Advice {
+    /// `oc`: the percentage of requests to leave out.
+    pub loss_percent: u8,
+    /// `oc-validity`, in milliseconds; 0: there is no overload.
+    pub validity_ms: u32,
+    /// `oc-seq`: larger for each later advice.
+    pub sequence: u64,
+}
+
+/// Decides which new calls are taken.
+#[derive(Debug)]
+pub struct Control {
+    rules: OverloadRules,
+    state: State,
+    period: Period,
+    sequence: u64,
+    /// The share refused in the last period.
+    loss_percent: u8,
+    /// New calls refused since the start.
+    refused: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    /// `rate`: new calls a second; `room`: what may still be taken, in millionths of a call.
+    Held {
+        rate: f64,
+        room: f64,
+        refilled: Instant,
+    },
+}
+
+/// What is seen within one period.
+#[derive(Debug)]
+struct Period {
+    began: Instant,
+    backlog: Duration,
+    offered: u32,
+    taken: u32,
+}
+
+/// How often the rate is looked at anew.
+const PERIOD: Duration = Duration::from_millis(100);
+/// How long advice is kept to that is not renewed (RFC 7339 §4.3).
+const VALIDITY_MS: u32 = 500;
+/// Down to this share of what was taken, in a period whose backlog is too long.
+const DOWN: f64 = 0.95;
+/// Up to this multiple of the rate, in one whose backlog is not.
+const UP: f64 = 1.02;
+
+impl Control {
+    /// Everything is taken at first. `started_wall_ms` begins the sequence, so that a restart's advice
+    /// is later than the last one before (RFC 7339 §4.4).
+    pub fn new(rules: OverloadRules, started_wall_ms: u64, now: Instant) -> Self {
+        let period = Period { began: now, backlog: Duration::ZERO, offered: 0, taken: 0 };
+        Self {
+            rules,
+            state: State::Open,
+            period,
+            sequence: started_wall_ms * 100,
+            loss_percent: 0,
+            refused: 0,
+        }
+    }
+
+    /// A datagram has waited so long.
+    pub fn backlog(&mut self, behind: Duration, now: Instant) {
+        self.period.backlog = self.period.backlog.max(behind);
+        self.end_period(now);
+    }
+
+    /// Whether a new call is taken. Requests in dialogs, ACK, CANCEL and emergency calls do not ask
+    /// (RFC 7339 §5.10.1).
+    pub fn takes_call(&mut self, now: Instant) -> bool {
+        self.end_period(now);
+        self.period.offered += 1;
+        let takes = match &mut self.state {
+            State::Open => true,
+            State::Held { rate, room, refilled } => {
+                let passed = now.saturating_duration_since(*refilled).as_secs_f64();
+                *refilled = now;
+                // At most what a period brings is saved up, and always room for one call.
+                let most = (*rate * PERIOD.as_secs_f64()).max(1.0);
+                *room = (*room + passed * *rate).min(most);
+                let takes = *room >= 1.0;
+                if takes {
+                    *room -= 1.0;
+                }
+                takes
+            }
+        };
+        self.period.taken += u32::from(takes);
+        self.refused += u64::from(!takes);
+        takes
+    }
+
+    /// What to tell neighbours now.
+    pub fn advice(&mut self, now: Instant) -> Advice {
+        self.end_period(now);
+        let (loss_percent, validity_ms) = match self.state {
+            State::Open => (0, 0),
+            State::Held { .. } => (self.loss_percent, VALIDITY_MS),
+        };
+        Advice { loss_percent, validity_ms, sequence: self.sequence }
+    }
+
+    /// The percentage of new calls that were refused in the last period.
+    pub fn loss_percent(&self) -> u8 {
+        self.loss_percent
+    }
+
+    /// New calls refused since the start.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn end_period(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.period.began);
+        if passed < PERIOD {
+            return;
+        }
+        let seconds = passed.as_secs_f64();
+        let (offered, taken) =
+            (f64::from(self.period.offered) / seconds, f64::from(self.period.taken) / seconds);
+        let least = f64::from(self.rules.calls_min_per_second);
+        let is_behind = self.period.backlog > self.rules.backlog_max;
+        self.state = match (&self.state, is_behind) {
+            (State::Open, false) => State::Open,
+            (State::Open, true) => held((taken * DOWN).max(least), now),
+            (State::Held { rate, .. }, true) => held((rate.min(taken) * DOWN).max(least), now),
+            // Nobody is refused any more: it is over.
+            (State::Held { rate, .. }, false) if rate * UP > offered * 2.0 => State::Open,
+            (State::Held { rate, .. }, false) => held((rate * UP).max(least), now),
+        };
+        self.sequence += 1;
+        self.loss_percent = match self.state {
+            State::Open => 0,
+            State::Held { rate, .. } => {
+                ((1.0 - rate / offered.max(1.0)).clamp(0.0, 1.0) * 100.0).round() as u8
+            }
+        };
+        self.period = Period { began: now, backlog: Duration::ZERO, offered: 0, taken: 0 };
+    }
+}
+
+fn held(rate: f64, now: Instant) -> State {
+    State::Held { rate, room: 1.0, refilled: now }
+}
