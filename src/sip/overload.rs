@@ -55,7 +55,7 @@ pub struct Control {
 #[derive(Debug)]
 enum State {
     Open,
-    /// `rate`: new calls a second; `room`: what may still be taken, in millionths of a call.
+    /// `rate`: new calls a second; `room`: how many may still be taken at once.
     Held {
         rate: f64,
         room: f64,
@@ -107,13 +107,14 @@ impl Control {
     pub fn takes_call(&mut self, now: Instant) -> bool {
         self.end_period(now);
         self.period.offered += 1;
+        let least = f64::from(self.rules.calls_min_per_second.max(1));
         let takes = match &mut self.state {
             State::Open => true,
             State::Held { rate, room, refilled } => {
                 let passed = now.saturating_duration_since(*refilled).as_secs_f64();
                 *refilled = now;
-                // At most what a period brings is saved up, and always room for one call.
-                let most = (*rate * PERIOD.as_secs_f64()).max(1.0);
+                // At most what a period brings is saved up, or what is always taken.
+                let most = (*rate * PERIOD.as_secs_f64()).max(least);
                 *room = (*room + passed * *rate).min(most);
                 let takes = *room >= 1.0;
                 if takes {
@@ -155,15 +156,22 @@ impl Control {
         let seconds = passed.as_secs_f64();
         let (offered, taken) =
             (f64::from(self.period.offered) / seconds, f64::from(self.period.taken) / seconds);
-        let least = f64::from(self.rules.calls_min_per_second);
+        let least = f64::from(self.rules.calls_min_per_second.max(1));
         let is_behind = self.period.backlog > self.rules.backlog_max;
         self.state = match (&self.state, is_behind) {
             (State::Open, false) => State::Open,
-            (State::Open, true) => held((taken * DOWN).max(least), now),
-            (State::Held { rate, .. }, true) => held((rate.min(taken) * DOWN).max(least), now),
+            (State::Open, true) => {
+                State::Held { rate: (taken * DOWN).max(least), room: least, refilled: now }
+            }
+            (State::Held { rate, room, refilled }, true) => {
+                let rate = (rate.min(taken) * DOWN).max(least);
+                State::Held { rate, room: *room, refilled: *refilled }
+            }
             // Nobody is refused any more: it is over.
             (State::Held { rate, .. }, false) if rate * UP > offered * 2.0 => State::Open,
-            (State::Held { rate, .. }, false) => held((rate * UP).max(least), now),
+            (State::Held { rate, room, refilled }, false) => {
+                State::Held { rate: rate * UP, room: *room, refilled: *refilled }
+            }
         };
         self.sequence += 1;
         self.loss_percent = match self.state {
@@ -174,8 +182,4 @@ impl Control {
         };
         self.period = Period { began: now, backlog: Duration::ZERO, offered: 0, taken: 0 };
     }
-}
-
-fn held(rate: f64, now: Instant) -> State {
-    State::Held { rate, room: 1.0, refilled: now }
 }
