@@ -165,16 +165,8 @@ impl Running {
             done: false,
         };
         let (api, operations) = (doors.api.1, doors.operations.1);
-        let mut helpers = helpers(doors, &config, &ledger, &state)?;
-        helpers.push(tokio::spawn(sip.tls.clone().watch()));
-        let signalling = Signalling {
-            exchange,
-            performer,
-            datagrams: sip.datagrams,
-            streams: sip.events,
-            inbox: told,
-            stop_at: None,
-        };
+        let helpers = helpers(doors, &config, &ledger, &state, &sip.tls)?;
+        let signalling = Signalling::new(exchange, performer, (sip.datagrams, sip.events), told);
         let signalling =
             signalling.start(runtime, restored).map_err(system("the thread of signalling"))?;
         Ok(Self {
@@ -275,8 +267,10 @@ fn helpers(
     config: &Config,
     ledger: &Ledger,
     state: &Shared,
+    tls: &Arc<Tls>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut helpers = vec![tokio::spawn(state.clone().housekeeping()), webhooks(config, ledger)?];
+    helpers.push(tokio::spawn(tls.clone().watch()));
     helpers.extend(doors.serve(state));
     Ok(helpers)
 }

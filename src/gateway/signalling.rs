@@ -127,6 +127,16 @@ pub struct Signalling {
 }
 
 impl Signalling {
+    /// The loop around these, with what comes in by sockets and by the inbox.
+    pub fn new(
+        exchange: Exchange,
+        performer: Performer,
+        (datagrams, streams): (Arc<Datagrams>, mpsc::Receiver<StreamEvent>),
+        inbox: mpsc::UnboundedReceiver<Told>,
+    ) -> Self {
+        Self { exchange, performer, datagrams, streams, inbox, stop_at: None }
+    }
+
     /// Runs on a thread of its own until draining is done or it is told to stop. What is given back
     /// gets a word then, or an error when it ended by a panic.
     ///
