@@ -236,6 +236,7 @@ impl Wire {
                 Action::Up(_)
                 | Action::Matched { .. }
                 | Action::Expect { .. }
+                | Action::Trunk(_)
                 | Action::Close { .. } => (),
             }
         }

@@ -70,6 +70,9 @@ pub enum What<'a> {
     /// An agent's state changed.
     #[serde(rename = "agent.changed")]
     AgentChanged { agent: &'a str, state: &'static str, reason: Option<&'a str> },
+    /// A trunk, or our registration at it, changed.
+    #[serde(rename = "trunk.changed")]
+    TrunkChanged { trunk: &'a str, state: &'static str, why: &'a str, alarm: bool },
     /// A promised call changed.
     #[serde(rename = "callback.changed")]
     CallbackChanged {
@@ -146,6 +149,9 @@ fn what(live: &Live) -> What<'_> {
             by: words::ended_by(cause.by),
             answered_ms: *answered_ms,
         },
+        Live::TrunkChanged { trunk, state, why, alarm } => {
+            What::TrunkChanged { trunk: &trunk.name, state, why, alarm: *alarm }
+        }
         Live::AgentChanged { agent, state } => agent_changed(agent, state),
         Live::CallbackChanged(promise) => callback_changed(promise),
         Live::CampaignChanged { campaign, state, .. } => {

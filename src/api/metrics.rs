@@ -205,7 +205,10 @@ pub(crate) fn live(live: &Live) {
         // They move gauges, which are read from the views.
         Live::Queued { .. } | Live::QueueRefused { .. } | Live::AgentRung { .. } => (),
         Live::Through { .. } => (),
-        Live::Bridged { .. } | Live::AgentChanged { .. } | Live::CampaignChanged { .. } => (),
+        Live::Bridged { .. }
+        | Live::AgentChanged { .. }
+        | Live::TrunkChanged { .. }
+        | Live::CampaignChanged { .. } => (),
         // No figure hangs on what is said.
         Live::Heard { .. } | Live::Key { .. } | Live::Understood { .. } | Live::Said { .. } => (),
     }

@@ -159,6 +159,7 @@ impl LiveViews {
             | Live::CampaignChanged { tenant, .. }
             | Live::AttemptClosed { tenant, .. } => Some(tenant.clone()),
             Live::AgentChanged { agent, .. } => Some(agent.tenant.clone()),
+            Live::TrunkChanged { trunk, .. } => Some(trunk.tenant.clone()),
             Live::CallbackChanged(promise) => Some(promise.queue.tenant.clone()),
             Live::Heard { call, .. }
             | Live::Key { call, .. }
@@ -226,7 +227,7 @@ impl LiveViews {
             }
             // They change no figure here.
             Live::Heard { .. } | Live::Key { .. } | Live::Said { .. } => (),
-            Live::CallbackChanged(_) => (),
+            Live::CallbackChanged(_) | Live::TrunkChanged { .. } => (),
         }
     }
 

@@ -3,6 +3,7 @@
 //! faults are reported at once.
 
 mod border;
+mod carriers;
 mod defence;
 mod dialling;
 mod hours;
@@ -74,6 +75,10 @@ pub struct Config {
     pub stir: stir::StirConfig,
     /// Trunks.
     pub trunks: BTreeMap<TrunkId, TrunkConfig>,
+    /// `[dial_plan]`: how the numbers of the house are read.
+    pub dial_plan: trunk::number::DialPlan,
+    /// `[dns]`: the servers asked; empty: the system's.
+    pub dns: Vec<SocketAddr>,
     /// Numbers.
     pub numbers: Vec<NumberRule>,
     /// How numbers are dialled out.
@@ -167,6 +172,8 @@ pub struct SpeechConfig {
 pub struct TrunkConfig {
     /// How it is reached, and its caps.
     pub rule: switchboard::rules::TrunkRule,
+    /// Its place, probes, registration, numbers and failover.
+    pub carrier: trunk::rules::TrunkRules,
     /// Networks its calls come from: `(address, prefix length)`.
     pub allow: Vec<(IpAddr, u8)>,
     /// Name for digest; its secret is kept apart.

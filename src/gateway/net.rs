@@ -6,6 +6,7 @@ mod connection;
 pub mod figures;
 pub mod http;
 pub mod places;
+pub mod resolve;
 pub mod rtp;
 pub mod streams;
 #[cfg(test)]

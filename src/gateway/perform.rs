@@ -5,6 +5,7 @@ use crate::fetch::Fetcher;
 use crate::intents::Intents;
 use crate::media_worker::MediaWorkers;
 use crate::net::figures::Loss;
+use crate::net::resolve::Resolver;
 use crate::net::streams::Streams;
 use crate::net::udp::Datagrams;
 use crate::prompts::{ClipsReady, Prompts};
@@ -56,6 +57,8 @@ pub struct Performer {
     pub fetcher: Fetcher,
     /// Whether callers' numbers are true.
     pub verifier: Verifier,
+    /// DNS.
+    pub resolver: Resolver,
     /// The API: views, events and figures.
     pub api: api::state::Shared,
     /// For whoever watches within the program (the demo).
@@ -147,6 +150,9 @@ impl Performer {
             }
             Action::Publish(live) => self.publish(live, now),
             Action::Reply { request, reply } => self.replies.answer(request, reply),
+            // The exchange gives these to its endpoint.
+            Action::Trunk(_) => (),
+            Action::Resolve(question) => self.resolver.resolve(question),
             Action::Drained => self.done = true,
         }
     }
@@ -331,6 +337,12 @@ impl Performer {
             Live::CallStarted { call, tenant, role, .. } => {
                 // Numbers stand in the records, not in the log.
                 self.spans.insert(*call, tracing::info_span!("call", %call, %tenant, ?role));
+            }
+            Live::TrunkChanged { trunk, state, why, alarm: true } => {
+                tracing::warn!(%trunk, state, %why, "trunk");
+            }
+            Live::TrunkChanged { trunk, state, why, alarm: false } => {
+                tracing::info!(%trunk, state, %why, "trunk");
             }
             Live::CallEnded { call, cause, answered_ms, .. } => {
                 if let Some(span) = self.spans.remove(call) {

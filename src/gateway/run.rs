@@ -6,6 +6,7 @@ use crate::fetch::Fetcher;
 use crate::intents::Intents;
 use crate::listeners;
 use crate::net::http::HttpListener;
+use crate::net::resolve::Resolver;
 use crate::net::tls::{Tls, TlsError};
 use crate::perform::Performer;
 use crate::prompts::Prompts;
@@ -42,6 +43,7 @@ use switchboard::rules::{FeatureCode, Rules, StirRules};
 use switchboard::switchboard::Switchboard;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
+use trunk::locate::LocateRules;
 
 /// What a gateway is made of.
 pub struct Setup {
@@ -151,6 +153,7 @@ impl Running {
             intents,
             fetcher,
             verifier,
+            resolver: Resolver::new(&config.dns, inbox.clone()),
             api: state.clone(),
             live: live.clone(),
             replies: replies.clone(),
@@ -455,6 +458,20 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
     }
 }
 
+fn carriers(config: &Config) -> trunk::rules::Rules {
+    let trunks = config.trunks.iter();
+    // Targets of a family that we have no listener of cannot be reached.
+    let listeners = || config.sip.listeners.iter().map(|listener| listener.address);
+    let ipv4 = listeners().any(|address| address.is_ipv4());
+    let ipv6 = listeners().any(|address| address.is_ipv6());
+    let locate = LocateRules { ipv4, ipv6, ..LocateRules::default() };
+    trunk::rules::Rules {
+        trunks: trunks.map(|(id, trunk)| (id.clone(), trunk.carrier.clone())).collect(),
+        locate,
+        ..Default::default()
+    }
+}
+
 /// What the exchange is told, with the flows as read.
 pub(crate) fn rules(config: &Config, flows: BTreeMap<FlowId, Arc<Flow>>) -> Rules {
     Rules {
@@ -468,6 +485,7 @@ pub(crate) fn rules(config: &Config, flows: BTreeMap<FlowId, Arc<Flow>>) -> Rule
         queue_voices: config.queue_voices.clone(),
         agents: config.agents.clone(),
         trunks: config.trunks.iter().map(|(id, trunk)| (id.clone(), trunk.rule.clone())).collect(),
+        carriers: carriers(config),
         callbacks: config.callbacks.clone(),
         feature_codes: config
             .feature_codes

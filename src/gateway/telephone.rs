@@ -366,7 +366,10 @@ impl Line {
             match action {
                 Action::Transmit { flow, message, .. } => self.transmit(flow, message),
                 Action::Up(event) => self.leg_event(event, now),
-                Action::Matched { .. } | Action::Expect { .. } | Action::Close { .. } => (),
+                Action::Matched { .. }
+                | Action::Expect { .. }
+                | Action::Trunk(_)
+                | Action::Close { .. } => (),
             }
             actions.extend(self.sip_out.drain(..));
         }

@@ -26,6 +26,7 @@ use switchboard::rules::{
     EmergencyRules, FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule,
     Rules, StirRules, TrunkRule, VerifyPolicy,
 };
+use trunk::locate::Place;
 
 const FLOW: &str = include_str!("../../config/flows/hotline.toml");
 const INTENTS: &str = include_str!("../../config/intents/hotline.toml");
@@ -130,8 +131,6 @@ impl House {
         };
         let queues = ["support", "sales"].map(|name| QueueId::new(&tenant, name));
         let trunk = TrunkRule {
-            transport: Transport::Udp,
-            address: CARRIER,
             calls_per_second_max: 20,
             channels_max: tuning.channels_max,
             caller_id: PhoneNumber::parse("+4930555000").ok(),
@@ -149,6 +148,7 @@ impl House {
             queue_voices: queues.into_iter().map(|queue| (queue, voice.clone())).collect(),
             agents: AGENTS.map(agent).to_vec(),
             trunks: trunks(&tenant, trunk),
+            carriers: carriers(&tenant),
             callbacks: CallbackRules {
                 gap: Duration::from_secs(120),
                 tries_max: 3,
@@ -166,12 +166,20 @@ impl House {
 }
 
 /// The carrier, and the two far ones beside it.
-fn trunks(tenant: &TenantId, carriers: TrunkRule) -> BTreeMap<TrunkId, TrunkRule> {
+fn trunks(tenant: &TenantId, rule: TrunkRule) -> BTreeMap<TrunkId, TrunkRule> {
+    let far = FAR_NAMES.map(|name| TrunkId::new(tenant, name));
+    far.into_iter().chain([carrier()]).map(|trunk| (trunk, rule.clone())).collect()
+}
+
+/// Where they are; neither probed nor registered at: the ladders show calls alone.
+fn carriers(tenant: &TenantId) -> trunk::rules::Rules {
     let far = FAR_NAMES.into_iter().zip(FAR);
-    let far = far.map(|(name, address)| {
-        (TrunkId::new(tenant, name), TrunkRule { address, ..carriers.clone() })
-    });
-    far.chain([(carrier(), carriers.clone())]).collect()
+    let far = far.map(|(name, address)| (TrunkId::new(tenant, name), address));
+    let at = |(trunk, address)| {
+        (trunk, trunk::rules::TrunkRules::plain(Place::at(Transport::Udp, address)))
+    };
+    let trunks = far.chain([(carrier(), CARRIER)]).map(at).collect();
+    trunk::rules::Rules { trunks, ..Default::default() }
 }
 
 /// 4000 is the hotline, 4100 rings anna, and what begins with 00 goes on through the carrier.

@@ -64,6 +64,8 @@ impl World {
             }
             Action::MarkSent { attempt, .. } => self.ledger.mark_sent(attempt),
             Action::TraceLeg { .. } => (),
+            // The exchange gives these to its endpoint; addresses need no DNS.
+            Action::Trunk(_) | Action::Resolve(_) => (),
             Action::Drained => self.ends = true,
             Action::Note { what, why, .. } => self.note(format!("{what} ({why})")),
             Action::Publish(live) => self.publish(&live),
@@ -106,6 +108,7 @@ impl World {
             Live::CallbackChanged(promise) => {
                 self.note(format!("callback {} is {:?}", promise.id, promise.state));
             }
+            Live::TrunkChanged { .. } => (),
             Live::AgentChanged { agent, state } => self.note(format!("agent {agent}: {state:?}")),
             Live::CampaignChanged { state, .. } => self.note(format!("the campaign: {state:?}")),
             Live::CallStarted { .. }

@@ -307,7 +307,10 @@ impl Telephone {
             match action {
                 Action::Transmit { message, .. } => self.send(message, out),
                 Action::Up(event) => self.take(event, now),
-                Action::Matched { .. } | Action::Expect { .. } | Action::Close { .. } => (),
+                Action::Matched { .. }
+                | Action::Expect { .. }
+                | Action::Trunk(_)
+                | Action::Close { .. } => (),
             }
         }
     }

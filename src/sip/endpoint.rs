@@ -20,6 +20,7 @@ mod referral;
 mod requests;
 mod responses;
 mod source;
+mod trunks;
 mod ways;
 
 use crate::digest::challenger::Challenger;
@@ -65,6 +66,8 @@ pub struct Endpoint {
     over_dialogs: referral::OverDialogs,
     leg_timers: TimerQueue<LegId>,
     next_leg: u64,
+    /// Requests to trunks that belong to no leg.
+    errands: trunks::Errands,
     counters: Counters,
     ways: Ways,
     defence: Defence,
@@ -123,6 +126,7 @@ impl Endpoint {
             legs_by_tag: HashMap::new(),
             over_dialogs: referral::OverDialogs::default(),
             leg_timers: TimerQueue::default(),
+            errands: trunks::Errands::default(),
             counters: Counters::default(),
             ways: Ways::default(),
             defence: Defence::default(),
@@ -369,8 +373,12 @@ impl Endpoint {
             if self.surplus.remove(id).is_some() {
                 continue;
             }
-            if let Up::Failed { leg: Some(leg), method, .. } = up {
-                self.deliver(leg, leg::Event::Failed { method: &method }, now, out);
+            match up {
+                Up::Failed { leg: Some(leg), method, .. } => {
+                    self.deliver(leg, leg::Event::Failed { method: &method }, now, out);
+                }
+                Up::Failed { id, leg: None, .. } => self.errand_failed(id, now, out),
+                Up::Response { .. } => (),
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What passes between SIP and the layers above and below it.
 
+pub mod trunk;
+
 use bytes::Bytes;
 use domain::cause::Cause;
 use domain::hop::Hop;
@@ -364,6 +366,8 @@ pub enum Action {
         /// where the configuration names no other.
         host: Option<Arc<str>>,
     },
+    /// Tell the layer above what came of an order that belongs to no leg.
+    Trunk(trunk::TrunkEvent),
     /// Close this stream: its framing is lost or its limits are broken.
     Close {
         /// Which one.

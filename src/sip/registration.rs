@@ -315,23 +315,27 @@ impl Registration {
         Some(request)
     }
 
-    /// How long the registrar granted (RFC 3261 §10.2.4): to our contact among those it lists, or
-    /// to the only one where a proxy has rewritten it; else what the message says.
     fn granted_s(&self, response: &Response) -> Option<u32> {
-        let contacts = match response.headers.contacts() {
-            Ok(Contacts::List(contacts)) => contacts,
-            Ok(Contacts::Star) | Err(_) => Vec::new(),
-        };
         let ours = Uri::of_address(&self.config.user, self.config.contact).ok();
-        let is_ours = |contact: &&NameAddr<'_>| {
-            let uri = contact.uri().ok();
-            uri.zip(ours.as_ref()).is_some_and(|(uri, ours)| uri.is_equivalent(ours))
-        };
-        let only = contacts.first().filter(|_| contacts.len() == 1);
-        let found = contacts.iter().find(is_ours).or(only);
-        let own = found.and_then(NameAddr::expires_s);
-        own.or_else(|| response.headers.expires().ok().flatten())
+        granted_s(response, ours.as_ref())
     }
+}
+
+/// How long a registrar granted (RFC 3261 §10.2.4): to our contact among those it lists, or to the
+/// only one where a proxy has rewritten it; else what the message says. In seconds.
+pub(crate) fn granted_s(response: &Response, ours: Option<&Uri>) -> Option<u32> {
+    let contacts = match response.headers.contacts() {
+        Ok(Contacts::List(contacts)) => contacts,
+        Ok(Contacts::Star) | Err(_) => Vec::new(),
+    };
+    let is_ours = |contact: &&NameAddr<'_>| {
+        let uri = contact.uri().ok();
+        uri.zip(ours).is_some_and(|(uri, ours)| uri.is_equivalent(ours))
+    };
+    let only = contacts.first().filter(|_| contacts.len() == 1);
+    let found = contacts.iter().find(is_ours).or(only);
+    let own = found.and_then(NameAddr::expires_s);
+    own.or_else(|| response.headers.expires().ok().flatten())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use crate::call::{Dial, Leg, Purpose, Ring, Signalling, Sound, Treatment};
 use crate::event::{Action, Fact, LegRole, Live, Reply};
 use crate::journal::Waiting;
 use crate::switchboard::{Inner, Switchboard, Timer};
-use domain::hop::Hop;
 use domain::id::{CallId, CallbackId, QueueId, RequestId, TicketId};
 use domain::now::Now;
 use domain::phone_number::PhoneNumber;
@@ -275,11 +274,8 @@ impl Switchboard {
         let trunk = self.rules.trunks.get(&trunk_id)?;
         let caller_id = voice.callback_caller_id.as_ref().or(trunk.caller_id.as_ref());
         let from_user: Arc<str> = caller_id.map_or("anonymous", PhoneNumber::as_str).into();
-        let target = Target::Trunk {
-            trunk: trunk_id.clone(),
-            hop: Hop::at(trunk.transport, trunk.address),
-            user: number.as_str().into(),
-        };
+        let hop = self.hop_of(&trunk_id, now)?;
+        let target = Target::Trunk { trunk: trunk_id.clone(), hop, user: number.as_str().into() };
         if !self.trunks.get_mut(&trunk_id)?.take(now.instant) {
             return None;
         }

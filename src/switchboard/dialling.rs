@@ -3,11 +3,11 @@
 //! has [`Switchboard::ring_out`] open the leg.
 
 use crate::call::{Call, Dial, Leg, Onward, RingLimits, Signalling, Sound};
+use crate::carriers;
 use crate::event::{Action, LegRole, REJECTED_MAX, Rejected};
 use crate::routing;
 use crate::rules::{ROUTE_TRUNKS_MAX, RouteRule};
 use crate::switchboard::Switchboard;
-use domain::hop::Hop;
 use domain::id::{LegId, TenantId, TrunkId};
 use domain::now::Now;
 use sip::event::{Caller, Target};
@@ -47,9 +47,13 @@ impl Switchboard {
         now: Now,
     ) -> Option<WayOut> {
         let id = self.first_with_room((trunks, emergency), rejected, now)?;
-        let rule = self.rules.trunks.get(&id)?;
+        // A call for help tries even a target that is down.
+        let first = |board: &mut Self| {
+            let random = board.ids.next_number();
+            board.carriers.hops(&id, random, now).into_iter().next()
+        };
+        let hop = self.hop_of(&id, now).or_else(|| first(self))?;
         self.trunks.get_mut(&id)?.take_always(now.instant);
-        let hop = Hop::at(rule.transport, rule.address);
         Some(WayOut { target: Target::Trunk { trunk: id, hop, user: number.clone() } })
     }
 
@@ -67,6 +71,13 @@ impl Switchboard {
                 routing::reject(rejected, candidate, "known", || "there is no such trunk".into());
                 continue;
             };
+            let usable = carriers::usable_target(&self.carriers, &id, 0, now);
+            // A dry run without the program knows nothing of where trunks are and how they do.
+            let lenient = emergency || !self.carriers.is_started();
+            if let (Err((test, why)), false) = (usable, lenient) {
+                routing::reject(rejected, candidate, test, || why.to_string());
+                continue;
+            }
             let may_begin = cap.next(now.instant).is_some_and(|at| at <= now.instant);
             if emergency || (cap.has_channel() && may_begin) {
                 return Some(id);

@@ -12,9 +12,11 @@ use domain::prompt::{Hearing, Language, Prompt, Transcript, Understanding};
 use ivr::event::FetchRequest;
 use media::event::{ListenRule, MediaCommand, MediaEvent, QualityReport};
 use queue::event::{AgentSays, AgentState, Promise};
+use sip::event::trunk::{TrunkCommand, TrunkEvent};
 use sip::event::{LegCommand, LegEvent};
 use std::sync::Arc;
 use stir::verdict::Verdict;
+use trunk::locate::{Answer, Question};
 
 /// Texts by name: the values taken from an HTTP answer.
 pub type NamedTexts = Vec<(Arc<str>, Arc<str>)>;
@@ -115,6 +117,15 @@ pub enum Event {
         request: RequestId,
         /// What.
         command: Command,
+    },
+    /// What came of an order to a trunk: a registration, a probe.
+    Trunk(TrunkEvent),
+    /// The answer to a `Resolve`.
+    Located {
+        /// The question, echoed.
+        question: Question,
+        /// The answer.
+        answer: Answer,
     },
     /// No new calls; present ones may end (SIGTERM).
     Drain,
@@ -326,6 +337,10 @@ pub enum Action {
         /// The answer.
         reply: Reply,
     },
+    /// To a trunk: register, probe.
+    Trunk(TrunkCommand),
+    /// Ask DNS; answered by `Located`.
+    Resolve(Question),
     /// Draining is done: the last call has ended.
     Drained,
 }
@@ -630,6 +645,17 @@ pub enum Live {
         cause: Cause,
         /// How long it was up, in milliseconds; 0 if never answered.
         answered_ms: u64,
+    },
+    /// A trunk, or our registration at it, changed.
+    TrunkChanged {
+        /// Which.
+        trunk: TrunkId,
+        /// `up`, `degraded`, `down`; `registered`, `not registered`, `unregistered`.
+        state: &'static str,
+        /// On what ground, for a person; empty where there is nothing to say.
+        why: Arc<str>,
+        /// Whether somebody must act: the trunk is down, or refuses our credentials.
+        alarm: bool,
     },
     /// An agent's state changed.
     AgentChanged {

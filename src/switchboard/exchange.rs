@@ -221,6 +221,9 @@ impl Exchange {
                     self.sign(&mut command, now);
                     self.endpoint.handle(command, now, &mut self.sip_out);
                 }
+                Work::Down(Action::Trunk(command)) => {
+                    self.endpoint.handle_trunk(command, now, &mut self.sip_out);
+                }
                 Work::Down(Action::Drained) => self.drained = true,
                 Work::Down(action) => out.push(Effect::Do(action)),
             }
@@ -255,6 +258,7 @@ impl Exchange {
                 }
                 SipAction::Matched { leg } => out.push(Effect::Received { leg }),
                 SipAction::Up(event) => self.work.push_back(Work::Up(Event::Leg(event))),
+                SipAction::Trunk(event) => self.work.push_back(Work::Up(Event::Trunk(event))),
                 SipAction::Expect { flow, trunk, host } => {
                     out.push(Effect::Expect { flow, trunk, host });
                 }

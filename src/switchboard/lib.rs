@@ -11,6 +11,7 @@ pub mod view;
 
 mod call;
 mod callback;
+mod carriers;
 mod command;
 mod decisions;
 mod dialling;

@@ -10,7 +10,7 @@ use campaign::event::{
 };
 use campaign::retry;
 use domain::cause::Cause;
-use domain::hop::Hop;
+use domain::hop::{Hop, Transport};
 use domain::id::{AttemptId, CallId, CampaignId};
 use domain::now::Now;
 use sip::event::{Caller, MAX_FORWARDS, Target};
@@ -77,8 +77,10 @@ impl Switchboard {
     ) {
         let draining = self.is_draining();
         let Some(campaign) = self.campaigns.get(&id) else { return };
-        let cap = self.trunks.get_mut(&campaign.definition.rules.trunk);
-        let admitted = !draining && cap.is_some_and(|cap| cap.take(now.instant));
+        let trunk = campaign.definition.rules.trunk.clone();
+        let located = self.hop_of(&trunk, now).is_some();
+        let cap = self.trunks.get_mut(&trunk);
+        let admitted = !draining && located && cap.is_some_and(|cap| cap.take(now.instant));
         match admitted {
             true => {
                 self.permits.insert(attempt, (id, "".into()));
@@ -154,13 +156,11 @@ impl Switchboard {
             return;
         };
         let rules = &definition.rules;
-        let Some(trunk) = self.rules.trunks.get(&rules.trunk) else { return };
+        // Its place was known when the permit was asked for; if it has been lost since, the leg ends
+        // unsent like any other that the endpoint cannot take.
+        let hop = self.hop_of(&rules.trunk, now).unwrap_or_else(nowhere);
         let user: Arc<str> = contact.number.as_str().into();
-        let target = Target::Trunk {
-            trunk: rules.trunk.clone(),
-            hop: Hop::at(trunk.transport, trunk.address),
-            user: user.clone(),
-        };
+        let target = Target::Trunk { trunk: rules.trunk.clone(), hop, user: user.clone() };
         let from: Arc<str> = rules.caller_id.as_str().into();
         let dial = Dial {
             target,
@@ -263,4 +263,9 @@ impl Switchboard {
             self.campaigns.remove(&id);
         }
     }
+}
+
+/// Where nothing is sent: a transport whose peers cannot be connected to (RFC 7118 §5).
+fn nowhere() -> Hop {
+    Hop::at(Transport::Ws, ([0, 0, 0, 0], 0).into())
 }

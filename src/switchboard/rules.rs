@@ -7,9 +7,7 @@ use domain::prompt::Language;
 use ivr::flow::Flow;
 use queue::callback::CallbackRules;
 use queue::event::{AgentSays, QueueRules};
-use sip::event::Transport;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use stir::number::Numbering;
@@ -38,6 +36,8 @@ pub struct Rules {
     pub agents: Vec<AgentId>,
     /// The trunks.
     pub trunks: BTreeMap<TrunkId, TrunkRule>,
+    /// The same as `trunk` knows them: their places, registrations, health and numbers.
+    pub carriers: trunk::rules::Rules,
     /// How promises are kept.
     pub callbacks: CallbackRules,
     /// What an agent may dial from his own telephone.
@@ -127,10 +127,6 @@ pub struct QueueVoice {
 /// A carrier or PBX, as far as calls to it go.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TrunkRule {
-    /// How it is reached.
-    pub transport: Transport,
-    /// Where.
-    pub address: SocketAddr,
     /// Calls begun per second at most.
     pub calls_per_second_max: u32,
     /// Calls at once at most.

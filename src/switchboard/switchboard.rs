@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 use trunk::cap::TrunkCap;
+use trunk::trunks::Trunks;
 
 use crate::event::CampaignDefinition;
 use campaign::event::{CampaignState, LeasedContact};
@@ -51,6 +52,8 @@ pub struct Switchboard {
     pub(crate) trunks: BTreeMap<TrunkId, TrunkCap>,
     /// Calls that wait for the verdict on their caller's number.
     pub(crate) unverified: BTreeMap<LegId, Held>,
+    /// Where the trunks are, and how they do.
+    pub(crate) carriers: Trunks,
     pub(crate) journal: Journal,
     /// Legs of calls led through that have not answered, by whom they call: what comes in again
     /// while it is here is a loop.
@@ -92,6 +95,7 @@ pub(crate) enum Timer {
     CallTooLong(CallId),
     Port(LegId),
     Verdict(LegId),
+    Carriers,
 }
 
 /// What one owner wants of another.
@@ -108,7 +112,9 @@ pub(crate) enum Inner {
 
 impl Switchboard {
     /// An exchange with nothing going on. `ids` must give numbers never used before.
-    pub fn new(rules: Rules, ids: IdSource) -> Self {
+    pub fn new(rules: Rules, mut ids: IdSource) -> Self {
+        // Nothing secret hangs on it: jitter, and the choice among equal targets.
+        let carriers = Trunks::new(rules.carriers.clone(), ids.next_number());
         let trunks = rules
             .trunks
             .iter()
@@ -121,6 +127,7 @@ impl Switchboard {
             callbacks: Callbacks::new(rules.callbacks.clone()),
             journal: Journal::new(),
             trunks,
+            carriers,
             rules,
             ids,
             calls: BTreeMap::new(),
@@ -142,6 +149,7 @@ impl Switchboard {
 
     /// Takes up what the store handed back at the start.
     pub fn restore(&mut self, restored: Restored, now: Now, out: &mut Vec<Action>) {
+        self.carriers(trunk::event::Event::Start, now, out);
         self.take_up(restored, now, out);
         self.turn(now, out);
     }
@@ -182,7 +190,14 @@ impl Switchboard {
             Event::PermitFailed { attempt } => self.permit_failed(attempt),
             Event::StoreHealth { works } => self.store_health(works),
             Event::Command { request, command } => self.command(request, command, now, out),
-            Event::Drain => self.drain(),
+            Event::Trunk(event) => self.trunk_event(event, now, out),
+            Event::Located { question, answer } => {
+                self.carriers(trunk::event::Event::Located { question, answer }, now, out);
+            }
+            Event::Drain => {
+                self.drain();
+                self.carriers(trunk::event::Event::Drain, now, out);
+            }
         }
         self.turn(now, out);
     }
@@ -196,6 +211,7 @@ impl Switchboard {
                 Timer::Campaign(campaign) => self.campaign_deadline(campaign, now, out),
                 Timer::Conversation(call) => self.conversation_deadline(call, now, out),
                 Timer::CallTooLong(call) => self.call_too_long(call, out),
+                Timer::Carriers => self.carriers_deadline(now, out),
                 Timer::Port(leg) => self.sound_failed(leg, now, out),
                 Timer::Verdict(leg) => self.verdict_overdue(leg, now, out),
             }

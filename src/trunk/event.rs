@@ -3,7 +3,7 @@
 use crate::failover::Outcome;
 use crate::health::State;
 use crate::locate::{Answer, Question};
-use crate::registration::Standing;
+use crate::registration::{Account, Standing};
 use domain::hop::Hop;
 use domain::id::{LegId, TrunkId};
 use std::sync::Arc;
@@ -138,6 +138,8 @@ pub enum Action {
         trunk: TrunkId,
         /// By which of its targets.
         hop: Hop,
+        /// What is registered.
+        account: Account,
         /// How long it is asked for.
         expires: Duration,
     },
@@ -147,6 +149,8 @@ pub enum Action {
         trunk: TrunkId,
         /// By which of its targets.
         hop: Hop,
+        /// What was registered.
+        account: Account,
     },
     /// A registration changed: for log, event stream and metrics.
     RegistrationChanged {

@@ -41,6 +41,8 @@ pub enum State {
 pub struct HealthRules {
     /// Between two probes of a target; zero: none is sent.
     pub probe_every: Duration,
+    /// A probe that is not answered for so long has failed.
+    pub probe_within: Duration,
     /// Failed probes or calls in a row that take a target down.
     pub down_after: u32,
     /// Good probes in a row that bring it back; one good call does so at once.
@@ -97,6 +99,7 @@ impl Default for HealthRules {
     fn default() -> Self {
         Self {
             probe_every: Duration::from_secs(30),
+            probe_within: Duration::from_secs(5),
             down_after: 3,
             up_after: 2,
             dead_statuses: vec![408, 503],
@@ -112,10 +115,6 @@ impl Default for HealthRules {
     }
 }
 
-/// How long the endpoint may take over a probe: Timer F (RFC 3261 §17.1.2.2) is 32 s. Then another
-/// is sent.
-const PROBE_MAX: Duration = Duration::from_secs(60);
-
 /// The health of one target.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -124,8 +123,10 @@ pub struct Target {
     failures: u32,
     /// Good probes in a row while it is down.
     good: u32,
-    /// When the next probe is due, or the one under way counts as lost; `None`: none is sent.
+    /// When the next probe is due; `None`: none is sent.
     probe_at: Option<Instant>,
+    /// When the one under way counts as failed. Timer F (RFC 3261 §17.1.2.2) would take 32 s.
+    awaited: Option<Instant>,
     round_trip: Option<Duration>,
 }
 
@@ -145,7 +146,7 @@ impl Target {
             Duration::ZERO => None,
             every => Some(now + random.share_of(every, 0, 10)),
         };
-        Self { down: None, failures: 0, good: 0, probe_at, round_trip: None }
+        Self { down: None, failures: 0, good: 0, probe_at, awaited: None, round_trip: None }
     }
 
     /// How it is.
@@ -178,9 +179,9 @@ impl Target {
         self.round_trip
     }
 
-    /// When its next probe is due.
+    /// When its next probe is due, or the one under way has failed.
     pub fn probe_at(&self) -> Option<Instant> {
-        self.probe_at
+        self.probe_at.into_iter().chain(self.awaited).min()
     }
 
     /// Asks for a probe now.
@@ -189,31 +190,32 @@ impl Target {
     }
 
     /// Whether a probe is to be sent now; it then counts as sent.
-    pub fn take_probe(&mut self, now: Instant) -> bool {
-        let due = self.probe_at.is_some_and(|at| at <= now);
+    pub fn take_probe(&mut self, rules: &HealthRules, now: Instant, random: &mut Random) -> bool {
+        if self.awaited.is_some_and(|until| until <= now) {
+            self.awaited = None;
+            self.fail("no answer to a probe".into(), rules, now);
+        }
+        let due = self.probe_at.is_some_and(|at| at <= now) && self.awaited.is_none();
         if due {
-            self.probe_at = Some(now + PROBE_MAX);
+            self.awaited = Some(now + rules.probe_within);
+            // The next falls between 90 and 110 % of the interval later.
+            self.probe_at = match rules.probe_every {
+                Duration::ZERO => None,
+                every => Some(now + random.share_of(every, 90, 110)),
+            };
         }
         due
     }
 
     /// No probe is sent any more.
     pub fn stop_probing(&mut self) {
-        self.probe_at = None;
+        (self.probe_at, self.awaited) = (None, None);
     }
 
-    /// Takes the outcome of a probe. The next falls between 90 and 110 % of the interval later.
-    pub fn probed(
-        &mut self,
-        reply: &ProbeReply,
-        rules: &HealthRules,
-        now: Instant,
-        random: &mut Random,
-    ) {
-        self.probe_at = match rules.probe_every {
-            Duration::ZERO => None,
-            every => Some(now + random.share_of(every, 90, 110)),
-        };
+    /// Takes the outcome of a probe. One that counts as failed already fails no second time, but a
+    /// late answer shows that somebody is there.
+    pub fn probed(&mut self, reply: &ProbeReply, rules: &HealthRules, now: Instant) {
+        let is_late = self.awaited.take().is_none();
         match reply.status {
             Some(status) if !rules.dead_statuses.contains(&status) => {
                 self.round_trip = Some(reply.round_trip);
@@ -229,6 +231,7 @@ impl Target {
                 let wait = reply.retry_after.unwrap_or_default();
                 self.take_down("503 to a probe".into(), wait, rules, now);
             }
+            Some(_) | None if is_late => (),
             Some(status) => self.fail(format!("{status} to a probe"), rules, now),
             None => self.fail("no answer to a probe".into(), rules, now),
         }

@@ -19,7 +19,7 @@ pub mod weight;
 use domain::hop::{Hop, Transport};
 use search::Found;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -156,6 +156,12 @@ impl Default for LocateRules {
 }
 
 impl Place {
+    /// A known address.
+    pub fn at(transport: Transport, address: SocketAddr) -> Self {
+        let (host, port) = (Host::Address(address.ip()), Some(address.port()));
+        Self { host, port, transport: Some(transport), secure: false }
+    }
+
     /// What configuration writes: `host`, `host:port`, `192.0.2.1:5060`, `[2001:db8::1]:5061`. A bare
     /// IPv6 address needs no brackets without a port. `None`: it is none of these.
     pub fn parse(text: &str) -> Option<Self> {

@@ -15,9 +15,20 @@ use domain::hop::Hop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What is registered.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Account {
+    /// The user part of the address of record; empty: the user of the trunk's credentials.
+    pub user: Arc<str>,
+    /// The user part of the Contact: what the trunk dials for us; empty: as `user`.
+    pub contact: Arc<str>,
+}
+
 /// How we register at one trunk.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RegistrationRules {
+    /// What is registered.
+    pub account: Account,
     /// How long a registration is asked for.
     pub expires: Duration,
     /// RFC 5626 §4.5: the longest wait after the first failure is this times two.
@@ -33,6 +44,7 @@ impl Default for RegistrationRules {
     /// As the embedded configuration has it.
     fn default() -> Self {
         Self {
+            account: Account::default(),
             expires: Duration::from_secs(600),
             retry_base: Duration::from_secs(30),
             retry_max: Duration::from_secs(1_800),

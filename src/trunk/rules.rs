@@ -5,7 +5,7 @@ use crate::caller_id::CallerIdRules;
 use crate::failover::FailoverRules;
 use crate::health::HealthRules;
 use crate::locate::{LocateRules, Place};
-use crate::number::{DialPlan, Number, NumberForm};
+use crate::number::{DialPlan, Number, NumberForm, NumberStyle};
 use crate::registration::RegistrationRules;
 use crate::route::Route;
 use domain::id::{TenantId, TrunkId};
@@ -69,6 +69,27 @@ pub struct Caps {
     pub incoming: u32,
     /// Calls at once of both directions.
     pub channels: u32,
+}
+
+impl TrunkRules {
+    /// A trunk at `place` that is neither probed nor registered at, without caps, whose numbers are
+    /// written as they came.
+    pub fn plain(place: Place) -> Self {
+        Self {
+            place,
+            enabled: true,
+            caps: Caps::NONE,
+            health: HealthRules { probe_every: Duration::ZERO, ..HealthRules::default() },
+            registration: None,
+            failover: FailoverRules::default(),
+            plan: DialPlan::default(),
+            dialled: NumberForm { style: NumberStyle::Raw, ..NumberForm::default() },
+            caller: NumberForm { style: NumberStyle::Raw, ..NumberForm::default() },
+            caller_id: None,
+            codecs: Vec::new(),
+            heard_within: Duration::ZERO,
+        }
+    }
 }
 
 impl Caps {

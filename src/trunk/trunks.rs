@@ -199,6 +199,11 @@ impl Trunks {
         targets.into_iter().map(|(hop, _)| hop).collect()
     }
 
+    /// Whether `Event::Start` has been: before it, nothing is known of any trunk.
+    pub fn is_started(&self) -> bool {
+        self.trunks.values().any(Trunk::is_started)
+    }
+
     /// What the trunks were told.
     pub fn rules(&self) -> &Rules {
         &self.rules

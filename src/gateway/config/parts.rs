@@ -1,12 +1,12 @@
 //! The sections of `gateway.toml`, one function each.
 
 use super::border::{self, border};
-use super::layered::{Layered, parsed};
+use super::layered::Layered;
 use super::listeners::ListenerConfig;
 use super::stir::{self, StirConfig};
 use super::{
-    Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, dialling, hours,
-    listeners,
+    Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, carriers, dialling,
+    hours, listeners,
 };
 use crate::trace::TraceConfig;
 use crate::trace::hep::HepConfig;
@@ -20,13 +20,13 @@ use queue::callback::CallbackRules;
 use queue::event::{AgentSays, QueueRules};
 use sip::digest::Algorithm;
 use sip::endpoint::config::{Reliable, SessionPolicy};
-use sip::event::Transport;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::rules::{Limits, Listening, QueueVoice, TrunkRule, VerifyPolicy};
+use trunk::number::DialPlan;
 
 pub(super) const ADDRESS: &str = "write address:port, such as \"192.0.2.1:5060\"";
 const SECONDS: fn(u32) -> Duration = |seconds| Duration::from_secs(u64::from(seconds));
@@ -46,7 +46,11 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let defaults = root.section("defaults");
     let (agents, agents_may_dial) = dialling::agents(root, &defaults, &tenant);
     let stir = stir::read(root, folder);
-    let trunks = trunks((root, &defaults), &tenant, &stir, folder);
+    let dial_plan = carriers::dial_plan(root);
+    let trunks = trunks((root, &defaults), (&tenant, &dial_plan), &stir, folder);
+    let dns = root.section("dns");
+    let dns_servers = texts(&dns.value("servers"), ADDRESS, str::parse);
+    dns.finish();
     let tls = listeners::tls(root, folder);
     let sip = sip(root, &defaults, tls.own.is_some());
     listeners_are_there(root, &trunks, &sip.listeners);
@@ -80,6 +84,8 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         stir,
         emergency: dialling::emergency(root, &tenant, &trunks),
         trunks,
+        dial_plan,
+        dns: dns_servers,
         queues,
         queue_voices,
         agents,
@@ -259,6 +265,11 @@ fn callbacks(root: &Layered<'_>) -> CallbackRules {
     rules
 }
 
+/// A number as it is written; `number` tells what is wrong with it.
+pub(super) fn number_text<'a>(section: &Layered<'a>, key: &'static str) -> Option<&'a str> {
+    Some(section.text(key)).filter(|text| !text.is_empty())
+}
+
 fn number(section: &Layered<'_>, key: &'static str) -> Option<PhoneNumber> {
     match section.text(key) {
         "" => None,
@@ -268,7 +279,7 @@ fn number(section: &Layered<'_>, key: &'static str) -> Option<PhoneNumber> {
 
 fn trunks(
     (root, defaults): (&Layered<'_>, &Layered<'_>),
-    tenant: &TenantId,
+    (tenant, plan): (&TenantId, &DialPlan),
     stir: &StirConfig,
     folder: Option<&Path>,
 ) -> BTreeMap<TrunkId, TrunkConfig> {
@@ -276,19 +287,8 @@ fn trunks(
     for (name, value) in root.section("trunks").entries() {
         let Some(own) = value.section() else { continue };
         let trunk = defaults.section("trunk").under(own);
-        // RFC 7118 §3: nobody connects to a WebSocket's client, and no carrier is a server of it.
-        let transport = |name: &str| match listeners::transport(name)? {
-            Transport::Ws | Transport::Wss => Err("can only be listened for"),
-            transport => Ok(transport),
-        };
-        let address = trunk
-            .required("address", "\"192.0.2.1:5060\"")
-            .and_then(|value| parsed(&value, ADDRESS, str::parse));
+        let carrier = carriers::read(&trunk, plan);
         let rule = TrunkRule {
-            transport: trunk
-                .parsed("transport", "write udp, tcp or tls", transport)
-                .unwrap_or(Transport::Udp),
-            address: address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 5060))),
             calls_per_second_max: trunk.count("calls_per_second_max", 1..=100_000),
             channels_max: trunk.count("channels_max", 1..=1_000_000),
             caller_id: number(&trunk, "caller_id"),
@@ -311,7 +311,8 @@ fn trunks(
         let border = border(&trunk, root.section("sip").text("internal_headers"));
         let tls = listeners::trunk_tls(&trunk, folder);
         trunk.finish();
-        let config = TrunkConfig { rule, allow, user, realm, border, listener, tls, session };
+        let config =
+            TrunkConfig { rule, carrier, allow, user, realm, border, listener, tls, session };
         trunks.insert(TrunkId::new(tenant, name), config);
     }
     trunks
@@ -330,7 +331,8 @@ fn listeners_are_there(
     let names = || listeners.iter().map(|listener| &*listener.name);
     for (name, value) in root.section("trunks").entries() {
         let Some((_, trunk)) = trunks.iter().find(|(id, _)| *id.name == *name) else { continue };
-        let wanted = trunk.rule.transport;
+        // Without one, DNS chooses among those that we have, and UDP is meant by an address.
+        let wanted = trunk.carrier.place.transport.unwrap_or(domain::hop::Transport::Udp);
         let has = |it: &ListenerConfig| it.transports.contains(&wanted);
         if let Some(named) = trunk.listener.as_deref().filter(|it| !names().any(|name| name == *it))
         {

@@ -144,8 +144,8 @@ code = "*1"
         "13:1: trunks.carrier.address: is missing; write `address` = \"192.0.2.1:5060\"",
         "14:10: trunks.carrier.allow[0]: `10.0.0.0/33`: has a wrong prefix length; write networks \
          such as \"192.0.2.0/24\" or \"2001:db8::/32\"",
-        "15:13: trunks.carrier.transport: `sctp`: is no transport we speak; write udp, tcp \
-         or tls",
+        "15:13: trunks.carrier.transport: `sctp`: is no transport we speak; write udp, tcp, \
+         tls or \"\"",
         "18:11: queues.support.agents[0]: `ana`: there is no such agent; did you mean `anna`?; name \
          agents of [agents]",
         "19:10: queues.support.hours[0]: `Mon-Fri`: has no space between days and times; write \

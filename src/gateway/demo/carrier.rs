@@ -164,7 +164,10 @@ impl Carrier {
                     let _ = self.socket.try_send_to(&message, flow.remote);
                 }
                 Action::Up(event) => self.leg_event(event, now),
-                Action::Matched { .. } | Action::Expect { .. } | Action::Close { .. } => (),
+                Action::Matched { .. }
+                | Action::Expect { .. }
+                | Action::Trunk(_)
+                | Action::Close { .. } => (),
             }
             actions.extend(self.sip_out.drain(..));
         }

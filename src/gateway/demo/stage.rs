@@ -126,7 +126,7 @@ impl Stage {
             Live::CampaignChanged { campaign, state, .. } => {
                 ("[campaign]".to_owned(), format!("{campaign} is {}", state.as_str()))
             }
-            Live::AttemptClosed { .. } => return,
+            Live::AttemptClosed { .. } | Live::TrunkChanged { .. } => return,
         };
         self.line(&who, &text);
     }

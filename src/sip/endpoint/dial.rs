@@ -101,7 +101,10 @@ impl Endpoint {
             supported: route.session.supported(),
         };
         let trunk = match target {
-            Target::Trunk { trunk, hop, .. } => Some(FarEnd { trunk, host: hop.host }),
+            Target::Trunk { trunk, hop, .. } => {
+                let host = hop.server_name().map(Arc::from);
+                Some(FarEnd { trunk, host })
+            }
             Target::Agent(_) => None,
         };
         let made = Leg::Outbound(Box::new(outbound));

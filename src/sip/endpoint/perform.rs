@@ -126,7 +126,7 @@ impl Endpoint {
     }
 
     /// Adds Via with a fresh branch, Max-Forwards and what we can; the branch.
-    fn address(&mut self, request: &mut Request, flow: Flow) -> String {
+    pub(super) fn address(&mut self, request: &mut Request, flow: Flow) -> String {
         let branch = format!("z9hG4bK{}", self.token());
         let via = self.via(flow, &branch);
         if !request.headers.has(Name::MaxForwards) {

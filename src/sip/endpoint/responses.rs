@@ -48,7 +48,13 @@ impl Endpoint {
         let Some(up) = self.clients.respond(&key, (response.status, tag), ack, now, out) else {
             return;
         };
-        let Up::Response { id, leg: Some(leg) } = up else { return };
+        let (id, leg) = match up {
+            Up::Response { id, leg: Some(leg) } => (id, leg),
+            Up::Response { id, leg: None } => {
+                return self.errand_answered(id, response, now, out);
+            }
+            Up::Failed { .. } => return,
+        };
         if self.surplus.contains_key(&id) {
             self.handle_surplus(id, leg, response, now, out);
             return;

@@ -24,3 +24,4 @@ mod steps;
 mod storm;
 mod transfers;
 mod transports;
+mod trunks;

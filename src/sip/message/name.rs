@@ -45,7 +45,7 @@ names! {
     SessionExpires "Session-Expires" AcceptEncoding "Accept-Encoding"
     AcceptLanguage "Accept-Language" RemotePartyId "Remote-Party-ID"
     WwwAuthenticate "WWW-Authenticate" ContentEncoding "Content-Encoding"
-    ContentLanguage "Content-Language"
+    ContentLanguage "Content-Language" PAssociatedUri "P-Associated-URI"
     ProxyAuthenticate "Proxy-Authenticate" SubscriptionState "Subscription-State"
     ProxyAuthorization "Proxy-Authorization" ContentDisposition "Content-Disposition"
     AuthenticationInfo "Authentication-Info" PAssertedIdentity "P-Asserted-Identity"

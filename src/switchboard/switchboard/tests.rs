@@ -29,7 +29,7 @@ use ivr::flow::{Flow, Known};
 use media::event::{MediaCommand, MediaEvent, QualityReport};
 use queue::callback::CallbackRules;
 use queue::event::{AgentSays, QueueRules};
-use sip::event::{IncomingCall, LegCommand, LegEvent, MAX_FORWARDS, Source, Target, Transport};
+use sip::event::{IncomingCall, LegCommand, LegEvent, MAX_FORWARDS, Source, Target};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -111,8 +111,6 @@ fn rules() -> Rules {
         utc_offset_min: 0,
     };
     let trunk = TrunkRule {
-        transport: Transport::Udp,
-        address: LOCAL,
         calls_per_second_max: 10,
         channels_max: 10,
         caller_id: PhoneNumber::parse("+4930555000").ok(),
@@ -142,6 +140,7 @@ fn rules() -> Rules {
         queue_voices: BTreeMap::from([(support(), voice)]),
         agents: vec![agent(), AgentId::new(&TenantId::default(), "ben")],
         trunks: BTreeMap::from([(carrier(), trunk.clone()), (trunk_named("backup"), trunk)]),
+        carriers: carriers(),
         callbacks: CallbackRules {
             gap: Duration::from_secs(120),
             tries_max: 3,
@@ -155,6 +154,13 @@ fn rules() -> Rules {
         listening: Listening { end_silence_ms: 700, utterance_max_ms: 8_000 },
         limits: Limits { calls_max: 10, call_length_max: Duration::from_secs(3_600) },
     }
+}
+
+fn carriers() -> trunk::rules::Rules {
+    let place = trunk::locate::Place::at(domain::hop::Transport::Udp, LOCAL);
+    let plain = trunk::rules::TrunkRules::plain(place);
+    let trunks = [carrier(), trunk_named("backup")].map(|trunk| (trunk, plain.clone()));
+    trunk::rules::Rules { trunks: trunks.into(), ..Default::default() }
 }
 
 fn number(dialled: &str, leads_to: LeadsTo) -> NumberRule {
@@ -373,6 +379,8 @@ impl Bench {
             Action::Return { contacts, .. } => format!("return {}", contacts.len()),
             Action::MarkSent { leg, .. } => format!("mark {}", self.names[leg]),
             Action::Reply { reply, .. } => format!("reply {reply:?}"),
+            Action::Trunk(_) => "trunk".to_owned(),
+            Action::Resolve(_) => "resolve".to_owned(),
             Action::Drained => "drained".to_owned(),
         })
     }

@@ -31,7 +31,9 @@ impl Lab {
 
     fn probed(&mut self, status: Option<u16>, seconds: u64) -> &'static str {
         let now = at(self.start, seconds);
-        self.target.probed(&reply(status, None), &self.rules, now, &mut self.random);
+        self.target.probe_now(now);
+        assert!(self.target.take_probe(&self.rules, now, &mut self.random));
+        self.target.probed(&reply(status, None), &self.rules, now);
         self.target.state().word()
     }
 
@@ -79,11 +81,26 @@ fn probes_are_spaced_with_jitter_and_one_at_a_time() {
     assert!(
         firsts.iter().max().unwrap().as_millis() - firsts.iter().min().unwrap().as_millis() > 2_000
     );
-    assert!(lab.target.take_probe(at(lab.start, 3)));
-    assert!(!lab.target.take_probe(at(lab.start, 4)), "one is under way");
-    lab.probed(Some(200), 5);
-    let next = lab.target.probe_at().unwrap() - at(lab.start, 5);
-    assert!((27_000..=33_000).contains(&next.as_millis()), "{next:?}");
+    let mut take = |seconds| {
+        let now = at(lab.start, seconds);
+        lab.target.take_probe(&lab.rules, now, &mut lab.random)
+    };
+    assert!(take(3));
+    assert!(!take(4), "one is under way");
+    let next = at(lab.start, 3 + 33);
+    // Unanswered it counts after 5 s, though its transaction goes on; three in a row are enough.
+    assert_eq!(lab.target.probe_at(), Some(at(lab.start, 8)));
+    for (seconds, down) in [(8, false), (41, false), (79, false), (84, true)] {
+        let now = at(lab.start, seconds);
+        lab.target.take_probe(&lab.rules, now, &mut lab.random);
+        assert!(lab.target.probe_at().is_some_and(|due| due > now || due < next));
+        assert_eq!(lab.target.is_down(), down, "{seconds}");
+    }
+    // The transaction's own end fails it no second time, and a late answer is one all the same.
+    lab.target.probed(&reply(None, None), &lab.rules, at(lab.start, 100));
+    lab.target.probed(&reply(Some(200), None), &lab.rules, at(lab.start, 101));
+    lab.target.probed(&reply(Some(200), None), &lab.rules, at(lab.start, 102));
+    assert!(!lab.target.is_down());
     let never = HealthRules { probe_every: Duration::ZERO, ..HealthRules::default() };
     assert_eq!(Target::new(&never, lab.start, &mut Random::new(1)).probe_at(), None);
 }
@@ -140,7 +157,7 @@ fn trials_are_rare_and_retry_after_is_honoured() {
     assert_eq!(lab.target.state(), State::Up);
     // The same said to a probe.
     let answer = reply(Some(503), Some(60));
-    lab.target.probed(&answer, &lab.rules, at(start, 4_100), &mut lab.random);
+    lab.target.probed(&answer, &lab.rules, at(start, 4_100));
     assert!(lab.target.is_down() && !lab.target.is_trial_due(at(start, 4_159)));
 }
 

@@ -99,7 +99,7 @@ impl World {
                     let reply = ProbeReply { status, round_trip, retry_after: None };
                     Some(Event::Probed { trunk, hop, reply })
                 }
-                Action::Register { trunk, hop, expires } => {
+                Action::Register { trunk, hop, expires, .. } => {
                     Some(self.register(trunk, hop, expires))
                 }
                 Action::Unregister { trunk, .. } => {

@@ -66,6 +66,10 @@ impl Trunk {
         }
     }
 
+    pub(super) fn is_started(&self) -> bool {
+        self.started
+    }
+
     /// Whether it registers.
     pub(super) fn start(&mut self, delay: Duration, turn: &mut Turn<'_>) -> bool {
         self.started = true;
@@ -86,7 +90,7 @@ impl Trunk {
     pub(super) fn probed(&mut self, hop: &Hop, reply: &ProbeReply, turn: &mut Turn<'_>) {
         let rules = &turn.rules.health;
         if let Some(target) = self.targets.get_mut(hop) {
-            target.probed(reply, rules, turn.now.instant, turn.random);
+            target.probed(reply, rules, turn.now.instant);
         }
     }
 
@@ -208,7 +212,7 @@ impl Trunk {
             send(orders, turn);
         }
         for (hop, target) in &mut self.targets {
-            if target.take_probe(now) && !draining {
+            if target.take_probe(&turn.rules.health, now, turn.random) && !draining {
                 turn.out.push(Action::Probe { trunk: turn.id.clone(), hop: hop.clone() });
             }
         }
@@ -405,9 +409,11 @@ impl Trunk {
 fn send(orders: Vec<Order>, turn: &mut Turn<'_>) {
     for order in orders {
         let trunk = turn.id.clone();
+        let account = turn.rules.registration.as_ref().map(|rules| rules.account.clone());
+        let account = account.unwrap_or_default();
         turn.out.push(match order {
-            Order::Register(hop, expires) => Action::Register { trunk, hop, expires },
-            Order::Unregister(hop) => Action::Unregister { trunk, hop },
+            Order::Register(hop, expires) => Action::Register { trunk, hop, account, expires },
+            Order::Unregister(hop) => Action::Unregister { trunk, hop, account },
         });
     }
 }

@@ -264,6 +264,7 @@ impl Pair {
                 Action::Up(event) => self.sides[side].events.push(event),
                 Action::Matched { leg } => self.sides[side].matched.push(leg),
                 Action::Expect { flow, .. } => assert!(flow.transport.is_secure()),
+                Action::Trunk(event) => panic!("{event:?}: nothing was asked"),
                 Action::Close { flow } => panic!("{flow:?} is sound"),
             }
         }

@@ -4,6 +4,7 @@
 use super::pair::{A, B, address, config};
 use crate::endpoint::Endpoint;
 use crate::endpoint::config::EndpointConfig;
+use crate::event::trunk::{TrunkCommand, TrunkEvent};
 use crate::event::{Action, Flow, LegCommand, LegEvent, Transport};
 use bytes::Bytes;
 use domain::id::TrunkId;
@@ -25,6 +26,7 @@ pub(super) struct Peer {
     pub(super) now: Now,
     pub(super) flow: Flow,
     pub(super) events: Vec<LegEvent>,
+    pub(super) trunk_events: Vec<TrunkEvent>,
     sent: Vec<String>,
     /// Of the last message sent, its flow.
     pub(super) sent_over: Option<Flow>,
@@ -123,6 +125,7 @@ impl Peer {
             now: epoch(),
             flow,
             events: Vec::new(),
+            trunk_events: Vec::new(),
             sent: Vec::new(),
             sent_over: None,
             expected: Vec::new(),
@@ -168,6 +171,12 @@ impl Peer {
         sent
     }
 
+    pub(super) fn handle_trunk(&mut self, command: TrunkCommand) -> Vec<String> {
+        let mut out = Vec::new();
+        self.endpoint.handle_trunk(command, self.now, &mut out);
+        self.perform(out)
+    }
+
     pub(super) fn take_events(&mut self) -> Vec<LegEvent> {
         std::mem::take(&mut self.events)
     }
@@ -189,6 +198,7 @@ impl Peer {
                 }
                 Action::Up(event) => self.events.push(event),
                 Action::Expect { flow, trunk, .. } => self.expected.push((flow, trunk)),
+                Action::Trunk(event) => self.trunk_events.push(event),
                 Action::Matched { .. } | Action::Close { .. } => (),
             }
         }

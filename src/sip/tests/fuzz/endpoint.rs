@@ -371,7 +371,10 @@ impl World {
             match action {
                 Action::Transmit { message, .. } => self.transmitted(message),
                 Action::Up(event) => self.told(&event),
-                Action::Matched { .. } | Action::Close { .. } | Action::Expect { .. } => (),
+                Action::Matched { .. }
+                | Action::Trunk(_)
+                | Action::Close { .. }
+                | Action::Expect { .. } => (),
             }
         }
         // Each leg may have an INVITE with its forks, a BYE and what it refuses, beyond the limit.

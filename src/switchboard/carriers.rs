@@ -1,0 +1,126 @@
+//! The trunks' machine within the switchboard: what it is told of orders to trunks, and what it wants
+//! done.
+
+use crate::event::{Action, Live};
+use crate::switchboard::{Switchboard, Timer};
+use domain::hop::Hop;
+use domain::id::TrunkId;
+use domain::now::Now;
+use sip::event::trunk::{TrunkCommand, TrunkEvent};
+use std::sync::Arc;
+use trunk::event::{Action as TrunkAction, Event, ProbeReply, RegisterFailure};
+use trunk::health::State;
+use trunk::registration::Standing;
+use trunk::route::{Condition, Live as _};
+use trunk::trunks::Trunks;
+
+/// The target that a call to a trunk is sent to now.
+///
+/// # Errors
+/// The first test that the trunk fails, and how.
+pub(crate) fn usable_target(
+    trunks: &Trunks,
+    trunk: &TrunkId,
+    random: u64,
+    now: Now,
+) -> Result<Hop, (&'static str, Arc<str>)> {
+    trunks.registered(trunk, now).map_err(|why| ("registered", why))?;
+    match trunks.state(trunk, now) {
+        State::Down { why, .. } if !trunks.is_trial_due(trunk, now) => {
+            return Err(("health", why));
+        }
+        State::Up | State::Degraded { .. } | State::Down { .. } => (),
+    }
+    let targets = trunks.targets(trunk, random, now);
+    let usable = |(_, condition): &(Hop, Condition)| !matches!(condition, Condition::Down(_));
+    let found = targets.into_iter().find(usable).map(|(hop, _)| hop);
+    found.ok_or(("located", "its place is not known".into()))
+}
+
+impl Switchboard {
+    /// The trunks, to be looked at.
+    pub fn trunks(&self) -> &Trunks {
+        &self.carriers
+    }
+
+    /// Gives the trunks an event, and performs what they want.
+    pub(crate) fn carriers(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
+        let mut actions = Vec::new();
+        self.carriers.handle(event, now, &mut actions);
+        self.perform_carriers(actions, out);
+    }
+
+    pub(crate) fn carriers_deadline(&mut self, now: Now, out: &mut Vec<Action>) {
+        let mut actions = Vec::new();
+        self.carriers.handle_deadline(now, &mut actions);
+        self.perform_carriers(actions, out);
+    }
+
+    /// What came of an order to a trunk.
+    pub(crate) fn trunk_event(&mut self, event: TrunkEvent, now: Now, out: &mut Vec<Action>) {
+        let event = match event {
+            TrunkEvent::Registered { trunk, hop, granted, service_route, associated } => {
+                Event::Registered { trunk, hop, granted, service_route, associated }
+            }
+            TrunkEvent::RegisterFailed { trunk, hop, status, retry_after, min_expires } => {
+                let failure = RegisterFailure { status, retry_after, min_expires };
+                Event::RegisterFailed { trunk, hop, failure }
+            }
+            TrunkEvent::Unregistered { trunk } => Event::Unregistered { trunk },
+            TrunkEvent::Probed { trunk, hop, status, round_trip, retry_after } => {
+                let reply = ProbeReply { status, round_trip, retry_after };
+                Event::Probed { trunk, hop, reply }
+            }
+        };
+        self.carriers(event, now, out);
+    }
+
+    /// Where a call to a trunk is sent that no route has chosen; `None`: it takes none now.
+    pub(crate) fn hop_of(&mut self, trunk: &TrunkId, now: Now) -> Option<Hop> {
+        let random = self.ids.next_number();
+        usable_target(&self.carriers, trunk, random, now).ok()
+    }
+
+    fn perform_carriers(&mut self, actions: Vec<TrunkAction>, out: &mut Vec<Action>) {
+        for action in actions {
+            out.push(match action {
+                TrunkAction::Resolve(question) => Action::Resolve(question),
+                TrunkAction::Probe { trunk, hop } => {
+                    Action::Trunk(TrunkCommand::Probe { trunk, hop })
+                }
+                TrunkAction::Register { trunk, hop, account, expires } => {
+                    let (user, contact) = (account.user, account.contact);
+                    Action::Trunk(TrunkCommand::Register { trunk, hop, user, contact, expires })
+                }
+                TrunkAction::Unregister { trunk, hop, account } => {
+                    let (user, contact) = (account.user, account.contact);
+                    Action::Trunk(TrunkCommand::Unregister { trunk, hop, user, contact })
+                }
+                TrunkAction::Changed { trunk, state } => Action::Publish(changed(trunk, &state)),
+                TrunkAction::RegistrationChanged { trunk, standing } => {
+                    Action::Publish(registration_changed(trunk, &standing))
+                }
+            });
+        }
+        self.timers.update(&Timer::Carriers, self.carriers.deadline());
+    }
+}
+
+fn changed(trunk: TrunkId, state: &State) -> Live {
+    Live::TrunkChanged {
+        trunk,
+        state: state.word(),
+        why: state.why().into(),
+        alarm: state.is_down(),
+    }
+}
+
+fn registration_changed(trunk: TrunkId, standing: &Standing) -> Live {
+    let (state, why, alarm): (_, Arc<str>, _) = match standing {
+        Standing::Registered { .. } => ("registered", "".into(), false),
+        Standing::Failed { why, alarm, .. } => ("not registered", why.clone(), *alarm),
+        Standing::Left => ("unregistered", "the program ends".into(), false),
+        Standing::Idle | Standing::Asking => ("not registered", "not yet asked".into(), false),
+    };
+    Live::TrunkChanged { trunk, state, why, alarm }
+}
