@@ -109,3 +109,14 @@ pub fn transit(house: Arc<House>) -> World {
     world.plan(seconds(10), Order::CallNumber("+4930111".into(), number, seconds(600)));
     world
 }
+
+/// (e) Anna sends her caller on to Ben, who takes the call and hangs up.
+pub fn transfer(house: Arc<House>) -> World {
+    let mut world = fair(house, 5);
+    world.plan(seconds(4), Order::Register(1, true));
+    let sends = Manner::Transfers { after: seconds(2), talks: seconds(5), to: "ben" };
+    world.desks[0].set_otherwise(vec![sends]);
+    world.desks[1].set_otherwise(vec![Manner::Answers { after: seconds(3), talks: seconds(10) }]);
+    caller(&mut world, "+4930111", 10, &[Reply::says("i want to speak to somebody")]);
+    world
+}

@@ -11,7 +11,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sip::endpoint::Endpoint;
 use sip::endpoint::config::{Credentials, SessionPolicy};
-use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
+use sip::event::{
+    Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, TransferTo, Transport,
+};
 use sip::message::{Message, parse};
 use sip::registration::{Registration, RegistrationAction, RegistrationConfig};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +37,15 @@ pub enum Manner {
         after: Duration,
         /// With what: 486 busy, 603 declined, 404 …
         status: u16,
+    },
+    /// Rings, is answered, and sends the caller on to a colleague (RFC 5589 §6).
+    Transfers {
+        /// From the INVITE to the answer.
+        after: Duration,
+        /// From the answer to the REFER.
+        talks: Duration,
+        /// To whom.
+        to: &'static str,
     },
     /// Rings until the caller gives up.
     Ignores,
@@ -68,6 +79,8 @@ struct Call {
     party: Arc<str>,
     up: bool,
     talks: Duration,
+    /// To whom the other end is sent after the talk, if to anybody.
+    sends_to: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +92,7 @@ enum Deed {
     Answer,
     Refuse(u16),
     HangUp,
+    Transfer(&'static str),
 }
 
 impl Telephone {
@@ -168,7 +182,7 @@ impl Telephone {
     ) {
         self.serial += 1;
         let leg = LegId(self.serial * 2);
-        self.calls.insert(leg, Call { party: from.into(), up: false, talks });
+        self.calls.insert(leg, Call { party: from.into(), up: false, talks, sends_to: None });
         let command = LegCommand::Dial {
             leg,
             target: Target::Trunk {
@@ -246,6 +260,10 @@ impl Telephone {
                 Deed::Answer => LegCommand::Answer { leg, local_media: self.media() },
                 Deed::Refuse(status) => {
                     LegCommand::Refuse { leg, status, retry_after_s: None, q850: None }
+                }
+                Deed::Transfer(to) => {
+                    let uri = format!("sip:{to}@{}", crate::house::REALM).into();
+                    LegCommand::Transfer { leg, to: TransferTo::Uri(uri) }
                 }
                 Deed::HangUp => LegCommand::HangUp { leg, q850: None },
             };
@@ -333,8 +351,9 @@ impl Telephone {
             LegEvent::Established { leg, .. } => {
                 let Some(call) = self.calls.get_mut(&leg) else { return };
                 call.up = true;
-                let talks = call.talks;
-                self.later(now.instant + talks, leg, Deed::HangUp);
+                let (talks, sends_to) = (call.talks, call.sends_to);
+                let deed = sends_to.map_or(Deed::HangUp, Deed::Transfer);
+                self.later(now.instant + talks, leg, deed);
                 self.fidget(leg, talks, now);
             }
             LegEvent::Ended { leg, .. } => {
@@ -380,7 +399,7 @@ impl Telephone {
             len => manners[self.luck.random_range(0..len)],
         };
         let at = |after: Duration| now.instant + after;
-        let mut talks = Duration::ZERO;
+        let (mut talks, mut sends_to) = (Duration::ZERO, None);
         let early = self.fidgets && self.luck.random_bool(0.5);
         let ring = if early { Deed::RingWithSound } else { Deed::Ring };
         self.later(at(Duration::from_millis(20)), leg, ring);
@@ -389,10 +408,14 @@ impl Telephone {
                 talks = long;
                 self.later(at(after), leg, Deed::Answer);
             }
+            Manner::Transfers { after, talks: long, to } => {
+                (talks, sends_to) = (long, Some(to));
+                self.later(at(after), leg, Deed::Answer);
+            }
             Manner::Refuses { after, status } => self.later(at(after), leg, Deed::Refuse(status)),
             Manner::Ignores => (),
         }
-        self.calls.insert(leg, Call { party: dialled, up: false, talks });
+        self.calls.insert(leg, Call { party: dialled, up: false, talks, sends_to });
     }
 
     fn later(&mut self, at: Instant, leg: LegId, deed: Deed) {

@@ -156,3 +156,16 @@ fn runs_with_all_extensions_hold_what_must_hold() {
     }
     assert!(pracks > 50 && reinvites > 5, "{pracks} PRACKs, {reinvites} UPDATEs");
 }
+
+/// A blind transfer on the wire: accepted, told how far it is, joined, and the referrer let go.
+#[test]
+fn a_caller_is_sent_on_and_nobody_drops_but_the_referrer() {
+    let mut world = journeys::transfer(Arc::new(House::build()));
+    world.run().unwrap_or_else(|failure| panic!("{failure}"));
+    let ladder = world.ladder();
+    let mut rest = ladder.as_str();
+    for word in ["REFER", "202", "NOTIFY", "INVITE", "NOTIFY", "ACK", "BYE"] {
+        let at = rest.find(word).unwrap_or_else(|| panic!("no {word} in its place:\n{ladder}"));
+        rest = &rest[at + word.len()..];
+    }
+}
