@@ -25,6 +25,8 @@ pub struct Scenario<'a> {
     pub echo: bool,
     /// SIP's Call-ID of its only call; empty: one of its own.
     pub call_id: &'a str,
+    /// What stands for `[status]` in the scenario, which SIPp reads before it knows any key.
+    pub status: &'a str,
     /// `[name]` in the scenario → value.
     pub keys: &'a [(&'a str, &'a str)],
 }
@@ -40,6 +42,7 @@ impl Default for Scenario<'_> {
             pause_ms: 4_000,
             echo: false,
             call_id: "",
+            status: "",
             keys: &[],
         }
     }
@@ -48,6 +51,14 @@ impl Default for Scenario<'_> {
 /// Starts a SIPp; its end without fault means that the scenario was kept to.
 pub fn start(folder: &Folder, scenario: &Scenario<'_>) -> Process {
     let file = root().join("sip-tests/scenarios").join(format!("{}.xml", scenario.name));
+    let file = match scenario.status {
+        "" => file,
+        status => {
+            let text = std::fs::read_to_string(file).expect("the scenario is there");
+            let name = format!("{}-{status}.xml", scenario.name);
+            folder.write(&name, &text.replace("[status]", status))
+        }
+    };
     let port = if scenario.port == 0 { ports::free() } else { scenario.port };
     let media = ports::media();
     let mut command = Command::new("sipp");

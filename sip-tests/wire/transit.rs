@@ -32,8 +32,7 @@ fn carriers() -> Carriers {
 
 impl Carriers {
     fn refuses(&self, port: u16, status: &str) -> Process {
-        let keys = &[("first", status)];
-        self.start(&Scenario { name: "refuses", port, keys, ..Scenario::default() })
+        self.start(&Scenario { name: "refuses", port, status, ..Scenario::default() })
     }
 
     fn start(&self, scenario: &Scenario<'_>) -> Process {
@@ -46,7 +45,8 @@ impl Carriers {
             name: "is-refused",
             calls: Some((self.gateway.sip, dialled)),
             call_id,
-            keys: &[("number", CALLER), ("first", status)],
+            status,
+            keys: &[("number", CALLER)],
             ..Scenario::default()
         })
     }
@@ -73,12 +73,11 @@ fn a_call_goes_on_by_the_second_carrier_with_sound_both_ways() {
     });
     let tone = carriers.installation.folder.at("tone.al");
     std::fs::write(&tone, vec![0x55_u8; 8_000]).unwrap();
-    let tone = tone.display().to_string();
     let mut caller = carriers.start(&Scenario {
         name: "calls-with-sound",
         calls: Some((carriers.gateway.sip, CALLEE)),
         pause_ms: 3_000,
-        keys: &[("number", CALLER), ("tone", &tone)],
+        keys: &[("number", CALLER)],
         ..Scenario::default()
     });
     let call = events.call();

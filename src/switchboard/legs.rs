@@ -276,6 +276,7 @@ impl Switchboard {
         if is_open {
             self.close_sound(id, now, out);
         }
+        self.off_the_phone(id);
         let is_treated = self.transfer_leg_over(call, id, cause, now, out);
         match self.calls.get(&call).filter(|_| !is_treated).map(|call| call.first == id) {
             Some(true) => self.caller_over(call, cause, out),
@@ -296,10 +297,7 @@ impl Switchboard {
     ) {
         match self.calls.get(&call).map(|call| &call.purpose) {
             Some(Purpose::Transit(_)) => self.callee_over(call, leg, cause, now, out),
-            Some(_) | None => {
-                self.off_the_phone(leg);
-                self.agent_over(call, leg, cause, out);
-            }
+            Some(_) | None => self.agent_over(call, leg, cause, out),
         }
     }
 
@@ -320,14 +318,11 @@ impl Switchboard {
                     self.inner.push_back(Inner::Queue(QueueEvent::AgentSays { agent, says }));
                 }
             }
-            Some((Purpose::Transit(_), first)) => {
-                let agent = self.legs.get(&first).and_then(|leg| leg.agent.clone());
-                if let Some(agent) = agent {
-                    self.on_the_phone(&agent, false);
-                }
-            }
             Some((
-                Purpose::FeatureCode { .. } | Purpose::Inbound { .. } | Purpose::Attempt(_),
+                Purpose::FeatureCode { .. }
+                | Purpose::Inbound { .. }
+                | Purpose::Attempt(_)
+                | Purpose::Transit(_),
                 _,
             ))
             | None => (),

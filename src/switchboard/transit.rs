@@ -313,11 +313,7 @@ impl Switchboard {
         out: &mut Vec<Action>,
     ) {
         self.forget_reaching(leg);
-        let over = self.legs.get(&leg).map(|leg| (leg.trunk.clone(), leg.agent.clone()));
-        let (trunk, agent) = over.unwrap_or_default();
-        if let Some(agent) = agent {
-            self.on_the_phone(&agent, false);
-        }
+        let trunk = self.legs.get(&leg).and_then(|leg| leg.trunk.clone());
         let Some(call) = self.calls.get_mut(&id) else { return };
         let first = call.first;
         match (&call.treatment, &mut call.purpose) {

@@ -304,6 +304,32 @@ fn a_call_for_help_is_stopped_by_nothing() {
     assert_eq!(bench.event(invite("112", |_| ())), "refuse 503");
 }
 
+/// Rung by one call of her own and dialling another: free again only when both are over.
+#[test]
+fn an_agent_with_two_calls_of_her_own_is_free_after_both() {
+    let mut bench = Bench::staffed();
+    calls(&mut bench, "4100");
+    bench.plays(&[("caller opened", "open anna"), ("anna opened", "invite anna at anna")]);
+    let mut dials = invite("+4930555", |call| call.from_user = "anna".into());
+    if let Event::Leg(LegEvent::Incoming { leg, source, .. }) = &mut dials {
+        (*leg, *source) = (LegId(3), Source::Agent(agent()));
+    }
+    assert_eq!(bench.event(dials), "open anna");
+    let cause = Cause { by: EndedBy::Peer, ..Cause::from_status(487) };
+    bench.event(Event::Leg(LegEvent::Ended { leg: LegId(3), cause }));
+    // A caller of the queue waits still.
+    let mut event = invite("4000", |_| ());
+    if let Event::Leg(LegEvent::Incoming { leg, .. }) = &mut event {
+        *leg = LegId(5);
+    }
+    bench.event(event);
+    bench.plays(&[
+        ("caller opened", "answer caller"),
+        ("caller up", "connect caller | play caller Press 1. | listen caller"),
+        ("caller 1", "silence caller | deafen caller | play caller music"),
+    ]);
+}
+
 /// What would be done is found by the same rules, and nothing is taken for it.
 #[test]
 fn a_dry_run_decides_the_same_and_takes_nothing() {
