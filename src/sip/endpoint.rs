@@ -12,6 +12,7 @@
 
 mod border;
 pub mod config;
+mod content;
 pub mod defence;
 mod dial;
 mod invite;

@@ -40,7 +40,22 @@ struct Binding {
     call_id: Arc<str>,
     cseq: u32,
     flow: Flow,
+    /// The proxies between, which calls must pass (RFC 3327 §5.3); empty without any.
+    path: Vec<Uri>,
+    /// How much this one is preferred over others, in thousandths (RFC 3261 §20.10).
+    q: u16,
     expires_at: Instant,
+}
+
+/// The way to a telephone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Way<'a> {
+    /// The request URI.
+    pub(crate) contact: &'a Uri,
+    /// Between which addresses.
+    pub(crate) flow: Flow,
+    /// What `Route` must name, in order.
+    pub(crate) path: &'a [Uri],
 }
 
 impl Binding {
@@ -57,6 +72,7 @@ impl Binding {
 struct Wish {
     contact: Uri,
     expires_s: u32,
+    q: u16,
 }
 
 /// How often something goes through a NAT: many forget a UDP flow after 30 s, so RFC 5626 §4.4.2
@@ -72,6 +88,9 @@ const EXPIRES_MIN_S: u32 = 60;
 
 /// A REGISTER with more Contacts than this is refused with 400: no telephone has as many.
 const CONTACTS_IN_REQUEST_MAX: usize = 16;
+
+/// A REGISTER that passed more proxies than this is refused with 400.
+const PATH_MAX: usize = 8;
 
 impl Registrar {
     /// No bindings. `contacts_max` is the most telephones of one agent.
@@ -112,16 +131,19 @@ impl Registrar {
         bindings.drain(..surplus);
         let mut response = request.response(200, None);
         write_bindings(&bindings, now, &mut response.headers);
+        // RFC 3327 §5.3: also where the telephone says nothing of Path itself.
+        response.headers.copy(&request.headers, Name::Path);
         let is_kept_alive = bindings.iter().any(Binding::is_behind_nat);
         self.store(agent, bindings, out);
         self.keep_alives.update(agent, is_kept_alive.then_some(now + KEEP_ALIVE_EVERY));
         response
     }
 
-    /// The telephone to call: the one that registered last.
-    pub(crate) fn target(&self, agent: &AgentId, now: Instant) -> Option<(&Uri, Flow)> {
-        let binding = self.bindings.get(agent)?.last()?;
-        (binding.expires_at > now).then_some((&binding.contact, binding.flow))
+    /// The telephone to call: of those preferred most, the one that registered last.
+    pub(crate) fn target(&self, agent: &AgentId, now: Instant) -> Option<Way<'_>> {
+        let live = self.bindings.get(agent)?.iter().filter(|binding| binding.expires_at > now);
+        let Binding { contact, flow, path, .. } = live.max_by_key(|binding| binding.q)?;
+        Some(Way { contact, flow: *flow, path })
     }
 
     /// Whether a telephone has registered over a flow. Over datagrams its address counts, as one
@@ -229,8 +251,14 @@ fn change(
     if contacts.len() > CONTACTS_IN_REQUEST_MAX {
         return Err(400);
     }
+    let path = headers.addresses(Name::Path).map_err(|_| 400u16)?;
+    if path.len() > PATH_MAX {
+        return Err(400);
+    }
+    let path: Result<Vec<Uri>, _> = path.iter().map(NameAddr::uri).collect();
+    let path = path.map_err(|_| 400u16)?;
     for contact in &contacts {
-        let Wish { contact, expires_s } = wish(contact, header_s)?;
+        let Wish { contact, expires_s, q } = wish(contact, header_s)?;
         let known = bindings.iter().position(|binding| binding.contact.is_equivalent(&contact));
         if let Some(at) = known {
             // Step 7: an older request of the same client must not undo a newer one.
@@ -241,7 +269,8 @@ fn change(
         }
         if expires_s > 0 {
             let expires_at = now + Duration::from_secs(expires_s.into());
-            bindings.push(Binding { contact, call_id: call_id.clone(), cseq, flow, expires_at });
+            let (call_id, path) = (call_id.clone(), path.clone());
+            bindings.push(Binding { contact, call_id, cseq, flow, path, q, expires_at });
         }
     }
     Ok(())
@@ -252,18 +281,41 @@ fn wish(contact: &NameAddr<'_>, header_s: Option<u32>) -> Result<Wish, u16> {
     if (1..EXPIRES_MIN_S).contains(&expires_s) {
         return Err(423);
     }
+    let q = contact.params.get("q").map_or(Some(Q_MAX), thousandths).ok_or(400u16)?;
     let contact = contact.uri().map_err(|_| 400u16)?;
     if !matches!(contact.scheme(), Scheme::Sip | Scheme::Sips) {
         return Err(400);
     }
-    Ok(Wish { contact, expires_s: expires_s.min(EXPIRES_MAX_S) })
+    Ok(Wish { contact, expires_s: expires_s.min(EXPIRES_MAX_S), q })
+}
+
+/// The most that a telephone can be preferred, and what it is where it says nothing.
+const Q_MAX: u16 = 1_000;
+
+/// `0` to `1` with three digits behind the point at most (RFC 3261 §25.1 `qvalue`).
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    if rest.len() > 3 || !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let whole: u16 = match whole {
+        "0" => 0,
+        "1" => Q_MAX,
+        _ => return None,
+    };
+    let rest: u16 = format!("{rest:0<3}").parse().ok()?;
+    Some(whole + rest).filter(|q| *q <= Q_MAX)
 }
 
 /// §10.3 step 8: the 2xx lists all bindings with what is left of their lives.
 fn write_bindings(bindings: &[Binding], now: Instant, headers: &mut Headers) {
     for binding in bindings {
         let left = binding.expires_at.saturating_duration_since(now).as_secs();
-        headers.push(Name::Contact, &format!("<{}>;expires={left}", binding.contact));
+        let q = match binding.q {
+            Q_MAX => String::new(),
+            q => format!(";q=0.{q:03}"),
+        };
+        headers.push(Name::Contact, &format!("<{}>{q};expires={left}", binding.contact));
     }
 }
 

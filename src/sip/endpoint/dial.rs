@@ -33,6 +33,8 @@ struct Route {
     keeps_flow: bool,
     /// Whether it may be told who calls when the callee must not be.
     trusted: bool,
+    /// The proxies before an agent's telephone (RFC 3327 §5.4).
+    path: Vec<Uri>,
 }
 
 impl Endpoint {
@@ -146,12 +148,23 @@ impl Endpoint {
                 let from_host =
                     from_host.map_or_else(|| self.config.sent_by_host(flow), str::to_owned);
                 let session = self.config.session_with(trunk);
-                Ok(Route { flow, uri, to, from_host, login, session, keeps_flow: false, trusted })
+                Ok(Route {
+                    flow,
+                    uri,
+                    to,
+                    from_host,
+                    login,
+                    session,
+                    keeps_flow: false,
+                    trusted,
+                    path: Vec::new(),
+                })
             }
             Target::Agent(agent) => {
                 // §21.4.18: nobody is there.
                 let found = self.registrar.target(agent, now);
-                let (uri, flow) = found.ok_or(refused_by_us(480))?;
+                let way = found.ok_or(refused_by_us(480))?;
+                let (uri, flow, path) = (way.contact, way.flow, way.path.to_vec());
                 let account = self.config.agents.iter().find(|account| account.agent == *agent);
                 let user = account.and_then(|account| escaped(&account.user)).unwrap_or_default();
                 let realm = &self.config.realm;
@@ -168,6 +181,7 @@ impl Endpoint {
                     session,
                     keeps_flow: true,
                     trusted: false,
+                    path,
                 })
             }
         }
@@ -200,6 +214,9 @@ impl Route {
     /// The first INVITE, as far as it does not depend on the leg.
     fn invite(&self, caller: &Caller, local_tag: &str) -> Request {
         let mut invite = Request::new(Method::Invite, self.uri.clone());
+        for proxy in &self.path {
+            invite.headers.push(Name::Route, &format!("<{proxy}>"));
+        }
         identity::write(caller, self.trusted, (&self.from_host, local_tag), &mut invite.headers);
         invite.headers.push(Name::To, &self.to);
         invite.headers.push(Name::CSeq, "1 INVITE");

@@ -154,6 +154,9 @@ impl Endpoint {
         }
         let replaces = self.replaced_by(request);
         let replaces = replaces.map_err(|status| Box::new(self.refusal(request, status)))?;
+        if let Some(response) = self.refuse_content(request) {
+            return Err(Box::new(response));
+        }
         leg::check_body(request, Some(&self.stateless_tag(request)))?;
         let Ok(session_timer) = SessionTimer::of_request(&request.headers) else {
             let mut response = self.refusal(request, 422);

@@ -247,8 +247,15 @@ impl Endpoint {
     /// # Errors
     /// The 420 to send.
     fn check_extensions(&mut self, request: &Request) -> Result<(), Box<Response>> {
-        let unknown: Vec<_> =
-            request.headers.require().filter(|option| !leg::is_supported(option)).collect();
+        // RFC 3327 §5.3: paths are the registrar's.
+        let is_path = |option: &str| {
+            request.method == Method::Register && option.eq_ignore_ascii_case("path")
+        };
+        let unknown: Vec<_> = request
+            .headers
+            .require()
+            .filter(|option| !leg::is_supported(option) && !is_path(option))
+            .collect();
         if unknown.is_empty() {
             return Ok(());
         }

@@ -94,6 +94,7 @@ impl Endpoint {
             None => self.offended(source, Offence::Challenged, now),
         }
         let Some(user) = user else {
+            // RFC 3261 §22.2: 401 and not 407, as we are no proxy to anybody.
             let mut response = self.refusal(request, 401);
             for challenge in challenges {
                 response.headers.push(Name::WwwAuthenticate, &challenge);

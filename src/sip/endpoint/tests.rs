@@ -1,6 +1,7 @@
 //! Endpoints driven in memory: against one another, and against messages written by hand.
 
 mod agents;
+mod answers;
 mod border;
 mod calls;
 mod defence;

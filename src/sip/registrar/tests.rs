@@ -48,7 +48,7 @@ impl Desk {
 
     fn target(&self) -> Option<String> {
         let found = self.registrar.target(&agent("ann"), self.now);
-        found.map(|(uri, _)| uri.as_str().to_owned())
+        found.map(|way| way.contact.as_str().to_owned())
     }
 }
 
@@ -149,5 +149,52 @@ fn a_way_through_a_nat_is_kept_open() {
         registrar.handle_deadline(gone, &mut events);
         registrar.keep_alives(gone, &mut kept);
         assert_eq!((kept, registrar.deadline()), (vec![], None));
+    }
+}
+
+/// RFC 3261 §10.2.1.2, §20.10: the one preferred most is called, of equals the newest.
+#[test]
+fn the_preferred_telephone_is_called() {
+    for (first, second, called) in [
+        ("", "", "sip:b@192.0.2.6"),
+        (";q=0.5", ";q=0.4", "sip:a@192.0.2.5"),
+        (";q=0.5", ";q=0.500", "sip:b@192.0.2.6"),
+        ("", ";q=0.999", "sip:a@192.0.2.5"),
+        (";q=0", ";q=1.000", "sip:b@192.0.2.6"),
+    ] {
+        let mut desk = Desk::new();
+        let contacts = [format!("<sip:a@192.0.2.5>{first}"), format!("<sip:b@192.0.2.6>{second}")];
+        let contacts = contacts.each_ref().map(|contact| &**contact);
+        assert_eq!(desk.register(&request("c", 1, &contacts, "")).0, 200);
+        assert_eq!(desk.target().as_deref(), Some(called), "{first} {second}");
+    }
+    for wrong in ["2", "1.001", "0.1234", "x", "-1", "0.", ".5"] {
+        let contact = format!("<sip:a@192.0.2.5>;q={wrong}");
+        let status = Desk::new().register(&request("c", 1, &[&contact], "")).0;
+        assert_eq!(status, if wrong == "0." { 200 } else { 400 }, "{wrong}");
+    }
+    let (_, listed) = Desk::new().register(&request("c", 1, &["<sip:a@192.0.2.5>;q=0.25"], ""));
+    assert_eq!(listed, ["<sip:a@192.0.2.5>;q=0.250;expires=3600"]);
+}
+
+/// RFC 3327 §5.3: the path is kept with the binding and told back.
+#[test]
+fn a_path_is_kept_and_told() {
+    let mut desk = Desk::new();
+    let mut register = request("c", 1, &["<sip:a@192.0.2.5>"], "");
+    register.headers.push(Name::Path, "<sip:p1.example;lr>, <sip:p2.example;lr>");
+    let ann = agent("ann");
+    let response = desk.registrar.register(&ann, &register, flow(1), desk.now, &mut desk.events);
+    assert_eq!(response.headers.get(Name::Path), register.headers.get(Name::Path));
+    let way = desk.registrar.target(&ann, desk.now).unwrap();
+    let path: Vec<_> = way.path.iter().map(Uri::as_str).collect();
+    assert_eq!(path, ["sip:p1.example;lr", "sip:p2.example;lr"]);
+    let many = vec!["<sip:p.example;lr>"; PATH_MAX + 1].join(",");
+    for wrong in ["<<>", &many] {
+        let mut register = request("c", 2, &["<sip:a@192.0.2.5>"], "");
+        register.headers.push(Name::Path, wrong);
+        let flow = flow(1);
+        let status = desk.registrar.register(&ann, &register, flow, desk.now, &mut desk.events);
+        assert_eq!(status.status, 400);
     }
 }
