@@ -105,7 +105,11 @@ fn rules(value: &Value<'_>, internal: &str) -> Vec<HeaderRule> {
 
 fn rule(section: &Section<'_>, internal: &str) -> Option<HeaderRule> {
     let text = |key: &'static str| section.optional(key).and_then(|value| value.text());
-    let crossing = match section.required("on", "\"out\"").and_then(|value| value.text())? {
+    // All are asked for, so that none of them counts as a key that nobody knows.
+    let on = section.required("on", "\"out\"").and_then(|value| value.text());
+    let values = (text("value"), text("copy"));
+    let names = (text("set"), text("add"), text("remove"));
+    let crossing = match on? {
         "in" => Crossing::In,
         "out" => Crossing::Out,
         _ => {
@@ -113,7 +117,7 @@ fn rule(section: &Section<'_>, internal: &str) -> Option<HeaderRule> {
             return None;
         }
     };
-    let value = match (text("value"), text("copy")) {
+    let value = match values {
         (Some(value), None) => Some(HeaderValue::Literal(value.into())),
         (None, Some(from)) => Some(HeaderValue::CopyOf(from.into())),
         (None, None) => None,
@@ -122,10 +126,10 @@ fn rule(section: &Section<'_>, internal: &str) -> Option<HeaderRule> {
             return None;
         }
     };
-    let (name, change) = match (text("set"), text("add"), text("remove"), value) {
-        (Some(name), None, None, Some(value)) => (name, HeaderChange::Set(value)),
-        (None, Some(name), None, Some(value)) => (name, HeaderChange::Add(value)),
-        (None, None, Some(name), None) => (name, HeaderChange::Remove),
+    let (name, change) = match (names, value) {
+        ((Some(name), None, None), Some(value)) => (name, HeaderChange::Set(value)),
+        ((None, Some(name), None), Some(value)) => (name, HeaderChange::Add(value)),
+        ((None, None, Some(name)), None) => (name, HeaderChange::Remove),
         _ => {
             let remedy = "write set or add with value or copy, or remove alone".to_owned();
             section.fault("is no rule".into(), remedy);

@@ -232,14 +232,14 @@ zone = "Asia/Kolkata"
 
 #[test]
 fn borders_are_read_and_their_rules_checked() {
-    let trunk = |more: &str| format!("[trunks.c]\naddress = \"192.0.2.1:5060\"\n{more}");
+    let trunk = |more: &str| format!("[trunks.carrier]\naddress = \"192.0.2.1:5060\"\n{more}");
     let text = trunk(
         "trusted = true\nfrom_domain = \"hotline.example\"\nmethods = [\"INVITE\"]\n\
          headers = [{ on = \"in\", remove = \"Subject\" }]\n\
          [sip]\nstrangers = \"ignore\"\nmethods = [\"REGISTER\"]\ninternal_headers = \"X-In-\"\n",
     );
     let config = read(&text).unwrap();
-    let border = &config.trunks[&TrunkId::new(&TenantId::default(), "c")].border;
+    let border = &config.trunks[&TrunkId::new(&TenantId::default(), "carrier")].border;
     assert_eq!((border.trusted, border.from_host.as_deref()), (true, Some("hotline.example")));
     assert_eq!(border.rules.len(), 1);
     assert!(border.methods.allow(&sip::message::method::Method::Invite));
@@ -250,8 +250,8 @@ fn borders_are_read_and_their_rules_checked() {
 
 #[test]
 fn borders_that_make_no_sense_are_refused() {
-    let trunk = |more: &str| format!("[trunks.c]\naddress = \"192.0.2.1:5060\"\n{more}");
-    let table = |rule: &str| trunk(&format!("[[trunks.c.headers]]\n{rule}"));
+    let trunk = |more: &str| format!("[trunks.carrier]\naddress = \"192.0.2.1:5060\"\n{more}");
+    let table = |rule: &str| trunk(&format!("[[trunks.carrier.headers]]\n{rule}"));
     let good = table("on = \"out\"\nset = \"X-A\"\ncopy = \"From\"\n");
     assert_eq!(faults(&good), [""; 0]);
     for (text, problem) in [

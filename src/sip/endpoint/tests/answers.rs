@@ -148,7 +148,8 @@ fn the_layer_above_refuses_with_any_status() {
         let mut peer = Peer::new();
         assert_eq!(word(&peer.request(&invite())[0]), "100");
         let retry_after_s = (status == 503).then_some(7);
-        let sent = peer.handle(LegCommand::Refuse { leg: LegId(1), status, retry_after_s });
+        let sent =
+            peer.handle(LegCommand::Refuse { leg: LegId(1), status, retry_after_s, q850: None });
         assert_eq!(word(&sent[0]), status.to_string());
         let expected = if status == 503 { "7" } else { "" };
         assert_eq!(header(&sent[0], "Retry-After"), expected);
