@@ -136,9 +136,10 @@ impl Endpoint {
         request.headers.push(Name::UserAgent, &self.config.user_agent);
         if matches!(request.method, Method::Invite | Method::Update) {
             request.headers.push(Name::Allow, leg::ALLOW);
-            if !request.headers.has(Name::Supported) {
-                request.headers.push(Name::Supported, leg::SUPPORTED_PLAIN);
-            }
+        }
+        // RFC 4028 §7.1: in each request but ACK.
+        if request.method != Method::Ack && !request.headers.has(Name::Supported) {
+            request.headers.push(Name::Supported, leg::SUPPORTED_PLAIN);
         }
         branch
     }

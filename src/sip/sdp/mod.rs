@@ -45,6 +45,8 @@ pub struct Session<'a> {
     pub origin: &'a str,
     /// `s=` as it stands; `-` when it was missing or empty.
     pub name: &'a str,
+    /// The first `t=` as it stands: when it begins and ends; `0 0` when it was missing.
+    pub time: &'a str,
     /// `c=` for all media that have none of their own.
     pub connection: Option<Connection<'a>>,
     /// `a=` for all media.

@@ -180,7 +180,8 @@ impl Negotiation {
         let places: Vec<_> = session.media.iter().map(refused).collect();
         let mut media: Vec<_> = places.iter().map(Place::refused).collect();
         std::mem::swap(&mut media[audio_at], &mut audio);
-        let text = describe(local.ip(), media);
+        // RFC 3264 §6: the answer's `t=` is that of the offer.
+        let text = describe(local.ip(), session.time, media);
         let body = self.version_of(text, local.ip());
         self.places = places;
         self.audio_at = audio_at;
@@ -201,7 +202,7 @@ impl Negotiation {
             formats: media.formats.clone(),
             ..Media::default()
         });
-        let text = describe(local, refused.collect());
+        let text = describe(local, session.time, refused.collect());
         Some(self.version_of(text, local))
     }
 
@@ -240,7 +241,7 @@ impl Negotiation {
             Some(place) => *place = audio,
             None => media.push(audio),
         }
-        let text = describe(local.ip(), media);
+        let text = describe(local.ip(), "0 0", media);
         self.offered = Some(Offered { held, event: plan.event_payload_type });
         self.version_of(text, local.ip())
     }
@@ -432,7 +433,7 @@ fn limit(held: bool) -> Direction {
 }
 
 /// Everything behind `o=`.
-fn describe(local: IpAddr, media: Vec<Media<'_>>) -> String {
+fn describe(local: IpAddr, time: &str, media: Vec<Media<'_>>) -> String {
     let connection = Some(Connection::Ip(local));
-    print::behind_origin(&Session { name: "-", connection, media, ..Session::default() })
+    print::behind_origin(&Session { name: "-", time, connection, media, ..Session::default() })
 }

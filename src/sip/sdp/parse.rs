@@ -6,7 +6,7 @@ use crate::sdp::{
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) fn session(body: &[u8]) -> Result<Session<'_>, SdpError> {
-    let mut session = Session { name: "-", ..Session::default() };
+    let mut session = Session { name: "-", time: "", ..Session::default() };
     let mut attributes = 0;
     let mut number = 0;
     let mut seen_origin = false;
@@ -34,6 +34,7 @@ pub(super) fn session(body: &[u8]) -> Result<Session<'_>, SdpError> {
             }
             // RFC 8866 §5.3: a session without name is called `-`.
             b's' => session.name = text.ok().filter(|name| !name.is_empty()).unwrap_or("-"),
+            b't' if session.time.is_empty() => session.time = text.unwrap_or(""),
             b'c' => {
                 let found = Some(text.ok().and_then(connection).ok_or(malformed)?);
                 match session.media.last_mut() {
@@ -55,6 +56,9 @@ pub(super) fn session(body: &[u8]) -> Result<Session<'_>, SdpError> {
             // RFC 8866 §5 lets a parser ignore what it does not know; the rest says nothing here.
             _ => (),
         }
+    }
+    if session.time.is_empty() {
+        session.time = "0 0";
     }
     if seen_origin { Ok(session) } else { Err(SdpError { line: number + 1 }) }
 }

@@ -13,7 +13,7 @@ pub(super) fn behind_origin(session: &Session<'_>) -> String {
     let mut out = String::with_capacity(256);
     let _ = write!(out, "s={}\r\n", session.name);
     put_connection(&mut out, session.connection);
-    out.push_str("t=0 0\r\n");
+    let _ = write!(out, "t={}\r\n", session.time);
     put_attributes(&mut out, &session.attributes);
     for media in &session.media {
         let _ = write!(out, "m={} {} {}", media.kind, media.port, media.protocol);

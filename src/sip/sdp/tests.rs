@@ -1,5 +1,7 @@
 //! Descriptions read and printed; offers answered, answers taken.
 
+mod rfc3264;
+
 use super::negotiate::{AnswerError, Negotiation, OfferError};
 use super::{ATTRIBUTES_MAX, Connection, FORMATS_MAX, MEDIA_MAX, SdpError, Session};
 use domain::media_plan::{Codec, Direction, MediaPlan};

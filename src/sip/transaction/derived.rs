@@ -9,17 +9,21 @@ use bytes::Bytes;
 /// The ACK to a refusal (RFC 3261 §17.1.1.3): the INVITE's target, Via, From, Call-ID, number and
 /// routes, and the refusal's To. `None` when `invite` is no INVITE of ours.
 pub fn ack_to_refusal(invite: &Bytes, to: &str) -> Option<Bytes> {
-    let mut ack = like(invite, Method::Ack)?;
+    let (mut ack, _) = like(invite, Method::Ack)?;
     ack.headers.set(Name::To, to);
     Some(ack.print())
 }
 
 /// The CANCEL of an INVITE (RFC 3261 §9.1): its target, Via, From, To, Call-ID, number and routes.
 pub fn cancel(invite: &Bytes) -> Option<Request> {
-    like(invite, Method::Cancel)
+    let (mut cancel, invite) = like(invite, Method::Cancel)?;
+    // RFC 4028 §7.1: in each request but ACK.
+    cancel.headers.copy(&invite.headers, Name::Supported);
+    Some(cancel)
 }
 
-fn like(invite: &Bytes, method: Method) -> Option<Request> {
+/// The request like the INVITE, and the INVITE.
+fn like(invite: &Bytes, method: Method) -> Option<(Request, Request)> {
     let Ok(Message::Request(invite)) = parse(invite.clone()) else { return None };
     let (cseq, _) = invite.headers.cseq().ok()?;
     let cseq = format!("{cseq} {method}");
@@ -30,7 +34,7 @@ fn like(invite: &Bytes, method: Method) -> Option<Request> {
     }
     request.headers.push(Name::CSeq, &cseq);
     request.headers.copy(&invite.headers, Name::UserAgent);
-    Some(request)
+    Some((request, invite))
 }
 
 #[cfg(test)]

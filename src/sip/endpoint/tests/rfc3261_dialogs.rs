@@ -98,24 +98,43 @@ fn a_strict_router_gets_a_clean_request_uri() {
     assert_eq!(header(&bye[0], "Route"), "<sip:+49302@192.0.2.2:5060>");
 }
 
-/// RFC 3261 §13.2.2.4, §12.1.2: what the 180 said is overruled by the 2xx.
+/// RFC 3261 §13.2.2.4, §12.1.2: those of the 2xx, whatever a 180 said.
 #[test]
 fn the_route_set_and_the_target_are_those_of_the_answer() {
-    let mut peer = Peer::new();
-    let invite = dial(&mut peer);
-    let early = "Record-Route: <sip:192.0.2.50;lr>\r\nContact: <sip:early@192.0.2.2>\r\n";
-    peer.send(&response(&invite, "180 Ringing", "one", early, ""));
-    let late = "Record-Route: <sip:192.0.2.61;lr>, <sip:192.0.2.62;lr;a=b>\r\n\
-                Contact: <sip:late@192.0.2.2>\r\n";
-    let sent = peer.send(&response(&invite, "200 OK", "one", late, &sdp("8", "sendrecv")));
-    let bye = hang_up(&mut peer, OUT);
-    for request in [&sent[0], &bye[0]] {
-        let routes = ["<sip:192.0.2.62;lr;a=b>", "<sip:192.0.2.61;lr>"];
-        assert_eq!(fields(request, "Route"), routes);
-        assert!(request.contains(" sip:late@192.0.2.2 SIP/2.0\r\n"), "{request}");
-        assert_eq!(header(request, "Call-ID"), header(&invite, "Call-ID"));
-        assert_eq!(header(request, "From"), header(&invite, "From"));
-        assert_eq!(header(request, "To"), format!("{};tag=one", header(&invite, "To")));
+    for is_rung in [true, false] {
+        let mut peer = Peer::new();
+        let invite = dial(&mut peer);
+        let early = "Record-Route: <sip:192.0.2.50;lr>\r\nContact: <sip:early@192.0.2.2>\r\n";
+        if is_rung {
+            peer.send(&response(&invite, "180 Ringing", "one", early, ""));
+        }
+        let late = "Record-Route: <sip:192.0.2.61;lr>, <sip:192.0.2.62;lr;a=b>\r\n\
+                    Contact: <sip:late@192.0.2.2>\r\n";
+        let sent = peer.send(&response(&invite, "200 OK", "one", late, &sdp("8", "sendrecv")));
+        let bye = hang_up(&mut peer, OUT);
+        for request in [&sent[0], &bye[0]] {
+            let routes = ["<sip:192.0.2.62;lr;a=b>", "<sip:192.0.2.61;lr>"];
+            assert_eq!(fields(request, "Route"), routes);
+            assert!(request.contains(" sip:late@192.0.2.2 SIP/2.0\r\n"), "{request}");
+            assert_eq!(header(request, "Call-ID"), header(&invite, "Call-ID"));
+            assert_eq!(header(request, "From"), header(&invite, "From"));
+            assert_eq!(header(request, "To"), format!("{};tag=one", header(&invite, "To")));
+        }
+    }
+}
+
+/// RFC 3261 §12.2.2: by re-INVITE and by UPDATE; not by a request that is no target refresh.
+#[test]
+fn their_refresh_moves_the_target() {
+    for (method, moves) in [("INVITE", true), ("UPDATE", true), ("INFO", false)] {
+        let mut peer = Peer::new();
+        let to = talking(&mut peer, &Draft::invite(1));
+        let request = if method == "INVITE" { Draft::invite(2) } else { Draft::new(method, 2) };
+        let moved = request.to(&to).set("Contact", "<sip:new@192.0.2.77:5070>");
+        assert_eq!(words(&peer.request(&moved)), ["200"]);
+        peer.request(&ack(2, &to));
+        let bye = hang_up(&mut peer, IN).remove(0);
+        assert_eq!(bye.starts_with("BYE sip:new@192.0.2.77:5070 SIP/2.0"), moves, "{bye}");
     }
 }
 

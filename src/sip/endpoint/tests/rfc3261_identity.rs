@@ -119,6 +119,11 @@ fn basic_is_neither_taken_nor_asked_for() {
     assert_eq!(word(&sent[0]), "401");
     let asked = fields(&sent[0], "WWW-Authenticate");
     assert!(!asked.is_empty() && asked.iter().all(|value| value.starts_with("Digest ")));
+    // Nor by another name: these would be good as Digest.
+    let good = sign(&draft("REGISTER", 3, "ann"), &sent[0], "ann", "secret");
+    let named = good.print().replace("Authorization: Digest", "Authorization: Basic");
+    assert_eq!(word(&peer.send(&named)[0]), "401");
+    assert_eq!(word(&peer.request(&good)[0]), "200");
     let mut peer = Peer::new();
     let invite = dial(&mut peer);
     let challenge = "Proxy-Authenticate: Basic realm=\"carrier\"\r\n";
