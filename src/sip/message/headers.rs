@@ -255,7 +255,7 @@ impl Headers {
         let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {
             return;
         };
-        let value = self.text(self.fields[at].value);
+        let value = without_stray_commas(self.text(self.fields[at].value));
         let end = find_outside(value, b',', true).unwrap_or(value.len());
         let (top, others) = value.split_at(end);
         let Some(via) = Via::parse(trim(top)) else { return };
@@ -318,7 +318,7 @@ impl Headers {
         let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {
             return;
         };
-        let value = self.text(self.fields[at].value);
+        let value = without_stray_commas(self.text(self.fields[at].value));
         match find_outside(value, b',', true).map(|comma| trim(&value[comma + 1..]).to_owned()) {
             Some(rest) => self.fields[at].value = self.keep(&rest),
             None => drop(self.fields.remove(at)),
@@ -341,4 +341,9 @@ impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
+}
+
+/// Where the first element of a list begins: empty ones in front of it are none.
+fn without_stray_commas(list: &str) -> &str {
+    list.trim_start_matches([',', ' ', '\t'])
 }

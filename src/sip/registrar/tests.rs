@@ -189,7 +189,7 @@ fn a_path_is_kept_and_told() {
     let way = desk.registrar.target(&ann, desk.now).unwrap();
     let path: Vec<_> = way.path.iter().map(Uri::as_str).collect();
     assert_eq!(path, ["sip:p1.example;lr", "sip:p2.example;lr"]);
-    let many = vec!["<sip:p.example;lr>"; PATH_MAX + 1].join(",");
+    let many = ["<sip:p.example;lr>"; PATH_MAX + 1].join(",");
     for wrong in ["<<>", &many] {
         let mut register = request("c", 2, &["<sip:a@192.0.2.5>"], "");
         register.headers.push(Name::Path, wrong);

@@ -111,3 +111,15 @@ fn fields_are_set_removed_and_popped_in_place() {
     headers.remove(Name::Contact);
     assert_eq!(headers.get(Name::Contact), None);
 }
+
+/// A fuzzer's: what is read as the top Via is what is stamped and taken off.
+#[test]
+fn stray_commas_in_front_of_a_via_are_passed_over() {
+    let mut invite = request(INVITE.replace("Via: ", "Via: , \t,"));
+    invite.headers.stamp_via("192.0.2.1:99".parse().unwrap());
+    let expected = "SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1;received=192.0.2.1;rport=99";
+    assert_eq!(invite.headers.get(Name::Via), Some(expected));
+    let mut invite = request(INVITE.replace("Via: ", "Via: ,SIP/2.0/UDP top,"));
+    invite.headers.pop_via();
+    assert_eq!(invite.headers.via().unwrap().host, "192.0.2.1");
+}

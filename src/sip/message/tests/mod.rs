@@ -7,6 +7,7 @@ mod property;
 mod reading;
 mod refusals;
 mod second_opinion;
+mod variations;
 
 use crate::error::ParseError;
 use crate::message::{Message, Request, Response, parse};

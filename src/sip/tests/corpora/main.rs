@@ -2,9 +2,16 @@
 //! what other stacks test themselves with. The folder comes by `TRUNKLINE_CORPORA`; without it
 //! these tests say so on one line and pass.
 
+mod answers;
+#[allow(dead_code)] // What the endpoint of the fuzz target is read with.
+#[path = "../fuzz/input.rs"]
+mod input;
 mod others;
 mod pcaps;
 mod torture;
+#[allow(dead_code)] // Its configuration is all that is wanted here.
+#[path = "../fuzz/endpoint.rs"]
+mod world;
 
 use std::path::{Path, PathBuf};
 

@@ -99,20 +99,40 @@ const RFC_5118: &[(&str, Verdict)] = &[
     ("ipv6-correct-abnf-2-colons", Request("OPTIONS")),
 ];
 
+/// The messages of a folder by name; none where the corpora are not at hand.
+fn messages(folder: &str, prepare: impl Fn(Vec<u8>) -> Vec<u8>) -> Vec<(String, Vec<u8>)> {
+    let all = files(folder).into_iter().flatten();
+    let named = all.map(|(path, content)| (stem(&path).to_owned(), content));
+    let wanted = named.filter(|(name, _)| name != "README" && name != "INDEX");
+    wanted.map(|(name, content)| (name, prepare(content))).collect()
+}
+
+pub fn prepared_4475() -> Vec<(String, Vec<u8>)> {
+    messages("sip-torture-4475", |content| content)
+}
+
+/// The archive's files have bare line feeds and Content-Lengths that do not count the carriage
+/// returns: they are put right first, as the RFC prints them.
+pub fn prepared_5118() -> Vec<(String, Vec<u8>)> {
+    messages("sip-torture-5118", |content| {
+        let text = String::from_utf8(with_crlf(&content)).expect("the messages are text");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text.trim_end(), ""));
+        let kept = head.split("\r\n").filter(|line| {
+            !line.to_ascii_lowercase().starts_with("content-length") && !line.starts_with("l:")
+        });
+        format!("{}\r\n\r\n{body}", kept.collect::<Vec<_>>().join("\r\n")).into_bytes()
+    })
+}
+
 /// Compares the whole folder with the table at once, so that a fault shows all that differ.
-fn check(folder: &str, table: &[(&str, Verdict)], prepare: impl Fn(Vec<u8>) -> Vec<u8>) {
-    let Some(files) = files(folder) else { return };
+fn check(messages: Vec<(String, Vec<u8>)>, table: &[(&str, Verdict)]) {
     let mut found = Vec::new();
     let mut expected = Vec::new();
-    for (path, content) in files {
-        let name = stem(&path).to_owned();
-        if name == "README" || name == "INDEX" {
-            continue;
-        }
+    for (name, message) in messages {
         let row = table.iter().find(|(listed, _)| *listed == name);
         let (_, verdict) = row.unwrap_or_else(|| panic!("{name} has no row"));
         expected.push(format!("{name}: {}", describe(*verdict)));
-        found.push(format!("{name}: {}", read(prepare(content))));
+        found.push(format!("{name}: {}", read(message)));
     }
     assert_eq!(found, expected);
 }
@@ -139,19 +159,10 @@ fn read(message: Vec<u8>) -> String {
 
 #[test]
 fn rfc_4475_messages_get_the_verdicts_of_its_prose() {
-    check("sip-torture-4475", RFC_4475, |content| content);
+    check(prepared_4475(), RFC_4475);
 }
 
-/// The archive's files have bare line feeds and Content-Lengths that do not count the carriage
-/// returns: they are put right first, as the RFC prints them.
 #[test]
 fn rfc_5118_messages_get_the_verdicts_of_its_prose() {
-    check("sip-torture-5118", RFC_5118, |content| {
-        let text = String::from_utf8(with_crlf(&content)).expect("the messages are text");
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text.trim_end(), ""));
-        let kept = head.split("\r\n").filter(|line| {
-            !line.to_ascii_lowercase().starts_with("content-length") && !line.starts_with("l:")
-        });
-        format!("{}\r\n\r\n{body}", kept.collect::<Vec<_>>().join("\r\n")).into_bytes()
-    });
+    check(prepared_5118(), RFC_5118);
 }

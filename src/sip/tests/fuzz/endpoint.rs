@@ -34,11 +34,11 @@ fn remote(of: u8) -> SocketAddr {
     }
 }
 
-fn local() -> SocketAddr {
+pub fn local() -> SocketAddr {
     ([192, 0, 2, 1], 5060).into()
 }
 
-fn config() -> EndpointConfig {
+pub fn config() -> EndpointConfig {
     let tenant = TenantId::default();
     let here = |transport| Listener::at(transport, local());
     let session =
