@@ -55,16 +55,11 @@ impl Endpoint {
         if self.legs.contains_key(&leg) {
             return;
         }
-        let route = match self.admit_dial(&target, now) {
+        let admitted = self.admit_dial(&target, now);
+        let route = match admitted.and_then(|route| self.keep_to_word(&target, route, now)) {
             Ok(route) => route,
             Err(cause) => return Self::up(LegEvent::Ended { leg, cause }, out),
         };
-        if let Target::Trunk { user, .. } = &target
-            && !self.may_call(user, route.flow.remote, now)
-        {
-            // RFC 7339 §5.10: as if the neighbour itself had refused, which tries the next trunk.
-            return Self::up(LegEvent::Ended { leg, cause: Cause::from_status(503) }, out);
-        }
         let local_tag = self.token();
         let call_id: Arc<str> = match call_id {
             Some(call_id) => call_id,
@@ -113,6 +108,24 @@ impl Endpoint {
         self.insert_leg((leg, made), local_tag.into(), route.flow, trunk);
         self.send(Some(leg), invite, route.flow, now, out);
         Self::up(LegEvent::Dialled { leg, call_id }, out);
+    }
+
+    /// Whether a trunk takes calls now, by its own word.
+    ///
+    /// # Errors
+    /// As if it had refused itself, which tries the next trunk (RFC 7339 §5.10).
+    fn keep_to_word(
+        &mut self,
+        target: &Target,
+        route: Route,
+        now: Instant,
+    ) -> Result<Route, Cause> {
+        match target {
+            Target::Trunk { user, .. } if !self.may_call(user, route.flow.remote, now) => {
+                Err(Cause::from_status(503))
+            }
+            Target::Trunk { .. } | Target::Agent(_) => Ok(route),
+        }
     }
 
     /// Whether and how a target can be called.
