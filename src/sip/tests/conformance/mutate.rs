@@ -52,6 +52,10 @@ fn main() -> ExitCode {
     }
     mutants.shuffle(&mut StdRng::seed_from_u64(wish.seed));
     mutants.truncate(wish.count);
+    if mutants.is_empty() {
+        eprintln!("mutate: there is no such mutant");
+        return ExitCode::from(2);
+    }
     let scratch = Scratch::new();
     println!("mutate: {} mutants, seed {}; building", mutants.len(), wish.seed);
     if !scratch.is_sound(&parts, &mutants) {
