@@ -1,5 +1,5 @@
 //! The program on the wire: `trunkline` as a process of its own, on loopback, against programs
-//! nobody here wrote (SIPp, baresip, flite) and against bare sockets.
+//! nobody here wrote (SIPp, baresip, rsipstack, flite) and against bare sockets.
 //!
 //! Nothing here waits for a time to pass in order to meet a deadline: every wait is for something
 //! told (a line, an event, an exit), bounded by [`PATIENCE`], which is long because machines are
@@ -22,6 +22,7 @@ mod manual;
 mod ports;
 mod process;
 mod receiver;
+mod rsipstack;
 mod sipp;
 mod sipvicious;
 mod sound;
