@@ -158,3 +158,13 @@ fn journey_c_is_as_recorded() {
 fn journey_d_is_as_recorded() {
     ladder_is_golden("d-transit.txt", journeys::transit(HOUSE.clone()));
 }
+
+#[test]
+fn journey_e_is_as_recorded() {
+    ladder_is_golden("e-transfer.txt", journeys::transfer(HOUSE.clone()));
+}
+
+#[test]
+fn journey_f_is_as_recorded() {
+    ladder_is_golden("f-attended-transfer.txt", journeys::attended_transfer(HOUSE.clone()));
+}

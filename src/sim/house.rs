@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::{CampaignDefinition, KeyAnswer, Message};
 use switchboard::rules::{
-    EmergencyRules, FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule,
-    Rules, StirRules, TrunkRule, VerifyPolicy,
+    EmergencyRules, FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, ReferPolicy,
+    RouteRule, Rules, StirRules, TransferPolicy, TrunkRule, VerifyPolicy,
 };
 use trunk::locate::Place;
 
@@ -136,6 +136,8 @@ impl House {
             caller_id: PhoneNumber::parse("+4930555000").ok(),
             verify: VerifyPolicy::Off,
             sign: false,
+            refer: ReferPolicy::Refuse,
+            transfer: TransferPolicy::Bridge,
         };
         Rules {
             numbers: numbers(&flow),

@@ -1,4 +1,4 @@
-//! The three journeys in fair weather, as their golden ladders show them.
+//! The journeys in fair weather, as their golden ladders show them.
 
 use crate::house::{House, Tuning, agent, campaign};
 use crate::ledger::{Contact, ContactState};
@@ -112,9 +112,17 @@ pub fn transit(house: Arc<House>) -> World {
 
 /// (e) Anna sends her caller on to Ben, who takes the call and hangs up.
 pub fn transfer(house: Arc<House>) -> World {
+    sent_on(house, Manner::Transfers { after: seconds(2), talks: seconds(5), to: "ben" })
+}
+
+/// (f) The same, but she asks Ben first.
+pub fn attended_transfer(house: Arc<House>) -> World {
+    sent_on(house, Manner::Consults { after: seconds(2), talks: seconds(5), to: "ben" })
+}
+
+fn sent_on(house: Arc<House>, sends: Manner) -> World {
     let mut world = fair(house, 5);
     world.plan(seconds(4), Order::Register(1, true));
-    let sends = Manner::Transfers { after: seconds(2), talks: seconds(5), to: "ben" };
     world.desks[0].set_otherwise(vec![sends]);
     world.desks[1].set_otherwise(vec![Manner::Answers { after: seconds(3), talks: seconds(10) }]);
     caller(&mut world, "+4930111", 10, &[Reply::says("i want to speak to somebody")]);

@@ -47,6 +47,15 @@ pub enum Manner {
         /// To whom.
         to: &'static str,
     },
+    /// As `Transfers`, but he holds the caller and asks the colleague first (RFC 5589 §7).
+    Consults {
+        /// From the INVITE to the answer.
+        after: Duration,
+        /// From the answer to the second call, and from its answer to the REFER.
+        talks: Duration,
+        /// Whom he asks.
+        to: &'static str,
+    },
     /// Rings until the caller gives up.
     Ignores,
 }
@@ -79,8 +88,8 @@ struct Call {
     party: Arc<str>,
     up: bool,
     talks: Duration,
-    /// To whom the other end is sent after the talk, if to anybody.
-    sends_to: Option<&'static str>,
+    /// What is done after the talk.
+    then: Deed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +102,10 @@ enum Deed {
     Refuse(u16),
     HangUp,
     Transfer(&'static str),
+    /// Holds and makes a second call.
+    Consult(&'static str),
+    /// Has the other end of this call take our place in the second one.
+    JoinWith(LegId),
 }
 
 impl Telephone {
@@ -180,9 +193,15 @@ impl Telephone {
         now: Now,
         out: &mut Vec<Datagram>,
     ) {
+        let call = Call { party: from.into(), up: false, talks, then: Deed::HangUp };
+        self.begin(call, from, number, ring_for, now);
+        self.perform(now, out);
+    }
+
+    fn begin(&mut self, call: Call, from: &str, number: &str, ring_for: Duration, now: Now) {
         self.serial += 1;
         let leg = LegId(self.serial * 2);
-        self.calls.insert(leg, Call { party: from.into(), up: false, talks, sends_to: None });
+        self.calls.insert(leg, call);
         let command = LegCommand::Dial {
             leg,
             target: Target::Trunk {
@@ -198,7 +217,15 @@ impl Telephone {
             max_forwards: MAX_FORWARDS,
         };
         self.endpoint.handle(command, now, &mut self.actions);
-        self.perform(now, out);
+    }
+
+    /// Holds the caller and asks a colleague; after as long a talk as the first both are joined.
+    fn consult(&mut self, leg: LegId, to: &str, now: Now) {
+        let Some(talks) = self.calls.get(&leg).map(|call| call.talks) else { return };
+        self.endpoint.handle(LegCommand::Hold { leg, on: true }, now, &mut self.actions);
+        let name = self.name.clone();
+        let call = Call { party: name.clone(), up: false, talks, then: Deed::JoinWith(leg) };
+        self.begin(call, &name, to, Duration::from_secs(60), now);
     }
 
     /// Puts the receiver down at the telephone of `party`.
@@ -264,6 +291,13 @@ impl Telephone {
                 Deed::Transfer(to) => {
                     let uri = format!("sip:{to}@{}", crate::house::REALM).into();
                     LegCommand::Transfer { leg, to: TransferTo::Uri(uri) }
+                }
+                Deed::Consult(to) => {
+                    self.consult(leg, to, now);
+                    continue;
+                }
+                Deed::JoinWith(first) => {
+                    LegCommand::Transfer { leg: first, to: TransferTo::Leg(leg) }
                 }
                 Deed::HangUp => LegCommand::HangUp { leg, q850: None },
             };
@@ -351,9 +385,8 @@ impl Telephone {
             LegEvent::Established { leg, .. } => {
                 let Some(call) = self.calls.get_mut(&leg) else { return };
                 call.up = true;
-                let (talks, sends_to) = (call.talks, call.sends_to);
-                let deed = sends_to.map_or(Deed::HangUp, Deed::Transfer);
-                self.later(now.instant + talks, leg, deed);
+                let (talks, then) = (call.talks, call.then);
+                self.later(now.instant + talks, leg, then);
                 self.fidget(leg, talks, now);
             }
             LegEvent::Ended { leg, .. } => {
@@ -399,7 +432,7 @@ impl Telephone {
             len => manners[self.luck.random_range(0..len)],
         };
         let at = |after: Duration| now.instant + after;
-        let (mut talks, mut sends_to) = (Duration::ZERO, None);
+        let (mut talks, mut then) = (Duration::ZERO, Deed::HangUp);
         let early = self.fidgets && self.luck.random_bool(0.5);
         let ring = if early { Deed::RingWithSound } else { Deed::Ring };
         self.later(at(Duration::from_millis(20)), leg, ring);
@@ -409,13 +442,17 @@ impl Telephone {
                 self.later(at(after), leg, Deed::Answer);
             }
             Manner::Transfers { after, talks: long, to } => {
-                (talks, sends_to) = (long, Some(to));
+                (talks, then) = (long, Deed::Transfer(to));
+                self.later(at(after), leg, Deed::Answer);
+            }
+            Manner::Consults { after, talks: long, to } => {
+                (talks, then) = (long, Deed::Consult(to));
                 self.later(at(after), leg, Deed::Answer);
             }
             Manner::Refuses { after, status } => self.later(at(after), leg, Deed::Refuse(status)),
             Manner::Ignores => (),
         }
-        self.calls.insert(leg, Call { party: dialled, up: false, talks, sends_to });
+        self.calls.insert(leg, Call { party: dialled, up: false, talks, then });
     }
 
     fn later(&mut self, at: Instant, leg: LegId, deed: Deed) {

@@ -169,3 +169,18 @@ fn a_caller_is_sent_on_and_nobody_drops_but_the_referrer() {
         rest = &rest[at + word.len()..];
     }
 }
+
+/// An attended transfer on the wire: held, a second call, REFER with Replaces, and two who are joined
+/// until one of them hangs up.
+#[test]
+fn two_calls_of_one_telephone_are_joined() {
+    let mut world = journeys::attended_transfer(Arc::new(House::build()));
+    world.run().unwrap_or_else(|failure| panic!("{failure}"));
+    let ladder = world.ladder();
+    let mut rest = ladder.as_str();
+    for word in ["INVITE ben", "REFER", "202", "NOTIFY", "BYE"] {
+        let at = rest.find(word).unwrap_or_else(|| panic!("no {word} in its place:\n{ladder}"));
+        rest = &rest[at + word.len()..];
+    }
+    assert_eq!(ladder.matches("─INVITE ben").count(), 2, "{ladder}");
+}

@@ -44,8 +44,9 @@ impl Switchboard {
             LegEvent::Referred { leg, to, referred_by } => {
                 self.referred(leg, &to, referred_by, now, out);
             }
-            // Nothing was asked of the other end.
-            LegEvent::TransferProgress { .. } => (),
+            LegEvent::TransferProgress { leg, status } => {
+                self.handing_told(leg, status, now, out);
+            }
             LegEvent::Ended { leg, cause } => {
                 self.forget_unverified(leg);
                 self.signalling_over(leg, cause, now, out);

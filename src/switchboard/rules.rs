@@ -137,6 +137,30 @@ pub struct TrunkRule {
     pub verify: VerifyPolicy,
     /// Whether calls to it are signed (RFC 8224 §6.1).
     pub sign: bool,
+    /// Whether it may send our end of a call on to somebody else.
+    pub refer: ReferPolicy,
+    /// Who makes the new call when an agent sends somebody on who is reached through it.
+    pub transfer: TransferPolicy,
+}
+
+/// What is done about REFER from a trunk (RFC 3515).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ReferPolicy {
+    /// Refused.
+    #[default]
+    Refuse,
+    /// Followed to wherever a call from this trunk would be led.
+    Follow,
+}
+
+/// Who makes the new call of a blind transfer to a number outside.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TransferPolicy {
+    /// We do, and stay between the two.
+    #[default]
+    Bridge,
+    /// The trunk is asked to by REFER; where it does not, we do.
+    Refer,
 }
 
 /// What is done about the numbers that callers show (RFC 8224 §6.2).

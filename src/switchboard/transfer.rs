@@ -13,17 +13,19 @@
 //!        └── INVITE with Replaces: another leg in the place of one (RFC 3891)
 //! ```
 //!
-//! Only agents are obeyed, and only towards what they may dial themselves: whoever could send our
-//! callers to numbers of his own choice would telephone at our expense.
+//! Where somebody may be sent is decided in `destination`; a trunk that does transfers itself is
+//! asked in `handing`.
 
 use crate::call::{Call, Onward, Purpose, Treatment};
-use crate::event::{Action, LegRole, Live};
-use crate::routing;
-use crate::rules::LeadsTo;
+use crate::decisions::Question;
+use crate::destination::Destination;
+use crate::dialling;
+use crate::event::{Action, LegRole, Live, Rejected};
+use crate::routing::reject;
 use crate::switchboard::{Inner, Switchboard};
-use crate::transit::{may_try_another, refusal_of, target_name};
+use crate::transit::{candidate_name, may_try_another, refusal_of, target_name};
 use domain::cause::Cause;
-use domain::id::{AgentId, CallId, FlowId, LegId, TicketId};
+use domain::id::{CallId, FlowId, LegId, TicketId};
 use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use domain::prompt::Prompt;
@@ -41,28 +43,40 @@ pub(crate) struct Transferring {
     pub(crate) referrer_waits: bool,
     /// The queue's ticket, as long as its agent counts as talking.
     pub(crate) ticket: Option<TicketId>,
+    /// Whether its agent is the one who is sent on.
+    ticket_stays: bool,
     /// The leg of the one who is transferred.
     pub(crate) party: LegId,
-    /// The leg that rings for him.
-    pub(crate) leg: LegId,
+    /// What is tried for him.
+    pub(crate) attempt: Attempt,
     /// Whether it was heard to ring.
     pub(crate) rang: bool,
-    onward: Onward,
+    /// Whether he has music, and the referrer silence.
+    parted: bool,
+    pub(crate) onward: Onward,
     caller: Caller,
+    /// What the decisions answer.
+    pub(crate) question: Question,
+    /// What was tried in vain.
+    pub(crate) tried: Vec<Rejected>,
 }
 
-/// Where a REFER leads.
-enum Destination {
-    /// To somebody who has to be rung.
-    Onward(Onward),
-    /// To a flow of ours, which answers at once.
-    Flow(FlowId),
-    /// To whoever is at the other end of another leg of the referrer's.
-    PartnerOf(LegId),
+/// What is tried for somebody who is transferred.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Attempt {
+    /// Nothing yet.
+    None,
+    /// This leg rings for him.
+    Rings(LegId),
+    /// His own trunk was asked by REFER; whether it was heard to take it.
+    Referred { heard: bool },
 }
 
-/// Why a REFER is refused: the status, and the ground for the call's trace.
-type Refusal = (u16, String);
+impl Attempt {
+    fn rings(self, leg: LegId) -> bool {
+        self == Self::Rings(leg)
+    }
+}
 
 impl Switchboard {
     /// The other end of a leg asks that its partner be sent on.
@@ -77,116 +91,60 @@ impl Switchboard {
         let Some(id) = self.legs.get(&leg).map(|leg| leg.call) else {
             return out.push(Action::Leg(LegCommand::RefuseRefer { leg, status: 603 }));
         };
-        match self.destination(leg, to) {
+        let mut rejected = Vec::new();
+        let Some(question) = self.question_of_transfer(id, leg, to) else { return };
+        match self.destination(leg, to, &mut rejected) {
             Ok(destination) => {
-                let what = format!("transfer to {}", destination.name()).into();
-                let why = format!("REFER to {} from the telephone of leg {leg}", to.uri).into();
-                out.push(Action::Note { call: id, what, why });
+                let chosen = format!("transfer to {}", destination.name()).into();
+                self.decided(question.clone(), chosen, rejected, now, out);
                 match destination {
                     Destination::Onward(onward) => {
-                        self.transfer_onward(id, leg, onward, referred_by, now, out);
+                        self.transfer_onward((id, leg), onward, referred_by, question, now, out);
                     }
                     Destination::Flow(flow) => self.transfer_to_flow(id, leg, flow, out),
                     Destination::PartnerOf(other) => self.transfer_to_partner(id, leg, other, out),
                 }
             }
-            Err((status, why)) => {
-                let what = format!("refuse the transfer to {}", to.uri).into();
-                out.push(Action::Note { call: id, what, why: why.into() });
+            Err((status, test, why)) => {
+                reject(&mut rejected, || format!("transfer to {}", to.uri), test, || why);
+                self.refused_with(question, status, rejected, now, out);
                 out.push(Action::Leg(LegCommand::RefuseRefer { leg, status }));
             }
         }
     }
 
-    fn destination(&self, leg: LegId, to: &ReferTo) -> Result<Destination, Refusal> {
-        let referrer = self.legs.get(&leg).and_then(|leg| leg.agent.clone());
-        let Some(agent) = referrer else {
-            // RFC 3515 §5.2: a carrier could dial at our expense.
-            return Err((403, "only agents may transfer".into()));
+    fn question_of_transfer(&self, id: CallId, leg: LegId, to: &ReferTo) -> Option<Question> {
+        let tenant = self.calls.get(&id)?.tenant.clone();
+        let leg = self.legs.get(&leg)?;
+        let source = match (&leg.agent, &leg.trunk) {
+            (Some(agent), _) => format!("REFER of agent {}", agent.name),
+            (None, Some(trunk)) => format!("REFER of trunk {}", trunk.name),
+            (None, None) => "REFER".to_owned(),
         };
-        let Some(party) = self.joined_with(leg) else {
-            return Err((603, "he is joined with nobody".into()));
-        };
-        if let Some(other) = to.replaces {
-            return self.partner_to_join(leg, &agent, other);
-        }
-        if !to.is_here {
-            return Err((403, format!("{} is not one of our hosts", to.host)));
-        }
-        let other = AgentId { tenant: agent.tenant.clone(), name: to.user.clone() };
-        if self.rules.agents.contains(&other) {
-            return Ok(Destination::Onward(Onward::Agent(other)));
-        }
-        if let Some(leads_to) = self.number_for(party, &to.user) {
-            return self.led(leads_to, leg, &agent, &to.user);
-        }
-        if !routing::may_dial(&self.rules, &agent, &to.user) {
-            return Err((403, format!("{agent} may not dial {}", to.user)));
-        }
-        match self.onward_number(&agent.tenant, &to.user) {
-            Some(onward) => Ok(Destination::Onward(onward)),
-            None => Err((404, format!("no route takes {}", to.user))),
-        }
+        let party = self.joined_with(leg.id);
+        Some(Question {
+            call: Some(id),
+            sip_call_id: leg.sip_call_id.clone(),
+            tenant,
+            source: source.into(),
+            from: party.and_then(|party| self.number_of(party)).unwrap_or_default(),
+            to: if to.user.is_empty() { to.uri.clone() } else { to.user.clone() },
+        })
     }
 
-    /// Where a number of ours leads the party, as if he had dialled it himself.
-    fn number_for(&self, party: LegId, number: &str) -> Option<LeadsTo> {
-        let trunk = self.legs.get(&party)?.trunk.as_ref()?;
-        let numbers = &self.rules.numbers;
-        routing::leads_to(numbers, trunk, number, &mut Vec::new()).cloned()
-    }
-
-    fn led(
-        &self,
-        leads_to: LeadsTo,
-        leg: LegId,
-        agent: &AgentId,
-        number: &str,
-    ) -> Result<Destination, Refusal> {
-        match leads_to {
-            LeadsTo::Agent(agent) => Ok(Destination::Onward(Onward::Agent(agent))),
-            LeadsTo::Route(name) => self
-                .onward_by_route(&agent.tenant, &name, number)
-                .map(Destination::Onward)
-                .ok_or_else(|| (404, format!("there is no route {name}"))),
-            LeadsTo::Flow(flow) => {
-                let call = self.legs.get(&leg).and_then(|leg| self.calls.get(&leg.call));
-                match call.map(|call| &call.purpose) {
-                    Some(Purpose::Inbound { .. } | Purpose::Transit(_)) => {
-                        Ok(Destination::Flow(flow))
-                    }
-                    Some(
-                        Purpose::FeatureCode { .. }
-                        | Purpose::Callback { .. }
-                        | Purpose::Attempt(_),
-                    )
-                    | None => Err((603, "a call of ours is not sent to a flow".into())),
-                }
+    /// By what number somebody is known who is sent on; empty where he shows none.
+    fn number_of(&self, party: LegId) -> Option<Arc<str>> {
+        self.legs.get(&party).map(|leg| match leg.role {
+            LegRole::Caller => leg.from.clone(),
+            // We rang him: what was dialled is he.
+            LegRole::Agent | LegRole::Callback | LegRole::Contact | LegRole::Callee => {
+                leg.to.clone()
             }
-        }
-    }
-
-    /// An attended transfer joins the partners of two legs of the same agent.
-    fn partner_to_join(
-        &self,
-        leg: LegId,
-        agent: &AgentId,
-        other: LegId,
-    ) -> Result<Destination, Refusal> {
-        let found = self.legs.get(&other).filter(|other| other.agent.as_ref() == Some(agent));
-        let Some(call) = found.and_then(|other| self.calls.get(&other.call)) else {
-            return Err((403, "the call to be replaced is not his".into()));
-        };
-        let is_led_through = matches!(call.purpose, Purpose::Transit(_));
-        let is_another = self.legs.get(&leg).is_some_and(|leg| leg.call != call.id);
-        match is_led_through && is_another && self.joined_with(other).is_some() {
-            true => Ok(Destination::PartnerOf(other)),
-            false => Err((603, "nobody has answered the call to be replaced".into())),
-        }
+        })
     }
 
     /// Whom a leg talks with, both having answered.
-    fn joined_with(&self, leg: LegId) -> Option<LegId> {
+    pub(crate) fn joined_with(&self, leg: LegId) -> Option<LegId> {
         let call = self.calls.get(&self.legs.get(&leg)?.call)?;
         match call.treatment {
             Treatment::Bridged { .. } | Treatment::Through { .. } => self.partner_of(leg),
@@ -202,46 +160,47 @@ impl Switchboard {
 
     fn transfer_onward(
         &mut self,
-        id: CallId,
-        referrer: LegId,
+        (id, referrer): (CallId, LegId),
         onward: Onward,
         referred_by: Option<Arc<str>>,
+        question: Question,
         now: Now,
         out: &mut Vec<Action>,
     ) {
         let Some(party) = self.joined_with(referrer) else { return };
-        let Some(shown) = self.legs.get(&party).map(|leg| match leg.role {
-            LegRole::Caller if leg.from.is_empty() => "anonymous".into(),
-            LegRole::Caller => leg.from.clone(),
-            // We rang him: what was dialled is he.
-            LegRole::Agent | LegRole::Callback | LegRole::Contact | LegRole::Callee => {
-                leg.to.clone()
-            }
-        }) else {
-            return;
+        let shown = match self.number_of(party) {
+            Some(number) if !number.is_empty() => number,
+            _ => "anonymous".into(),
         };
         let Some(call) = self.calls.remove(&id) else { return };
-        let ticket = match call.treatment {
-            Treatment::Bridged { ticket, .. } => Some(ticket),
-            _ => None,
-        };
         let transfer = Transferring {
             referrer,
             referrer_waits: true,
-            ticket,
+            ticket: ticket_of(&call.treatment),
+            ticket_stays: !self.is_agents(referrer),
             party,
-            leg: referrer,
+            attempt: Attempt::None,
             rang: false,
+            parted: false,
             onward,
             caller: Caller { referred_by, ..Caller::shown(shown) },
+            question,
+            tried: Vec::new(),
         };
         // RFC 3515 §2.4.4: accepted, and told at once.
         progress(referrer, 100, out);
-        self.transfer_reach(call, transfer, None, now, out);
+        match self.trunk_to_hand_to(&transfer) {
+            Some((trunk, number)) => self.hand_over(call, transfer, &trunk, number, now, out),
+            None => self.transfer_reach(call, transfer, None, now, out),
+        }
+    }
+
+    pub(crate) fn is_agents(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|leg| leg.agent.is_some())
     }
 
     /// Rings whoever is next; `failed` is how the one before ended.
-    fn transfer_reach(
+    pub(crate) fn transfer_reach(
         &mut self,
         mut call: Call,
         mut transfer: Transferring,
@@ -249,33 +208,38 @@ impl Switchboard {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        let found = self.way_onward(&mut transfer.onward, failed, &mut Vec::new(), now);
+        let mut rejected = Vec::new();
+        let found = self.way_onward(&mut transfer.onward, failed, &mut rejected, now);
+        let rejected = dialling::after(&transfer.tried, rejected);
         let (target, limits) = match found {
             Ok(found) => found,
-            Err(cause) => return self.transfer_failed(call, transfer, cause, now, out),
+            Err(cause) => {
+                let question = transfer.question.clone();
+                self.refused_with(question, refusal_of(cause), rejected, now, out);
+                return self.transfer_failed(call, transfer, cause, now, out);
+            }
         };
-        let (role, caller) = match &target {
+        let (role, chosen, caller) = match &target {
             Target::Trunk { trunk, .. } => {
-                (LegRole::Callee, self.shown_to(trunk, &transfer.caller))
+                let caller = self.shown_to(trunk, &transfer.caller);
+                (LegRole::Callee, format!("trunk {}", trunk.name), caller)
             }
             Target::Agent(agent) => {
                 self.on_the_phone(agent, true);
-                (LegRole::Agent, transfer.caller.clone())
+                (LegRole::Agent, format!("agent {}", agent.name), transfer.caller.clone())
             }
         };
-        if failed.is_none() {
-            // Nobody is left alone in silence, and the referrer hears no music.
-            out.push(Action::Media(MediaCommand::Unbridge { leg: transfer.referrer }));
-            music_for(&mut call, transfer.party, out);
-        }
+        part(&mut call, &mut transfer, out);
         transfer.rang = false;
         let max_forwards = MAX_FORWARDS;
         let number = target_name(&target);
-        transfer.leg =
-            self.ring_out(&mut call, role, target, caller, limits, max_forwards, now, out);
-        self.reaching.entry(number).or_default().insert(transfer.leg);
+        let leg = self.ring_out(&mut call, role, target, caller, limits, max_forwards, now, out);
+        self.reaching.entry(number).or_default().insert(leg);
+        transfer.attempt = Attempt::Rings(leg);
+        let question = transfer.question.clone();
         call.treatment = Treatment::Transferring(Box::new(transfer));
         self.calls.insert(call.id, call);
+        self.decided(question, chosen.into(), rejected, now, out);
     }
 
     /// The telephone that rings for a transfer says how far it is; whether it was one.
@@ -288,7 +252,7 @@ impl Switchboard {
         let Some(call) = self.legs.get(&leg).map(|leg| leg.call) else { return false };
         let Some(call) = self.calls.get_mut(&call) else { return false };
         let Treatment::Transferring(transfer) = &mut call.treatment else { return false };
-        if transfer.leg == leg {
+        if transfer.attempt.rings(leg) {
             transfer.rang |= status == 180;
             // RFC 6228 §4: 199 speaks of one fork only.
             if status != 199 {
@@ -302,16 +266,16 @@ impl Switchboard {
     pub(crate) fn transfer_answered(&mut self, id: CallId, leg: LegId, out: &mut Vec<Action>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Treatment::Transferring(transfer) = &call.treatment else { return };
-        if transfer.leg != leg {
+        if !transfer.attempt.rings(leg) {
             return self.end_leg(leg, out);
         }
         let transfer = transfer.clone();
         call.first = transfer.party;
-        call.treatment = Treatment::Through { leg };
+        let left = join(call, leg, transfer.ticket, transfer.ticket_stays);
         out.push(Action::Media(MediaCommand::Bridge { a: transfer.party, b: leg }));
         progress(transfer.referrer, 200, out);
         self.forget_reaching(leg);
-        self.end_ticket(transfer.ticket);
+        self.end_ticket(left);
         if transfer.referrer_waits {
             self.end_leg(transfer.referrer, out);
         }
@@ -341,7 +305,7 @@ impl Switchboard {
     ) -> bool {
         let Some(call) = self.calls.get_mut(&id) else { return false };
         let Treatment::Transferring(transfer) = &mut call.treatment else { return false };
-        if leg == transfer.leg {
+        if transfer.attempt.rings(leg) {
             let mut transfer = (**transfer).clone();
             let may_go_on = !transfer.rang && may_try_another(cause);
             if !may_go_on && let Onward::Number { trunks, .. } = &mut transfer.onward {
@@ -349,7 +313,12 @@ impl Switchboard {
             }
             let Some(call) = self.calls.remove(&id) else { return true };
             self.forget_reaching(leg);
-            self.off_the_phone(leg);
+            let trunk = self.legs.get(&leg).and_then(|leg| leg.trunk.as_ref());
+            transfer.tried.push(Rejected {
+                candidate: candidate_name(trunk).into(),
+                test: "answer".into(),
+                why: cause.to_string().into(),
+            });
             self.transfer_reach(call, transfer, Some(cause), now, out);
             return true;
         }
@@ -357,9 +326,8 @@ impl Switchboard {
             // RFC 5589 §6.1: he need not wait for the outcome.
             transfer.referrer_waits = false;
             call.first = transfer.party;
-            let ticket = transfer.ticket.take();
-            self.end_ticket(ticket);
-            self.off_the_phone(leg);
+            let left = transfer.ticket.take_if(|_| !transfer.ticket_stays);
+            self.end_ticket(left);
             return true;
         }
         if leg != transfer.party {
@@ -371,8 +339,10 @@ impl Switchboard {
         // RFC 3261 §21.4.25: given up before an answer.
         progress(transfer.referrer, 487, out);
         self.end_ticket(transfer.ticket);
-        self.forget_reaching(transfer.leg);
-        self.end_leg(transfer.leg, out);
+        if let Attempt::Rings(rings) = transfer.attempt {
+            self.forget_reaching(rings);
+            self.end_leg(rings, out);
+        }
         if transfer.referrer_waits {
             self.end_leg(transfer.referrer, out);
         }
@@ -381,7 +351,7 @@ impl Switchboard {
 
     /// Nobody takes the call: the party goes back to the referrer, or, where he has left, back in
     /// line.
-    fn transfer_failed(
+    pub(crate) fn transfer_failed(
         &mut self,
         mut call: Call,
         transfer: Transferring,
@@ -404,15 +374,18 @@ impl Switchboard {
             };
             // Nobody was rung at all: they still hear each other. One who holds takes him back first.
             let holds = self.legs.get(&referrer).is_some_and(|leg| leg.holds);
-            if transfer.leg != referrer && !holds {
+            if transfer.parted && !holds {
                 out.push(Action::Media(MediaCommand::Bridge { a: party, b: referrer }));
             }
             self.calls.insert(id, call);
             return;
         }
         call.treatment = Treatment::Asking;
+        // An agent whom his caller sent on has no line to go back to.
         let in_line = call.conversation.as_ref().and(call.queue.clone());
+        let in_line = in_line.filter(|_| !self.is_agents(party));
         self.calls.insert(id, call);
+        self.end_ticket(transfer.ticket);
         match in_line {
             Some(queue) => self.enqueue(id, queue, 0, now),
             None => self.end_call(id, out),
@@ -422,10 +395,7 @@ impl Switchboard {
     fn transfer_to_flow(&mut self, id: CallId, leg: LegId, flow: FlowId, out: &mut Vec<Action>) {
         let Some(party) = self.joined_with(leg) else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let ticket = match call.treatment {
-            Treatment::Bridged { ticket, .. } => Some(ticket),
-            _ => None,
-        };
+        let ticket = ticket_of(&call.treatment);
         call.first = party;
         call.purpose = Purpose::Inbound { flow };
         call.queue = None;
@@ -447,13 +417,10 @@ impl Switchboard {
             left.treatment = Treatment::Ending;
             left.legs_open -= 1;
         }
+        let ticket_stays = !self.is_agents(leg);
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let ticket = match call.treatment {
-            Treatment::Bridged { ticket, .. } => Some(ticket),
-            _ => None,
-        };
         call.first = party;
-        call.treatment = Treatment::Through { leg: callee };
+        let left = join(call, callee, ticket_of(&call.treatment), ticket_stays);
         call.legs_open += 1;
         if let Some(moved) = self.legs.get_mut(&callee) {
             moved.call = id;
@@ -462,10 +429,10 @@ impl Switchboard {
         }
         out.push(Action::Media(MediaCommand::Bridge { a: party, b: callee }));
         progress(leg, 200, out);
-        self.end_ticket(ticket);
+        self.end_ticket(left);
         self.end_leg(leg, out);
         self.end_leg(other, out);
-        self.tell_joined(id, callee, "an agent joined both his calls and left", out);
+        self.tell_joined(id, callee, "both calls of one end were joined, and it left", out);
     }
 
     /// A telephone changed its sound. An agent who holds gives the other music, until he is back
@@ -489,7 +456,7 @@ impl Switchboard {
     }
 
     /// The agent of a queue's call has left it: he is free to write up.
-    fn end_ticket(&mut self, ticket: Option<TicketId>) {
+    pub(crate) fn end_ticket(&mut self, ticket: Option<TicketId>) {
         let Some(ticket) = ticket else { return };
         self.tickets.remove(&ticket);
         self.inner.push_back(Inner::Queue(QueueEvent::TalkEnded { ticket }));
@@ -507,18 +474,42 @@ impl Switchboard {
     }
 }
 
-impl Destination {
-    fn name(&self) -> String {
-        match self {
-            Self::Onward(onward) => onward.name(),
-            Self::Flow(flow) => format!("flow {flow}"),
-            Self::PartnerOf(leg) => format!("the partner of leg {leg}"),
+pub(crate) fn progress(leg: LegId, status: u16, out: &mut Vec<Action>) {
+    out.push(Action::Leg(LegCommand::ReferProgress { leg, status }));
+}
+
+fn ticket_of(treatment: &Treatment) -> Option<TicketId> {
+    match treatment {
+        Treatment::Bridged { ticket, .. } => Some(*ticket),
+        _ => None,
+    }
+}
+
+/// Joins the call's first leg with another one; the ticket that its agent leaves behind, if he does.
+fn join(
+    call: &mut Call,
+    leg: LegId,
+    ticket: Option<TicketId>,
+    ticket_stays: bool,
+) -> Option<TicketId> {
+    match ticket {
+        Some(ticket) if ticket_stays => {
+            call.treatment = Treatment::Bridged { ticket, leg };
+            None
+        }
+        left => {
+            call.treatment = Treatment::Through { leg };
+            left
         }
     }
 }
 
-fn progress(leg: LegId, status: u16, out: &mut Vec<Action>) {
-    out.push(Action::Leg(LegCommand::ReferProgress { leg, status }));
+/// Nobody is left alone in silence, and the referrer hears no music.
+pub(crate) fn part(call: &mut Call, transfer: &mut Transferring, out: &mut Vec<Action>) {
+    if !std::mem::replace(&mut transfer.parted, true) {
+        out.push(Action::Media(MediaCommand::Unbridge { leg: transfer.referrer }));
+        music_for(call, transfer.party, out);
+    }
 }
 
 /// Music on one leg of a call.

@@ -415,7 +415,7 @@ impl Onward {
     }
 }
 
-fn candidate_name(trunk: Option<&TrunkId>) -> String {
+pub(crate) fn candidate_name(trunk: Option<&TrunkId>) -> String {
     trunk.map_or_else(|| "agent".to_owned(), |trunk| format!("trunk {}", trunk.name))
 }
 

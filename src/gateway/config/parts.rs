@@ -25,7 +25,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::rules::{Limits, Listening, QueueVoice, TrunkRule, VerifyPolicy};
+use switchboard::rules::{
+    Limits, Listening, QueueVoice, ReferPolicy, TransferPolicy, TrunkRule, VerifyPolicy,
+};
 use trunk::number::DialPlan;
 
 pub(super) const ADDRESS: &str = "write address:port, such as \"192.0.2.1:5060\"";
@@ -294,6 +296,8 @@ fn trunks(
             caller_id: number(&trunk, "caller_id"),
             verify: verify_policy(&trunk, stir),
             sign: signs(&trunk, stir),
+            refer: refer_policy(&trunk),
+            transfer: transfer_policy(&trunk),
         };
         let remedy = "write networks such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
         let allow = texts(&trunk.value("allow"), remedy, network);
@@ -366,6 +370,24 @@ fn verify_policy(trunk: &Layered<'_>, stir: &StirConfig) -> VerifyPolicy {
         _ => Err("is no policy"),
     };
     trunk.parsed("verify", "write off, report or require", policy).unwrap_or_default()
+}
+
+fn refer_policy(trunk: &Layered<'_>) -> ReferPolicy {
+    let policy = |word: &str| match word {
+        "refuse" => Ok(ReferPolicy::Refuse),
+        "follow" => Ok(ReferPolicy::Follow),
+        _ => Err("is no policy"),
+    };
+    trunk.parsed("refer", "write refuse or follow", policy).unwrap_or_default()
+}
+
+fn transfer_policy(trunk: &Layered<'_>) -> TransferPolicy {
+    let policy = |word: &str| match word {
+        "bridge" => Ok(TransferPolicy::Bridge),
+        "refer" => Ok(TransferPolicy::Refer),
+        _ => Err("is no policy"),
+    };
+    trunk.parsed("transfer", "write bridge or refer", policy).unwrap_or_default()
 }
 
 fn signs(trunk: &Layered<'_>, stir: &StirConfig) -> bool {

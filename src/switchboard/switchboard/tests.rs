@@ -4,6 +4,7 @@
 //! after who is at their other end. Traces, notes and what is told to the world are left out.
 
 mod callers;
+mod handing;
 mod journeys;
 mod losses;
 mod transfer;
@@ -11,8 +12,8 @@ mod transit;
 
 use crate::event::{Action, Command, Decision, Event, Fact, Live, Restored};
 use crate::rules::{
-    EmergencyRules, LeadsTo, Limits, Listening, NumberRule, QueueVoice, RouteRule, Rules,
-    StirRules, TrunkRule, VerifyPolicy,
+    EmergencyRules, LeadsTo, Limits, Listening, NumberRule, QueueVoice, ReferPolicy, RouteRule,
+    Rules, StirRules, TransferPolicy, TrunkRule, VerifyPolicy,
 };
 use crate::switchboard::Switchboard;
 use crate::view::Census;
@@ -116,6 +117,8 @@ fn rules() -> Rules {
         caller_id: PhoneNumber::parse("+4930555000").ok(),
         verify: VerifyPolicy::Off,
         sign: false,
+        refer: ReferPolicy::Refuse,
+        transfer: TransferPolicy::Bridge,
     };
     let voice = QueueVoice {
         language: Language::English,

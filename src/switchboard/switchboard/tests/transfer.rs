@@ -7,7 +7,7 @@ use domain::id::LegId;
 use sip::event::{IncomingCall, LegEvent, MAX_FORWARDS, ReferTo, Source};
 
 /// A caller who talks with the agent.
-fn talking() -> Bench {
+pub(super) fn talking() -> Bench {
     let mut bench = Bench::staffed();
     for step in ["incoming", "caller opened", "caller up", "caller 1", "anna opened", "anna up"] {
         bench.plays_any(step);
@@ -16,12 +16,12 @@ fn talking() -> Bench {
 }
 
 impl Bench {
-    fn plays_any(&mut self, step: &str) {
+    pub(super) fn plays_any(&mut self, step: &str) {
         self.step(step);
     }
 
     /// The telephone of a leg asks that its partner be sent on.
-    fn refers(&mut self, who: &str, user: &str, replaces: Option<LegId>) -> String {
+    pub(super) fn refers(&mut self, who: &str, user: &str, replaces: Option<LegId>) -> String {
         let leg = self.leg(who);
         self.refers_leg(leg, user, replaces)
     }
@@ -37,7 +37,7 @@ impl Bench {
         self.event(Event::Leg(LegEvent::Referred { leg, to, referred_by: None }))
     }
 
-    fn ends(&mut self, who: &str, cause: Cause) -> String {
+    pub(super) fn ends(&mut self, who: &str, cause: Cause) -> String {
         let leg = self.leg(who);
         self.event(Event::Leg(LegEvent::Ended { leg, cause }))
     }

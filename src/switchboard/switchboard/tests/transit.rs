@@ -22,12 +22,12 @@ fn invite(dialled: &str, change: impl FnOnce(&mut IncomingCall)) -> Event {
     Event::Leg(LegEvent::Incoming { leg: LegId(1), source, call: Box::new(call), plan })
 }
 
-fn calls(bench: &mut Bench, dialled: &str) -> String {
+pub(super) fn calls(bench: &mut Bench, dialled: &str) -> String {
     bench.event(invite(dialled, |_| ()))
 }
 
 impl Bench {
-    fn decided(&self) -> Vec<String> {
+    pub(super) fn decided(&self) -> Vec<String> {
         let one = |decision: &crate::event::Decision| {
             let rejected: Vec<String> = decision
                 .rejected

@@ -1,0 +1,174 @@
+//! Where a REFER may lead. Whoever could send our callers to numbers of his own choice would
+//! telephone at our expense, so each end gets no more than it has anyway: an agent what he may dial
+//! himself, a trunk (where it is obeyed at all) what an INVITE of its own would lead to.
+
+use crate::call::{Onward, Purpose};
+use crate::event::Rejected;
+use crate::routing;
+use crate::rules::{LeadsTo, ReferPolicy};
+use crate::switchboard::Switchboard;
+use domain::id::{AgentId, FlowId, LegId, TenantId};
+use sip::event::ReferTo;
+
+/// Where a REFER leads.
+pub(crate) enum Destination {
+    /// To somebody who has to be rung.
+    Onward(Onward),
+    /// To a flow of ours, which answers at once.
+    Flow(FlowId),
+    /// To whoever is at the other end of another leg of the referrer's.
+    PartnerOf(LegId),
+}
+
+/// Why a REFER is refused: the status, the test that it failed, and what that found.
+type Refusal = (u16, &'static str, String);
+
+impl Destination {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Onward(onward) => onward.name(),
+            Self::Flow(flow) => format!("flow {flow}"),
+            Self::PartnerOf(leg) => format!("the partner of leg {leg}"),
+        }
+    }
+}
+
+impl Switchboard {
+    /// Where the REFER of a leg leads; the rules passed over are added to `rejected`.
+    pub(crate) fn destination(
+        &self,
+        leg: LegId,
+        to: &ReferTo,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Destination, Refusal> {
+        let referrer = self.legs.get(&leg).and_then(|leg| leg.agent.clone());
+        if referrer.is_none() {
+            self.trunk_is_obeyed(leg)?;
+        }
+        let Some(party) = self.joined_with(leg) else {
+            return Err((603, "joined", "it is joined with nobody".into()));
+        };
+        if let Some(other) = to.replaces {
+            return self.partner_to_join(leg, other);
+        }
+        if !to.is_here {
+            return Err((403, "host", format!("{} is not one of our hosts", to.host)));
+        }
+        match referrer {
+            Some(agent) => self.destination_of_agent(party, &agent, &to.user, rejected),
+            None => self.destination_of_trunk(leg, party, &to.user, rejected),
+        }
+    }
+
+    /// RFC 3515 §5.2: a carrier could dial at our expense, so only one that is told to be obeyed is.
+    fn trunk_is_obeyed(&self, leg: LegId) -> Result<(), Refusal> {
+        let Some(leg) = self.legs.get(&leg) else {
+            return Err((603, "leg", "it is over".into()));
+        };
+        let rule = leg.trunk.as_ref().and_then(|trunk| self.rules.trunks.get(trunk));
+        if rule.is_none_or(|rule| rule.refer == ReferPolicy::Refuse) {
+            return Err((403, "refer", "REFER of this trunk is refused".into()));
+        }
+        match self.calls.get(&leg.call).map(|call| &call.purpose) {
+            Some(Purpose::Inbound { .. } | Purpose::Transit(_)) => Ok(()),
+            Some(Purpose::FeatureCode { .. } | Purpose::Callback { .. } | Purpose::Attempt(_))
+            | None => Err((603, "call", "whom we have called sends nobody on".into())),
+        }
+    }
+
+    fn destination_of_agent(
+        &self,
+        party: LegId,
+        agent: &AgentId,
+        user: &std::sync::Arc<str>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Destination, Refusal> {
+        let other = AgentId { tenant: agent.tenant.clone(), name: user.clone() };
+        if self.rules.agents.contains(&other) {
+            return Ok(Destination::Onward(Onward::Agent(other)));
+        }
+        // A number of ours leads the party where it would if he had dialled it himself.
+        if let Some(trunk) = self.legs.get(&party).and_then(|party| party.trunk.as_ref())
+            && let Some(found) = routing::leads_to(&self.rules.numbers, trunk, user, rejected)
+        {
+            return self.led(found, party, &agent.tenant, user);
+        }
+        if !routing::may_dial(&self.rules, agent, user) {
+            return Err((403, "dial", format!("{agent} may not dial {user}")));
+        }
+        match self.onward_number(&agent.tenant, user) {
+            Some(onward) => Ok(Destination::Onward(onward)),
+            None => Err((404, "route", format!("no route takes {user}"))),
+        }
+    }
+
+    fn destination_of_trunk(
+        &self,
+        leg: LegId,
+        party: LegId,
+        user: &str,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Destination, Refusal> {
+        let trunk = self.legs.get(&leg).and_then(|leg| leg.trunk.as_ref());
+        let found = trunk.and_then(|trunk| {
+            let found = routing::leads_to(&self.rules.numbers, trunk, user, rejected)?;
+            Some((found, &trunk.tenant))
+        });
+        match found {
+            Some((found, tenant)) => self.led(found, party, tenant, user),
+            None => Err((403, "number", format!("{user} leads nowhere from this trunk"))),
+        }
+    }
+
+    fn led(
+        &self,
+        leads_to: &LeadsTo,
+        party: LegId,
+        tenant: &TenantId,
+        number: &str,
+    ) -> Result<Destination, Refusal> {
+        match leads_to {
+            LeadsTo::Agent(agent) => Ok(Destination::Onward(Onward::Agent(agent.clone()))),
+            LeadsTo::Route(name) => self
+                .onward_by_route(tenant, name, number)
+                .map(Destination::Onward)
+                .ok_or_else(|| (404, "route", format!("there is no route {name}"))),
+            LeadsTo::Flow(flow) => {
+                let call = self.legs.get(&party).and_then(|leg| self.calls.get(&leg.call));
+                match call.map(|call| &call.purpose) {
+                    _ if self.is_agents(party) => {
+                        Err((603, "party", "an agent is not sent to a flow".into()))
+                    }
+                    Some(Purpose::Inbound { .. } | Purpose::Transit(_)) => {
+                        Ok(Destination::Flow(flow.clone()))
+                    }
+                    Some(
+                        Purpose::FeatureCode { .. }
+                        | Purpose::Callback { .. }
+                        | Purpose::Attempt(_),
+                    )
+                    | None => Err((603, "call", "a call of ours is not sent to a flow".into())),
+                }
+            }
+        }
+    }
+
+    /// An attended transfer joins the partners of two legs of the same agent, or of the same trunk.
+    fn partner_to_join(&self, leg: LegId, other: LegId) -> Result<Destination, Refusal> {
+        let (Some(own), Some(other)) = (self.legs.get(&leg), self.legs.get(&other)) else {
+            return Err((403, "replaces", "there is no such call".into()));
+        };
+        let is_his = match &own.agent {
+            Some(_) => other.agent == own.agent,
+            None => other.agent.is_none() && other.trunk == own.trunk,
+        };
+        let Some(call) = self.calls.get(&other.call).filter(|_| is_his) else {
+            return Err((403, "replaces", "the call to be replaced is not his".into()));
+        };
+        let is_led_through = matches!(call.purpose, Purpose::Transit(_));
+        match is_led_through && own.call != call.id && self.joined_with(other.id).is_some() {
+            true => Ok(Destination::PartnerOf(other.id)),
+            false => Err((603, "replaces", "nobody has answered the call to be replaced".into())),
+        }
+    }
+}
