@@ -2,7 +2,7 @@
 //! telephone at our expense, so each end gets no more than it has anyway: an agent what he may dial
 //! himself, a trunk (where it is obeyed at all) what an INVITE of its own would lead to.
 
-use crate::call::{Onward, Purpose};
+use crate::call::{Onward, Purpose, Treatment};
 use crate::event::Rejected;
 use crate::routing;
 use crate::rules::{LeadsTo, ReferPolicy};
@@ -18,6 +18,8 @@ pub(crate) enum Destination {
     Flow(FlowId),
     /// To whoever is at the other end of another leg of the referrer's.
     PartnerOf(LegId),
+    /// To whoever rings for another leg of the referrer's.
+    RingingFor(LegId),
 }
 
 /// Why a REFER is refused: the status, the test that it failed, and what that found.
@@ -29,6 +31,7 @@ impl Destination {
             Self::Onward(onward) => onward.name(),
             Self::Flow(flow) => format!("flow {flow}"),
             Self::PartnerOf(leg) => format!("the partner of leg {leg}"),
+            Self::RingingFor(leg) => format!("whoever rings for leg {leg}"),
         }
     }
 }
@@ -165,10 +168,16 @@ impl Switchboard {
         let Some(call) = self.calls.get(&other.call).filter(|_| is_his) else {
             return Err((403, "replaces", "the call to be replaced is not his".into()));
         };
-        let is_led_through = matches!(call.purpose, Purpose::Transit(_));
-        match is_led_through && own.call != call.id && self.joined_with(other.id).is_some() {
-            true => Ok(Destination::PartnerOf(other.id)),
-            false => Err((603, "replaces", "nobody has answered the call to be replaced".into())),
+        let nobody = || (603, "replaces", "the call to be replaced leads to nobody".into());
+        if !matches!(call.purpose, Purpose::Transit(_)) || own.call == call.id {
+            return Err(nobody());
+        }
+        match call.treatment {
+            Treatment::Reaching { .. } if call.first == other.id => {
+                Ok(Destination::RingingFor(other.id))
+            }
+            _ if self.joined_with(other.id).is_some() => Ok(Destination::PartnerOf(other.id)),
+            _ => Err(nobody()),
         }
     }
 }

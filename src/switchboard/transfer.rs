@@ -103,6 +103,9 @@ impl Switchboard {
                     }
                     Destination::Flow(flow) => self.transfer_to_flow(id, leg, flow, out),
                     Destination::PartnerOf(other) => self.transfer_to_partner(id, leg, other, out),
+                    Destination::RingingFor(other) => {
+                        self.transfer_to_ringing((id, leg), other, referred_by, question, out);
+                    }
                 }
             }
             Err((status, test, why)) => {
@@ -167,12 +170,29 @@ impl Switchboard {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        let Some(party) = self.joined_with(referrer) else { return };
+        let found = self.begin_transfer((id, referrer), onward, referred_by, question, out);
+        let Some((call, transfer)) = found else { return };
+        match self.trunk_to_hand_to(&transfer) {
+            Some((trunk, number)) => self.hand_over(call, transfer, &trunk, number, now, out),
+            None => self.transfer_reach(call, transfer, None, now, out),
+        }
+    }
+
+    /// Takes a call out of the table to be transferred.
+    fn begin_transfer(
+        &mut self,
+        (id, referrer): (CallId, LegId),
+        onward: Onward,
+        referred_by: Option<Arc<str>>,
+        question: Question,
+        out: &mut Vec<Action>,
+    ) -> Option<(Call, Transferring)> {
+        let party = self.joined_with(referrer)?;
         let shown = match self.number_of(party) {
             Some(number) if !number.is_empty() => number,
             _ => "anonymous".into(),
         };
-        let Some(call) = self.calls.remove(&id) else { return };
+        let call = self.calls.remove(&id)?;
         let transfer = Transferring {
             referrer,
             referrer_waits: true,
@@ -189,9 +209,49 @@ impl Switchboard {
         };
         // RFC 3515 §2.4.4: accepted, and told at once.
         progress(referrer, 100, out);
-        match self.trunk_to_hand_to(&transfer) {
-            Some((trunk, number)) => self.hand_over(call, transfer, &trunk, number, now, out),
-            None => self.transfer_reach(call, transfer, None, now, out),
+        Some((call, transfer))
+    }
+
+    /// The telephone that rings for another leg of the referrer's rings for the party from now on;
+    /// that leg ends.
+    fn transfer_to_ringing(
+        &mut self,
+        (id, referrer): (CallId, LegId),
+        other: LegId,
+        referred_by: Option<Arc<str>>,
+        question: Question,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(left) = self.legs.get(&other).map(|other| other.call) else { return };
+        let Some(left) = self.calls.get_mut(&left) else { return };
+        let (&Treatment::Reaching { leg, rang }, Purpose::Transit(transit)) =
+            (&left.treatment, &left.purpose)
+        else {
+            return;
+        };
+        let onward = transit.onward.clone();
+        left.treatment = Treatment::Ending;
+        left.legs_open -= 1;
+        let found = self.begin_transfer((id, referrer), onward, referred_by, question, out);
+        let Some((mut call, mut transfer)) = found else { return };
+        part(&mut call, &mut transfer, out);
+        (transfer.attempt, transfer.rang) = (Attempt::Rings(leg), rang);
+        self.take_leg(leg, &mut call, out);
+        call.treatment = Treatment::Transferring(Box::new(transfer));
+        self.calls.insert(id, call);
+        if rang {
+            progress(referrer, 180, out);
+        }
+        self.end_leg(other, out);
+    }
+
+    /// A leg of another call is this one's from now on.
+    fn take_leg(&mut self, leg: LegId, call: &mut Call, out: &mut Vec<Action>) {
+        call.legs_open += 1;
+        if let Some(moved) = self.legs.get_mut(&leg) {
+            moved.call = call.id;
+            let who = moved.agent.as_ref().map_or("callee".into(), |it| format!("agent {it}"));
+            out.push(Action::TraceLeg { call: call.id, leg, who: who.into() });
         }
     }
 
@@ -418,18 +478,15 @@ impl Switchboard {
             left.legs_open -= 1;
         }
         let ticket_stays = !self.is_agents(leg);
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(mut call) = self.calls.remove(&id) else { return };
         call.first = party;
-        let left = join(call, callee, ticket_of(&call.treatment), ticket_stays);
-        call.legs_open += 1;
-        if let Some(moved) = self.legs.get_mut(&callee) {
-            moved.call = id;
-            let who = moved.agent.as_ref().map_or("callee".into(), |it| format!("agent {it}"));
-            out.push(Action::TraceLeg { call: id, leg: callee, who: who.into() });
-        }
+        let ticket = ticket_of(&call.treatment);
+        let abandoned = join(&mut call, callee, ticket, ticket_stays);
+        self.take_leg(callee, &mut call, out);
+        self.calls.insert(id, call);
         out.push(Action::Media(MediaCommand::Bridge { a: party, b: callee }));
         progress(leg, 200, out);
-        self.end_ticket(left);
+        self.end_ticket(abandoned);
         self.end_leg(leg, out);
         self.end_leg(other, out);
         self.tell_joined(id, callee, "both calls of one end were joined, and it left", out);

@@ -92,6 +92,9 @@ impl Endpoint {
             None => None,
             Some(replaces) => match self.replaced(&replaces) {
                 Ok(found) => Some(found),
+                // Who transfers before the answer names the call he waits in: what he asks of us is
+                // nobody's INVITE, so it may be had.
+                Err(_) if self.waiting(&replaces).is_some() => self.waiting(&replaces),
                 Err(status) => {
                     return self.deliver(leg, leg::Event::ReferProgress { status }, now, out);
                 }
@@ -143,6 +146,14 @@ impl Endpoint {
             Leg::Inbound(_) => Err(481),
             Leg::Over => Err(603),
         }
+    }
+
+    /// The leg of somebody who calls us and has no answer yet.
+    fn waiting(&self, replaces: &Replaces<'_>) -> Option<LegId> {
+        let id = self.legs_by_tag.get(replaces.to_tag)?;
+        let leg = &self.legs.get(id)?.leg;
+        let is_he = leg.is_with(replaces.call_id, replaces.from_tag);
+        (matches!(leg, Leg::Inbound(_)) && is_he).then_some(*id)
     }
 
     /// A leg is gone: its dialog is remembered as over.

@@ -407,3 +407,21 @@ fn a_refer_names_one_of_our_calls() {
     let leg = LegId(3);
     assert_eq!(peer.take_events(), [LegEvent::Referred { leg, to, referred_by: None }]);
 }
+
+/// RFC 5589 §7.3: who transfers before the colleague has answered names the call he still waits in;
+/// of an INVITE that would not be taken (RFC 3891 §3).
+#[test]
+fn a_refer_names_a_call_that_waits_for_its_answer() {
+    let mut peer = Peer::new();
+    let to = talking(&mut peer);
+    peer.request(&Draft::invite(4).set("Call-ID", "early"));
+    let early = LegId(3);
+    let ringing = peer.handle(LegCommand::Progress { leg: early, status: 180, local_media: None });
+    let ours = tag(header(&ringing[0], "To")).to_owned();
+    peer.take_events();
+    let tags = format!("%3Bto-tag%3D{ours}%3Bfrom-tag%3Dpeer");
+    let draft = refer(2, &to, &format!("<sip:ben@hotline.example?Replaces=early{tags}>"));
+    peer.request(&draft);
+    let to = ReferTo { replaces: Some(early), ..ben() };
+    assert_eq!(peer.take_events(), [LegEvent::Referred { leg: LEG, to, referred_by: None }]);
+}

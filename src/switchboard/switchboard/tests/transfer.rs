@@ -198,28 +198,86 @@ fn a_caller_who_leaves_while_he_is_transferred_ends_it_all() {
     bench.holds_nothing();
 }
 
+impl Bench {
+    /// Anna calls Ben beside her call, as far as his telephone's INVITE.
+    fn consults(&mut self) -> LegId {
+        let consult = LegId(3);
+        let call = IncomingCall {
+            from_user: "anna".into(),
+            dialled: "ben".into(),
+            call_id: "consult".into(),
+            max_forwards: MAX_FORWARDS,
+            ..IncomingCall::default()
+        };
+        let (source, plan) = (Source::Agent(agent()), Some(super::plan()));
+        let incoming = LegEvent::Incoming { leg: consult, source, call: Box::new(call), plan };
+        assert_eq!(self.event(Event::Leg(incoming)), "open anna");
+        let opened = media::event::MediaEvent::Opened { leg: consult, local: super::LOCAL };
+        assert_eq!(self.event(Event::Media(opened)), "open ben");
+        self.plays(&[("ben opened", "invite ben at ben")]);
+        consult
+    }
+
+    /// A leg that was told to end is over, and on record.
+    fn is_over(&mut self, leg: LegId, record: &str) {
+        let cause = Cause::normal(domain::cause::EndedBy::Us);
+        assert_eq!(self.event(Event::Leg(LegEvent::Ended { leg, cause })), "close anna");
+        let report = media::event::QualityReport::default();
+        let closed = media::event::MediaEvent::Closed { leg, report };
+        assert_eq!(self.event(Event::Media(closed)), record);
+    }
+}
+
+/// She does not wait for his answer: his telephone goes on ringing, for the caller.
+#[test]
+fn an_attended_transfer_to_one_who_still_rings() {
+    for (rings, ringing) in [(true, "progress anna 180 | "), (false, "")] {
+        let mut bench = talking();
+        let first = bench.leg("anna");
+        let consult = bench.consults();
+        if rings {
+            bench.plays(&[("ben rings", "ring anna 180")]);
+        }
+        let told = bench.refers_leg(first, "ben", Some(consult));
+        let music = "progress anna 100 | part anna | play caller music";
+        assert_eq!(told, format!("{music} | {ringing}hang up anna"));
+        bench.is_over(consult, "store Caller Normal");
+        bench.plays(&[
+            ("ben rings", "progress anna 180"),
+            (
+                "ben up",
+                "connect ben | bridge caller ben | progress anna 200 | hang up anna | store Available",
+            ),
+        ]);
+        bench.is_over(first, "store Agent Normal");
+        bench.plays(&[
+            ("caller hangs-up", "close caller | hang up ben because 16"),
+            ("ben hangs-up", "close ben"),
+            ("caller closed", "store Caller Normal"),
+            ("ben closed", "store Agent Normal"),
+        ]);
+        bench.holds_nothing();
+    }
+}
+
+/// He declines: the caller is back with her.
+#[test]
+fn one_who_rang_for_the_agent_and_declines_brings_the_caller_back() {
+    let mut bench = talking();
+    let first = bench.leg("anna");
+    let consult = bench.consults();
+    bench.refers_leg(first, "ben", Some(consult));
+    bench.is_over(consult, "store Caller Normal");
+    let told = bench.ends("ben", Cause::from_status(603));
+    assert_eq!(told, "close ben | progress anna 603 | bridge caller anna");
+}
+
 /// Anna calls Ben beside her call and joins both (RFC 5589 §7): nobody drops but she.
 #[test]
 fn an_attended_transfer_joins_two_calls() {
     let mut bench = talking();
-    let consult = LegId(3);
-    let call = IncomingCall {
-        from_user: "anna".into(),
-        dialled: "ben".into(),
-        call_id: "consult".into(),
-        max_forwards: MAX_FORWARDS,
-        ..IncomingCall::default()
-    };
-    let source = Source::Agent(agent());
-    let plan = Some(super::plan());
     let first = bench.leg("anna");
-    let incoming = LegEvent::Incoming { leg: consult, source, call: Box::new(call), plan };
-    assert_eq!(bench.event(Event::Leg(incoming)), "open anna");
-    // Before Ben answers there is nobody to join with.
-    let opened = media::event::MediaEvent::Opened { leg: consult, local: super::LOCAL };
-    assert_eq!(bench.event(Event::Media(opened)), "open ben");
-    bench.plays(&[("ben opened", "invite ben at ben")]);
-    assert_eq!(bench.refers_leg(first, "ben", Some(consult)), "refuse-refer anna 603");
+    let consult = bench.consults();
     bench.plays(&[("ben up", "connect ben | bridge anna ben | answer anna")]);
     let up = LegEvent::Established { leg: consult, plan: super::plan() };
     assert_eq!(bench.event(Event::Leg(up)), "connect anna");
@@ -228,13 +286,8 @@ fn an_attended_transfer_joins_two_calls() {
         told,
         "bridge caller ben | progress anna 200 | hang up anna | hang up anna | store Available"
     );
-    for (leg, role) in [(first, "Agent"), (consult, "Caller")] {
-        let cause = Cause::normal(domain::cause::EndedBy::Us);
-        assert_eq!(bench.event(Event::Leg(LegEvent::Ended { leg, cause })), "close anna");
-        let report = media::event::QualityReport::default();
-        let closed = media::event::MediaEvent::Closed { leg, report };
-        assert_eq!(bench.event(Event::Media(closed)), format!("store {role} Normal"));
-    }
+    bench.is_over(first, "store Agent Normal");
+    bench.is_over(consult, "store Caller Normal");
     bench.plays(&[
         ("caller hangs-up", "close caller | hang up ben because 16"),
         ("ben hangs-up", "close ben"),
