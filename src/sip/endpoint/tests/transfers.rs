@@ -408,7 +408,7 @@ fn a_refer_names_one_of_our_calls() {
     assert_eq!(peer.take_events(), [LegEvent::Referred { leg, to, referred_by: None }]);
 }
 
-/// RFC 5589 §7.3: who transfers before the colleague has answered names the call he still waits in;
+/// RFC 5589 §7.6: who transfers before the colleague has answered names the call he still waits in;
 /// of an INVITE that would not be taken (RFC 3891 §3).
 #[test]
 fn a_refer_names_a_call_that_waits_for_its_answer() {
