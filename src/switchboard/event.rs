@@ -215,7 +215,6 @@ pub enum Reply {
 
 /// What to do. Done in order.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a box for each call costs more than the room")]
 pub enum Action {
     /// To a leg's signalling.
     Leg(LegCommand),
