@@ -150,7 +150,7 @@ impl Scan {
             } else if line.end == at {
                 self.end = Some(line.next);
                 return;
-            } else if self.headers.len() == HEADERS_MAX {
+            } else if self.headers.len() == HEADERS_MAX && !is_length(&text[at..line.end]) {
                 // The rest is only searched for the body, which nobody will read.
                 self.fail(Fault::TooManyHeaders);
                 self.end = head_end(text.as_bytes(), at);
@@ -286,6 +286,12 @@ impl Scan {
         };
         ParseError { fault, salvage }
     }
+}
+
+/// Whether a field is Content-Length, which is not kept among the others and so not counted.
+fn is_length(field: &str) -> bool {
+    let name = field.split(':').next().unwrap_or(field);
+    Name::parse(name.trim_ascii_end()) == Name::ContentLength
 }
 
 /// What the start line still tells when the message is refused.

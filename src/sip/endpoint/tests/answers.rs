@@ -43,7 +43,7 @@ fn check(config: &EndpointConfig, from: [u8; 4], rows: Vec<Row>) {
 #[test]
 fn requests_of_trunks_get_the_answer_their_rfc_gives() {
     let long = format!("INVITE sip:{}@192.0.2.1 SIP/2.0", "1".repeat(9_000));
-    let many = vec!["x"; 120].join("\r\nX-Many: ");
+    let many = ["x"; 121].join("\r\nX-Many: ");
     let rows = vec![
         ("3261 §21.4.1", invite().set("CSeq", "x INVITE"), "400", ""),
         ("3261 §8.1.1.8", invite().set("Contact", ""), "400", ""),

@@ -2,6 +2,7 @@
 
 use super::{INVITE, read, request, response};
 use crate::error::{FieldError, FieldFault};
+use crate::message::HEADERS_MAX;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::name_addr::Contacts;
@@ -151,4 +152,13 @@ fn seldom_fields_are_read() {
     let repeated = read(INVITE.replace("Max-Forwards: 70", "Expires: 1\r\nExpires: 2")).unwrap();
     let fault = FieldError { name: Name::Expires, fault: FieldFault::Repeated };
     assert_eq!(repeated.headers().expires(), Err(fault));
+}
+
+/// A fuzzer's: what was read without Content-Length is read again with the one that we print.
+#[test]
+fn content_length_does_not_count_among_the_fields() {
+    let filled = INVITE.replace("Content-Length: 4\r\n", &"X: y\r\n".repeat(HEADERS_MAX - 9));
+    let invite = request(filled);
+    assert_eq!(invite.headers.len(), HEADERS_MAX);
+    assert_eq!(request(invite.print()), invite);
 }
