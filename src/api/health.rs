@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`: for those who run the program, on their own listener and
+//! `/healthz`, `/readyz`, `/metrics` and `/trunks`: for those who run the program, on their own listener and
 //! without a key.
 
 use crate::metrics;
@@ -32,6 +32,7 @@ pub fn operations_router(state: Shared) -> Router {
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(page))
+        .route("/trunks", get(crate::trunks::all))
         .fallback(crate::router::no_such_path)
         .method_not_allowed_fallback(crate::router::method_not_allowed)
         .with_state(state)

@@ -42,6 +42,7 @@ mod params;
 mod queues;
 mod results;
 mod time;
+mod trunks;
 
 #[cfg(test)]
 mod tests;

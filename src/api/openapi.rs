@@ -26,6 +26,7 @@ use utoipa::{Modify, OpenApi as _};
         (name = "callbacks", description = "Calls that were promised."),
         (name = "agents", description = "People who take calls."),
         (name = "queues", description = "Callers who wait."),
+        (name = "trunks", description = "Carriers and PBXs."),
         (name = "calls", description = "Calls now and before."),
         (name = "do-not-call", description = "Numbers never to be called."),
         (name = "events", description = "What happens, as it happens."),

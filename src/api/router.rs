@@ -4,7 +4,7 @@ use crate::problem::{Kind, Problem};
 use crate::state::Shared;
 use crate::{
     agents, auth, callbacks, calls, campaigns, contacts, do_not_call, events, metrics, openapi,
-    queues, results,
+    queues, results, trunks,
 };
 use axum::Router;
 use axum::body::Bytes;
@@ -56,6 +56,7 @@ pub(crate) fn described() -> (Router<Shared>, OpenApi) {
         .routes(routes!(queues::list))
         .routes(routes!(queues::show))
         .routes(routes!(queues::set_open))
+        .routes(routes!(trunks::list))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(do_not_call::list))

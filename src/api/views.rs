@@ -5,7 +5,7 @@
 
 use campaign::event::CampaignState;
 use dashmap::DashMap;
-use domain::id::{AgentId, CallId, CampaignId, QueueId, TenantId};
+use domain::id::{AgentId, CallId, CampaignId, QueueId, TenantId, TrunkId};
 use queue::event::{AgentState, QueueRules};
 use std::sync::Arc;
 use switchboard::event::{LegRole, Live};
@@ -109,6 +109,54 @@ pub struct LiveCampaign {
     pub attempts_closed: u64,
 }
 
+/// How a trunk stands; told once a second.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LiveTrunk {
+    /// `up`, `degraded` or `down`.
+    pub state: &'static str,
+    /// Why; empty when it is up.
+    pub why: Arc<str>,
+    /// `registered` or `not registered`; `None`: it wants no registration.
+    pub registration: Option<&'static str>,
+    /// Why it is not registered; empty when it is, or need not be.
+    pub registration_why: Arc<str>,
+    /// Calls that we began within the last second, and how many there may be.
+    pub calls_per_second: u32,
+    /// See `calls_per_second`.
+    pub calls_per_second_max: u32,
+    /// Calls now, both ways, and how many there may be.
+    pub channels: u32,
+    /// See `channels`.
+    pub channels_max: u32,
+    /// How its calls have gone of late.
+    pub figures: TrunkFigures,
+}
+
+/// How the calls through a trunk have gone of late.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TrunkFigures {
+    /// Calls of ours that ended.
+    pub calls: u32,
+    /// Of them answered.
+    pub answered: u32,
+    /// Of them ended by 5xx or silence.
+    pub failed: u32,
+    /// Of them refused with 503.
+    pub unavailable: u32,
+    /// Of them those that were heard ringing, and their delays together in milliseconds.
+    pub rung: u32,
+    /// See `rung`.
+    pub post_dial_delay_ms: u64,
+    /// Packets that came, and those that should have, in calls both ways.
+    pub received: u64,
+    /// See `received`.
+    pub lost: u64,
+    /// Calls whose jitter is known, and theirs together in microseconds.
+    pub heard: u32,
+    /// See `heard`.
+    pub jitter_us: u64,
+}
+
 /// Who waits in a queue now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Waiting {
@@ -127,6 +175,8 @@ pub struct LiveViews {
     pub agents: DashMap<AgentId, LiveAgent>,
     /// By name; only configured ones.
     pub queues: DashMap<QueueId, LiveQueue>,
+    /// By name; only configured ones.
+    pub trunks: DashMap<TrunkId, LiveTrunk>,
     /// By id.
     pub campaigns: DashMap<CampaignId, LiveCampaign>,
 }

@@ -5,6 +5,8 @@ mod check;
 mod explain;
 mod serve;
 mod trace;
+mod trunk;
+mod trunks;
 mod would_route;
 
 use crate::config::Config;
@@ -73,6 +75,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// How the trunks of a gateway at work stand, and how their calls have gone of late.
+    Trunks {
+        #[command(flatten)]
+        place: Where,
+        /// Where its metrics and health are; without it, as the configuration says.
+        #[arg(long)]
+        at: Option<std::net::SocketAddr>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try a trunk: what it can, what it cannot, and the settings that suit it.
+    Trunk {
+        #[command(flatten)]
+        place: Where,
+        #[command(subcommand)]
+        action: trunk::TrunkAction,
+    },
     /// Make, list and revoke API keys.
     Key {
         #[command(flatten)]
@@ -140,6 +160,8 @@ pub fn main() -> ExitCode {
         }
         Command::Explain { place, call, json } => explain::run(&place, &call, json),
         Command::WouldRoute { place, call, json } => would_route::run(&place, &call, json),
+        Command::Trunks { place, at, json } => trunks::run(&place, at, json),
+        Command::Trunk { place, action } => trunk::run(&place, action),
         Command::Key { place, action } => admin::key(&place, action),
         Command::Secret { place, action } => admin::secret(&place, action),
         Command::Webhook { place, action } => admin::webhook(&place, action),

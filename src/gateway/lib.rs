@@ -13,6 +13,7 @@ pub mod listeners;
 pub mod media_worker;
 pub mod net;
 pub mod perform;
+pub mod probe;
 pub mod prompts;
 pub mod replies;
 pub mod run;

@@ -102,7 +102,9 @@ impl Performer {
             Effect::Transmit { flow, message, leg } => self.transmit(flow, message, leg, now),
             Effect::Received { leg } => {
                 if let Some((flow, message)) = self.received.clone() {
-                    self.wire.answered(leg, &message, now.instant);
+                    if let Some(delay) = self.wire.answered(leg, &message, now.instant) {
+                        self.trunks.rang(leg, delay);
+                    }
                     let record = Record::Message { leg: Some(leg), sent: false, flow, message };
                     self.trace.record(now.wall_ms, record);
                 }
@@ -154,6 +156,16 @@ impl Performer {
             Action::Trunk(_) => (),
             Action::Resolve(question) => self.resolver.resolve(question),
             Action::Drained => self.done = true,
+        }
+    }
+
+    /// A message that no leg knows (REGISTER, OPTIONS, what was refused) was received: the collector
+    /// gets a copy.
+    pub fn received_of_no_leg(&mut self, flow: Flow, message: Bytes, now: Now) {
+        self.received = None;
+        if self.trace.exports() {
+            let record = Record::Message { leg: None, sent: false, flow, message };
+            self.trace.record(now.wall_ms, record);
         }
     }
 
@@ -359,6 +371,7 @@ impl Performer {
     /// Once a second: figures for the metrics.
     pub fn sample(&self, exchange: &Exchange) {
         let (media, trace, recognizer) = (&self.media, &self.trace, &*self.recognizer);
+        self.trunks.show(exchange.switchboard(), crate::signalling::now(), &self.api.views);
         telemetry::sample(
             &self.wire,
             &self.trunks,

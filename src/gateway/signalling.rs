@@ -284,7 +284,13 @@ impl Signalling {
             self.performer.wire.received(flow.transport, message);
         }
         self.exchange.handle(input, now, effects);
-        self.performer.received = received;
+        let of_no_leg = !effects.iter().any(|effect| matches!(effect, Effect::Received { .. }));
+        match received {
+            Some((flow, message)) if of_no_leg => {
+                self.performer.received_of_no_leg(flow, message, now);
+            }
+            received => self.performer.received = received,
+        }
         self.perform(now, effects);
     }
 

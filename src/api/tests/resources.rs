@@ -152,3 +152,43 @@ async fn health_and_figures_need_no_key() {
     assert!(page.text.contains("gw_ledger_up 1\n"), "{}", page.text);
     assert_eq!(get("/v1/calls").await.body["code"], 3002);
 }
+
+/// A tenant's key shows his own trunks, whoever runs the program sees all.
+#[tokio::test]
+async fn trunks_are_shown_with_how_their_calls_have_gone() {
+    use crate::views::{LiveTrunk, TrunkFigures};
+    let kit = Kit::new();
+    let figures = TrunkFigures {
+        calls: 4,
+        answered: 1,
+        failed: 2,
+        unavailable: 1,
+        rung: 2,
+        post_dial_delay_ms: 3_000,
+        received: 99,
+        lost: 1,
+        heard: 1,
+        jitter_us: 2_500,
+    };
+    let trunk = LiveTrunk {
+        state: "down",
+        why: "no answer".into(),
+        registration: Some("registered"),
+        calls_per_second: 1,
+        calls_per_second_max: 10,
+        channels: 2,
+        channels_max: 30,
+        figures,
+        ..LiveTrunk::default()
+    };
+    let id = domain::id::TrunkId::new(&domain::id::TenantId::default(), "carrier");
+    kit.state.views.trunks.insert(id, trunk);
+    let expected = json!({"items": [{
+        "name": "carrier", "state": "down", "why": "no answer",
+        "registration": "registered", "registration_why": null,
+        "calls_per_second": 1, "calls_per_second_max": 10, "channels": 2, "channels_max": 30,
+        "calls": 4, "answer_ratio": 0.25, "failure_ratio": 0.5, "unavailable_ratio": 0.25,
+        "post_dial_delay_ms": 1_500, "loss_ratio": 0.01, "jitter_ms": 2.5,
+    }]});
+    assert_eq!(kit.get("/v1/trunks").await.body, expected);
+}

@@ -9,11 +9,11 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver as Hickory, TokioResolver};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use switchboard::event::Event;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use trunk::locate::{Answer, Question, Record, RecordKind};
+use trunk::locate::{Answer, Locator, Question, Record, RecordKind};
 
 /// Questions under way at once; a further one fails at once, and is asked again soon.
 const QUESTIONS_MAX: usize = 256;
@@ -62,6 +62,22 @@ impl Resolver {
             inbox.event(Event::Located { question, answer });
         });
     }
+}
+
+/// Answers each question of one search, for a command that waits for its end. `None`: DNS cannot be
+/// asked at all.
+pub async fn locate(servers: &[SocketAddr], mut locator: Locator) -> Option<Locator> {
+    let resolver = build(servers).ok()?;
+    let mut questions = Vec::new();
+    locator.start(Instant::now(), &mut questions);
+    while locator.is_searching()
+        && let Some(question) = questions.pop()
+    {
+        let asked = tokio::time::timeout(QUESTION_MAX, ask(&resolver, &question)).await;
+        let answer = asked.unwrap_or(Answer::Failed);
+        locator.answer(&question, answer, Instant::now(), &mut questions);
+    }
+    Some(locator)
 }
 
 fn build(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
