@@ -20,6 +20,7 @@ mod kamailio;
 mod keys;
 mod manual;
 mod ports;
+mod probe;
 mod process;
 mod receiver;
 mod rsipstack;
