@@ -4,11 +4,13 @@
 use crate::event::{Action, Live};
 use crate::switchboard::{Switchboard, Timer};
 use domain::hop::Hop;
-use domain::id::TrunkId;
+use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use sip::event::trunk::{TrunkCommand, TrunkEvent};
+use sip::event::{LegEvent, Target};
 use std::sync::Arc;
 use trunk::event::{Action as TrunkAction, Event, ProbeReply, RegisterFailure};
+use trunk::failover::Outcome;
 use trunk::health::State;
 use trunk::registration::Standing;
 use trunk::route::{Condition, Live as _};
@@ -79,6 +81,27 @@ impl Switchboard {
     pub(crate) fn hop_of(&mut self, trunk: &TrunkId, now: Now) -> Option<Hop> {
         let random = self.ids.next_number();
         usable_target(&self.carriers, trunk, random, now).ok()
+    }
+
+    /// A call is about to leave: what becomes of it tells of its trunk.
+    pub(crate) fn follow(&mut self, leg: LegId, target: &Target, now: Now) {
+        if let Target::Trunk { trunk, hop, .. } = target {
+            self.carriers.follow(leg, trunk, hop, now);
+        }
+    }
+
+    /// What a leg tells of the trunk it was dialled through; of other legs the trunks know nothing.
+    pub(crate) fn watch(&mut self, event: &LegEvent, now: Now, out: &mut Vec<Action>) {
+        let event = match event {
+            LegEvent::Ringing { leg, status, .. } => Event::Ringing { leg: *leg, status: *status },
+            LegEvent::Established { leg, .. } => Event::Answered { leg: *leg },
+            LegEvent::Ended { leg, cause } => {
+                let outcome = Some(Outcome::of(cause, false, None));
+                Event::Over { leg: *leg, outcome, sound: None }
+            }
+            _ => return,
+        };
+        self.carriers(event, now, out);
     }
 
     fn perform_carriers(&mut self, actions: Vec<TrunkAction>, out: &mut Vec<Action>) {

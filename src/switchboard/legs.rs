@@ -146,7 +146,10 @@ impl Switchboard {
         leg.sound = Sound::Open;
         match std::mem::replace(&mut leg.signalling, Signalling::Begun) {
             Signalling::Offered => self.port_of_caller_opened(id, local, now, out),
-            Signalling::NotBegun(dial) => send_invite(id, *dial, local, out),
+            Signalling::NotBegun(dial) => {
+                self.follow(id, &dial.target, now);
+                send_invite(id, *dial, local, out);
+            }
             // It was over before its port was there.
             over @ (Signalling::Ending | Signalling::Over(_)) => {
                 leg.signalling = over;

@@ -157,7 +157,10 @@ impl Switchboard {
     /// Takes one event and everything that follows from it at once.
     pub fn handle(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
         match event {
-            Event::Leg(event) => self.handle_leg(event, now, out),
+            Event::Leg(event) => {
+                self.watch(&event, now, out);
+                self.handle_leg(event, now, out);
+            }
             Event::Media(event) => self.handle_media(event, now, out),
             Event::Heard { leg, order, transcript } => {
                 self.heard(leg, order, transcript, out);

@@ -156,6 +156,26 @@ impl Trunks {
         taken
     }
 
+    /// Follows a call whose channel is counted elsewhere: no cap stands against it, and its outcome
+    /// tells of the trunk as that of one that was taken.
+    pub fn follow(&mut self, leg: LegId, trunk: &TrunkId, hop: &Hop, now: Now) {
+        let lease = Lease {
+            trunk: trunk.clone(),
+            tenant: trunk.tenant.clone(),
+            way: Way::Outgoing,
+            hop: Some(hop.clone()),
+            since: now.instant,
+            rang_after: None,
+            answered: false,
+        };
+        let rules = self.rules.trunks.get(trunk);
+        if self.leases.take(leg, lease, true)
+            && let Some((followed, rules)) = self.trunks.get_mut(trunk).zip(rules)
+        {
+            followed.call_begun(hop, &rules.health, now.instant);
+        }
+    }
+
     /// Leases the channel of a call that a trunk began. False: refuse it with 503 and Retry-After.
     /// A call for help (`emergency`) is never refused.
     #[must_use = "the call may be taken only if this is true"]

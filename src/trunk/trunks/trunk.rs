@@ -176,7 +176,11 @@ impl Trunk {
         if lease.way == Way::Incoming {
             return;
         }
-        let outcome = outcome.filter(|_| !lease.answered);
+        let rang = |outcome: Outcome| Outcome {
+            rang: outcome.rang || lease.rang_after.is_some(),
+            ..outcome
+        };
+        let outcome = outcome.filter(|_| !lease.answered).map(rang);
         self.traffic.over(outcome.as_ref(), rules, now);
         if let Some(target) = lease.hop.as_ref().and_then(|hop| self.targets.get_mut(hop)) {
             target.called(outcome.as_ref(), rules, now);

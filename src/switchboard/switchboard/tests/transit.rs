@@ -348,3 +348,23 @@ fn a_dry_run_decides_the_same_and_takes_nothing() {
     assert_eq!(told(&bench, &carrier, "0049301"), ["route onward (1)", "trunk backup (1)"]);
     bench.holds_nothing();
 }
+
+/// Three calls that nobody answers, not even with 100, take a trunk down: the next goes elsewhere.
+#[test]
+fn silent_calls_take_a_trunk_down() {
+    let mut bench = Bench::new();
+    for leg in [LegId(1_000_002), LegId(1_000_004), LegId(1_000_006)] {
+        let hop = bench.board.hop_of(&carrier(), bench.now).expect("it takes calls");
+        let target = sip::event::Target::Trunk { trunk: carrier(), hop, user: "1".into() };
+        bench.board.follow(leg, &target, bench.now);
+        bench.event(Event::Leg(LegEvent::Ended { leg, cause: Cause::silent() }));
+    }
+    let down = bench.lives.iter().any(|it| matches!(it, Live::TrunkChanged { state: "down", .. }));
+    assert!(down, "{:?}", bench.lives);
+    calls(&mut bench, "0049301");
+    bench.plays(&[
+        ("caller opened", "open callee"),
+        ("callee opened", "invite callee at 0049301 through backup"),
+    ]);
+    assert!(bench.decided()[1].starts_with("trunk backup not trunk carrier (health: "));
+}
