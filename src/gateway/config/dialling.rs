@@ -42,7 +42,6 @@ pub(super) fn routes(
     for (name, value) in root.section("routes").entries() {
         let Some(own) = value.section() else { continue };
         let route = defaults.section("route").under(own);
-        let seconds = |key, range| Duration::from_secs(u64::from(route.count(key, range)));
         let known = |name: &str| known_trunk(name, tenant, trunks);
         let members = match route.required("trunks", "[\"carrier\"]") {
             Some(value) => {
@@ -55,18 +54,33 @@ pub(super) fn routes(
             }
             None => Vec::new(),
         };
-        let heard_within = seconds("heard_within_s", 0..=32);
-        routes.push(RouteRule {
-            name: name.into(),
-            tenant: tenant.clone(),
-            numbers: patterns(&route, "numbers"),
-            trunks: members,
-            ring_for: seconds("ring_s", 5..=300),
-            heard_within: (!heard_within.is_zero()).then_some(heard_within),
-        });
+        routes.push(route_rule(&route, (name, tenant), members));
         route.finish();
     }
+    if routes.is_empty() {
+        // What nobody uses is read nevertheless, so that its faults are told.
+        let unused = defaults.section("route");
+        route_rule(&unused, ("", tenant), Vec::new());
+        unused.finish();
+    }
     routes
+}
+
+fn route_rule(
+    route: &Layered<'_>,
+    (name, tenant): (&str, &TenantId),
+    trunks: Vec<TrunkId>,
+) -> RouteRule {
+    let seconds = |key, range| Duration::from_secs(u64::from(route.count(key, range)));
+    let heard_within = seconds("heard_within_s", 0..=32);
+    RouteRule {
+        name: name.into(),
+        tenant: tenant.clone(),
+        numbers: patterns(route, "numbers"),
+        trunks,
+        ring_for: seconds("ring_s", 5..=300),
+        heard_within: (!heard_within.is_zero()).then_some(heard_within),
+    }
 }
 
 /// `[emergency]`: calls for help.
