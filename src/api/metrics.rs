@@ -63,7 +63,18 @@ fn describe() {
     describe_counter!("gw_calls_ended_total", "Calls ended, by cause.");
     describe_histogram!("gw_call_setup_seconds", "From INVITE to answer of each leg.");
     describe_histogram!("gw_post_dial_delay_seconds", "From INVITE sent to the first ringing.");
-    describe_gauge!("gw_trunk_up", "0 when the last call through it got no answer or 503, else 1.");
+    describe_gauge!("gw_trunk_registered", "Whether we are registered at it, if it wants that.");
+    describe_gauge!("gw_trunk_targets", "Targets that DNS or the configuration gives it.");
+    describe_gauge!("gw_trunk_targets_down", "Of them down.");
+    describe_gauge!("gw_trunk_calls", "Calls of ours that ended in its window.");
+    describe_gauge!("gw_trunk_answer_ratio", "Of them answered, 0 to 1.");
+    describe_gauge!("gw_trunk_effectiveness_ratio", "Of them carried by the network, 0 to 1.");
+    describe_gauge!("gw_trunk_failure_ratio", "Of them ended by 5xx or silence, 0 to 1.");
+    describe_gauge!("gw_trunk_post_dial_delay_seconds", "Mean time from INVITE to ringing.");
+    describe_gauge!(
+        "gw_trunk_up",
+        "0 while it takes no calls, as probes and calls showed; else 1."
+    );
     describe_counter!("gw_rtp_packets_total", "RTP packets of ended legs by direction.");
     describe_counter!("gw_rtp_lost_total", "RTP packets expected and not seen, of ended legs.");
     describe_histogram!("gw_jitter_ms", "Interarrival jitter of ended legs.");

@@ -77,7 +77,7 @@ pub struct Performer {
     pub withheld: BTreeSet<LegId>,
     /// Messages counted.
     pub wire: Wire,
-    /// Which trunks take calls.
+    /// How the calls of trunks have gone.
     pub trunks: Trunks,
     /// One span per call, for the log.
     pub spans: BTreeMap<CallId, tracing::Span>,
@@ -374,7 +374,6 @@ impl Performer {
         self.trunks.show(exchange.switchboard(), crate::signalling::now(), &self.api.views);
         telemetry::sample(
             &self.wire,
-            &self.trunks,
             &self.streams,
             &Sources { exchange, media, trace, recognizer },
         );

@@ -1,6 +1,7 @@
 //! Logs and figures.
 
 pub mod lines;
+mod trunk_gauges;
 pub mod trunks;
 pub mod wire;
 
@@ -15,7 +16,6 @@ use speech::recognizer::lane::EngineState;
 use std::time::Duration;
 use switchboard::exchange::Exchange;
 use tracing_subscriber::EnvFilter;
-use trunks::Trunks;
 use wire::Wire;
 
 /// Starts structured logs on standard error: JSON lines, or text on a terminal. `TRUNKLINE_LOG`
@@ -66,13 +66,13 @@ pub struct Sources<'a> {
 }
 
 /// Hands everything on.
-pub fn sample(wire: &Wire, trunks: &Trunks, streams: &Streams, sources: &Sources<'_>) {
+pub fn sample(wire: &Wire, streams: &Streams, sources: &Sources<'_>) {
     wire.export();
     gauge!("gw_connections").set(streams.len() as f64);
     for (loss, what) in LOSSES {
         counter!("gw_transport_lost_total", "what" => what).absolute(streams.figures().of(loss));
     }
-    trunks.export();
+    trunk_gauges::export(sources.exchange.switchboard().trunks(), crate::signalling::now());
     let endpoint = sources.exchange.endpoint();
     let counters = endpoint.counters();
     api::metrics::sip_held(endpoint.transactions(), endpoint.legs());

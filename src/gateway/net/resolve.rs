@@ -159,3 +159,6 @@ fn read(data: &RData) -> Option<Record> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

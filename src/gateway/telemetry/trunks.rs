@@ -1,5 +1,4 @@
-//! Which trunks take calls, as the last call through each showed, and how their calls have gone of
-//! late. Nothing is sent to find out.
+//! How the calls of trunks have gone of late. Nothing is sent to find out.
 
 use api::views::{LiveTrunk, LiveViews, TrunkFigures};
 use domain::cause::CauseKind;
@@ -18,30 +17,27 @@ const CALLS_MAX: usize = 1_000;
 /// Ringing calls whose delay waits for their end; the delay of one more is not counted.
 const RINGING_MAX: usize = 65_536;
 
-/// The trunks of the configuration; each counts as up until a call shows otherwise.
+/// The trunks of the configuration.
 #[derive(Debug, Default)]
 pub struct Trunks {
-    up: BTreeMap<TrunkId, bool>,
     /// When each call ended (Unix milliseconds), and its part of the figures.
     recent: BTreeMap<TrunkId, VecDeque<(u64, TrunkFigures)>>,
     rang: HashMap<LegId, Duration>,
 }
 
 impl Trunks {
-    /// All up.
+    /// Without a call yet.
     pub fn new(trunks: impl IntoIterator<Item = TrunkId>) -> Self {
-        Self { up: trunks.into_iter().map(|trunk| (trunk, true)).collect(), ..Self::default() }
+        let recent = trunks.into_iter().map(|trunk| (trunk, VecDeque::new())).collect();
+        Self { recent, ..Self::default() }
     }
 
     /// A leg has ended: what it shows of its trunk.
     pub fn leg_ended(&mut self, leg: &LegRecord) {
-        let Some(up) = leg.trunk.as_ref().and_then(|trunk| self.up.get_mut(trunk)) else { return };
-        if let Some(shown) = shown_by(leg) {
-            *up = shown;
-        }
         let part = part_of(leg, self.rang.remove(&leg.leg));
-        let Some(trunk) = leg.trunk.clone() else { return };
-        let recent = self.recent.entry(trunk).or_default();
+        let Some(recent) = leg.trunk.as_ref().and_then(|trunk| self.recent.get_mut(trunk)) else {
+            return;
+        };
         if recent.len() >= CALLS_MAX {
             recent.pop_front();
         }
@@ -100,13 +96,6 @@ impl Trunks {
             views.trunks.insert(view.trunk, live);
         }
     }
-
-    /// Hands the gauges on.
-    pub fn export(&self) {
-        for (trunk, up) in &self.up {
-            api::metrics::trunk_up(&trunk.tenant.0, &trunk.name, *up);
-        }
-    }
 }
 
 /// What a call adds to the figures. Those that came from the trunk tell only of its sound; those that
@@ -144,31 +133,6 @@ fn part_of(leg: &LegRecord, rang_after: Option<Duration>) -> TrunkFigures {
     }
 }
 
-/// Whether the trunk took this call; `None` when the leg does not tell.
-fn shown_by(leg: &LegRecord) -> Option<bool> {
-    // Ours are even; a call that came from the trunk does not show that it takes one.
-    if leg.leg.0 % 2 == 1 {
-        return None;
-    }
-    match (leg.cause.kind, leg.cause.status) {
-        // RFC 3261 §21.5.4: 503 speaks for the whole server, other failures for this call.
-        (CauseKind::Silent, _) | (CauseKind::Failed, 503) => Some(false),
-        // Nothing was sent, or nothing had come back yet.
-        (CauseKind::NotAdmitted, _) | (CauseKind::Cancelled, 0) => None,
-        (
-            CauseKind::Normal
-            | CauseKind::Busy
-            | CauseKind::NoAnswer
-            | CauseKind::Declined
-            | CauseKind::InvalidNumber
-            | CauseKind::Cancelled
-            | CauseKind::AnsweredLate
-            | CauseKind::Failed,
-            _,
-        ) => Some(true),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,28 +140,6 @@ mod tests {
     use domain::id::{CallId, LegId, TenantId};
     use media::event::QualityReport;
     use switchboard::event::LegRole;
-
-    #[test]
-    fn the_last_call_tells() {
-        let trunk = TrunkId::new(&TenantId::default(), "carrier");
-        let mut trunks = Trunks::new([trunk.clone()]);
-        let status = |kind, status| Cause { kind, status, q850: 0, by: EndedBy::Peer };
-        let table = [
-            (2, Cause::silent(), false),
-            (3, Cause::normal(EndedBy::Us), false),
-            (4, Cause::cancelled(), false),
-            (6, status(CauseKind::Busy, 486), true),
-            (8, status(CauseKind::Failed, 503), false),
-            (10, status(CauseKind::Failed, 500), true),
-        ];
-        for (leg, cause, up) in table {
-            trunks.leg_ended(&record(leg, &trunk, cause));
-            assert_eq!(trunks.up, BTreeMap::from([(trunk.clone(), up)]), "{leg}");
-        }
-        let other = TrunkId::new(&TenantId::default(), "other");
-        trunks.leg_ended(&record(12, &other, Cause::silent()));
-        assert_eq!(trunks.up.len(), 1);
-    }
 
     /// Answered, busy, unavailable, silent and given up calls; one that came in; one of long ago.
     #[test]
