@@ -37,6 +37,7 @@ use crate::transaction::servers::Servers;
 use bytes::Bytes;
 use config::{EndpointConfig, Strangers};
 use defence::Defence;
+use domain::hop::Hop;
 use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use domain::timers::TimerQueue;
@@ -90,6 +91,12 @@ struct FarEnd {
     trunk: TrunkId,
     /// The name it was located by.
     host: Option<Arc<str>>,
+}
+
+impl FarEnd {
+    fn new(trunk: TrunkId, hop: &Hop) -> Self {
+        Self { trunk, host: hop.server_name().map(Arc::from) }
+    }
 }
 
 /// How much has passed since the start.

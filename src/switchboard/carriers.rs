@@ -13,7 +13,7 @@ use trunk::event::{Action as TrunkAction, Event, ProbeReply, RegisterFailure};
 use trunk::failover::Outcome;
 use trunk::health::State;
 use trunk::registration::Standing;
-use trunk::route::{Condition, Live as _};
+use trunk::route::live::{Condition, Live as _};
 use trunk::trunks::Trunks;
 
 /// The target that a call to a trunk is sent to now.

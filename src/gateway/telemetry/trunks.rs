@@ -110,7 +110,7 @@ fn part_of(leg: &LegRecord, rang_after: Option<Duration>) -> TrunkFigures {
         jitter_us: if had_sound { quality.jitter_us.into() } else { 0 },
         ..TrunkFigures::default()
     };
-    let ours = leg.leg.0 % 2 == 0;
+    let ours = leg.leg.0.is_multiple_of(2);
     let unknown = matches!(
         (leg.cause.kind, leg.cause.status),
         (CauseKind::NotAdmitted, _) | (CauseKind::Cancelled, 0)

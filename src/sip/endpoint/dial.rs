@@ -98,10 +98,7 @@ impl Endpoint {
             supported: route.session.supported(),
         };
         let trunk = match target {
-            Target::Trunk { trunk, hop, .. } => {
-                let host = hop.server_name().map(Arc::from);
-                Some(FarEnd { trunk, host })
-            }
+            Target::Trunk { trunk, hop, .. } => Some(FarEnd::new(trunk, &hop)),
             Target::Agent(_) => None,
         };
         let made = Leg::Outbound(Box::new(outbound));

@@ -1,8 +1,9 @@
 //! The tests of a route, one after the other; the first that fails is the reason that is told.
 
+use super::live::{Condition, Live};
 use super::{
-    Asked, Candidate, Condition, Decision, Live, REJECTED_MAX, Refusal, Rejected, Rejectee, Route,
-    RouteRequest, RouteSource, RouteTrunk, SourceMatch, Test, Tried, told_of,
+    Asked, Candidate, Decision, REJECTED_MAX, Refusal, Rejected, Rejectee, Route, RouteRequest,
+    RouteSource, RouteTrunk, SourceMatch, Test, Tried, told_of,
 };
 use crate::caller_id::Shown;
 use crate::health::State;

@@ -1,7 +1,9 @@
+use super::live::Condition;
 use super::*;
 use crate::caller_id::{CallerIdRules, Mismatch};
 use crate::failover::End;
-use crate::health::HealthRules;
+use crate::health::{HealthRules, State};
+use crate::lease::Full;
 use crate::locate::{LocateRules, Place};
 use crate::number::{DialPlan, NumberForm, NumberStyle};
 use crate::rules::{Caps, TenantRules, TrunkRules};
@@ -241,11 +243,22 @@ fn routes_have_hours() {
     }
 }
 
+/// A name, the world, the trunk that is chosen, and what was rejected.
+type Case = (&'static str, World, &'static str, &'static [&'static str]);
+
+fn check_cases(table: Vec<Case>) {
+    for (name, world, chosen, rejected) in table {
+        let (to, why) = decided(&request("030 123456"), &world);
+        assert_eq!(to.split(' ').next(), Some(chosen), "{name}");
+        assert_eq!(why, [&BEFORE_HOME[..], rejected].concat(), "{name}");
+    }
+}
+
 #[test]
 fn each_test_is_the_reason_that_is_told() {
     let down = |trunk: &str| (id(trunk), down("3 failures in a row"));
     let degraded = State::Degraded { why: "slow".into() };
-    let table: Vec<(&str, World, &str, &[&str])> = vec![
+    let table: Vec<Case> = vec![
         (
             "down",
             World { states: [down("a")].into(), ..World::default() },
@@ -273,6 +286,14 @@ fn each_test_is_the_reason_that_is_told() {
             "b",
             &["trunk a: registered", "trunk c: preferred"],
         ),
+    ];
+    check_cases(table);
+}
+
+#[test]
+fn caps_and_targets_are_reasons_too() {
+    let down = |trunk: &str| (id(trunk), down("3 failures in a row"));
+    let table: Vec<Case> = vec![
         (
             "channels and rate",
             World {
@@ -311,11 +332,7 @@ fn each_test_is_the_reason_that_is_told() {
             &["trunk b: preferred", "trunk c: preferred"],
         ),
     ];
-    for (name, world, chosen, rejected) in table {
-        let (to, why) = decided(&request("030 123456"), &world);
-        assert_eq!(to.split(' ').next(), Some(chosen), "{name}");
-        assert_eq!(why, [&BEFORE_HOME[..], rejected].concat(), "{name}");
-    }
+    check_cases(table);
 }
 
 #[test]

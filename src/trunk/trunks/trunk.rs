@@ -9,7 +9,7 @@ use crate::lease::{Lease, Way};
 use crate::locate::{Answer, LocateRules, Locator, Question};
 use crate::random::Random;
 use crate::registration::{Order, Registration, Standing};
-use crate::route::Condition;
+use crate::route::live::Condition;
 use crate::rules::TrunkRules;
 use domain::hop::Hop;
 use domain::id::TrunkId;
