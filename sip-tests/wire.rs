@@ -18,6 +18,7 @@ mod http;
 mod installation;
 mod kamailio;
 mod keys;
+mod linphone;
 mod manual;
 mod ports;
 mod probe;
@@ -30,6 +31,7 @@ mod sound;
 mod spoilt;
 mod tls;
 mod transit;
+mod two_trunklines;
 
 use std::time::Duration;
 

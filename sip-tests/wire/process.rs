@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,11 +61,21 @@ pub struct Process {
 impl Process {
     /// Starts `command` with its output in files of `folder`.
     pub fn start(name: &str, folder: &Path, command: &mut Command) -> Self {
+        Self::start_with(name, folder, command.stdin(Stdio::null()))
+    }
+
+    /// The same for one that is spoken to; what it is told goes into what this gives.
+    pub fn start_told(name: &str, folder: &Path, command: &mut Command) -> (Self, ChildStdin) {
+        let mut process = Self::start_with(name, folder, command.stdin(Stdio::piped()));
+        let input = process.child.stdin.take().expect("it was piped");
+        (process, input)
+    }
+
+    fn start_with(name: &str, folder: &Path, command: &mut Command) -> Self {
         let number = super::ports::unique();
         let out = folder.join(format!("{name}-{number}.out"));
         let err = folder.join(format!("{name}-{number}.err"));
         let child = command
-            .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
             .spawn()
