@@ -16,6 +16,7 @@ mod drain;
 mod events;
 mod http;
 mod installation;
+mod ipv6;
 mod kamailio;
 mod keys;
 mod linphone;

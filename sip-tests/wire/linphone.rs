@@ -49,7 +49,8 @@ impl Linphone {
         let mut linphone = Self { process, input, _folder: folder };
         linphone.process.wait_line(|line| line.contains("video is disabled").then_some(()));
         linphone.tell("soundcard use files");
-        let way = if transport == "udp" { String::new() } else { format!(";transport={transport}") };
+        let way =
+            if transport == "udp" { String::new() } else { format!(";transport={transport}") };
         linphone.tell(&format!("register sip:{agent}@{gateway} sip:{gateway}{way} {PASSWORD}"));
         linphone.process.wait_line(|line| line.contains("successful").then_some(()));
         linphone

@@ -19,13 +19,13 @@ use std::sync::Arc;
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// A certificate and its key.
-struct Keys {
-    certificate: PathBuf,
-    key: PathBuf,
+pub struct Keys {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// Makes an authority (no `names`), or a certificate that the authority `ca` vouches for.
-fn make(folder: &Folder, name: &str, names: Option<&str>) -> Keys {
+pub fn make(folder: &Folder, name: &str, names: Option<&str>) -> Keys {
     let (certificate, key) = (folder.at(&format!("{name}.pem")), folder.at(&format!("{name}.key")));
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
@@ -45,7 +45,7 @@ fn make(folder: &Folder, name: &str, names: Option<&str>) -> Keys {
 }
 
 /// An installation with a listener of each kind, and the certificates for it in a folder.
-fn installation() -> (Installation, Folder) {
+pub fn installation() -> (Installation, Folder) {
     let folder = Folder::new("certificates");
     make(&folder, "ca", None);
     let own = make(&folder, "gateway", Some("DNS:gw.example"));
@@ -88,7 +88,7 @@ allow = ["::1/128"]
 }
 
 /// Where the listeners of this name's transports are, in the order of the configuration.
-fn listeners(gateway: &Gateway, transports: &str) -> Vec<SocketAddr> {
+pub fn listeners(gateway: &Gateway, transports: &str) -> Vec<SocketAddr> {
     let output = gateway.process.output();
     let line = output.lines().find(|line| line.starts_with("trunkline: SIP ")).unwrap();
     let parts = line.split("SIP ").filter_map(|part| part.split_once(" ("));

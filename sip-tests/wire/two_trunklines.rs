@@ -8,7 +8,13 @@ use super::tls::{listeners, make};
 use std::net::SocketAddr;
 
 /// An installation whose certificate is for `own` and whose trunk is the gateway of `other` at `port`.
-fn installation(certificates: &Folder, own: &str, other: &str, port: u16, listen: u16) -> Installation {
+fn installation(
+    certificates: &Folder,
+    own: &str,
+    other: &str,
+    port: u16,
+    listen: u16,
+) -> Installation {
     let keys = make(certificates, own, Some(&format!("DNS:{own}")));
     let more = format!(
         r#"
