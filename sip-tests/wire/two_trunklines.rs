@@ -62,7 +62,7 @@ fn call(installation: &Installation, from: &Gateway, to: &Gateway) {
     let mut caller = super::builtin::builtin(&installation.folder, "uac", ports::free(), &more);
     let call = here.call();
     let their_call = there.call();
-    there.said(their_call, "in a few words");
+    there.said(their_call, "Welcome");
     caller.wait_success();
     here.of(call, "call.ended");
     there.of(their_call, "call.ended");
