@@ -3,6 +3,7 @@
 
 use super::baresip::{Baresip, Role};
 use super::events::Events;
+use super::http;
 use super::installation::{Gateway, Installation, PASSWORD, Plan};
 use super::ports;
 use super::process::{Folder, Process};
@@ -23,23 +24,23 @@ struct Linphone {
 }
 
 impl Linphone {
-    /// Starts one that registers as `agent`, and answers what comes. `transport` is `udp`, `tcp` or
-    /// `tls`; `authority` is who vouches for the gateway's certificate.
-    fn start(gateway: SocketAddr, agent: &str, transport: &str, authority: Option<&str>) -> Self {
+    /// Starts one that registers as anna, the first to do so, and answers what comes. `secure` is
+    /// where the gateway takes TLS and the file of who vouches for its certificate; else it is UDP.
+    fn start(gateway: &Gateway, secure: Option<(SocketAddr, &str)>) -> Self {
         let folder = Folder::new("linphone");
         // Without these it opens no port.
         for home in [".local/share/linphone/.keep", ".config/linphone/.keep"] {
             folder.write(home, "");
         }
-        let port = |kind: &str| if kind == transport { ports::free() } else { 0 };
+        let (udp, tls) = match secure {
+            Some(_) => (0, ports::free()),
+            None => (ports::free(), 0),
+        };
         let config = format!(
-            "[sip]\nsip_port={}\nsip_tcp_port={}\nsip_tls_port={}\nuse_ipv6=0\nipv6=0\n\
+            "[sip]\nsip_port={udp}\nsip_tcp_port=0\nsip_tls_port={tls}\nuse_ipv6=0\nipv6=0\n\
              verify_server_cn=0\nroot_ca={}\n[rtp]\naudio_rtp_port={}\n\
              [misc]\nlog_collection=0\n[video]\nautomatically_initiate=0\nautomatically_accept=0\n",
-            port("udp"),
-            port("tcp"),
-            port("tls"),
-            authority.unwrap_or_default(),
+            secure.map_or("", |(_, authority)| authority),
             ports::media(),
         );
         let config = folder.write("linphonerc", &config);
@@ -49,10 +50,15 @@ impl Linphone {
         let mut linphone = Self { process, input, _folder: folder };
         linphone.process.wait_line(|line| line.contains("video is disabled").then_some(()));
         linphone.tell("soundcard use files");
-        let way =
-            if transport == "udp" { String::new() } else { format!(";transport={transport}") };
-        linphone.tell(&format!("register sip:{agent}@{gateway} sip:{gateway}{way} {PASSWORD}"));
-        linphone.process.wait_line(|line| line.contains("successful").then_some(()));
+        let (address, way) = match secure {
+            Some((address, _)) => (address, ";transport=tls"),
+            None => (gateway.sip, ""),
+        };
+        linphone.tell(&format!("register sip:anna@{address} sip:{address}{way} {PASSWORD}"));
+        super::process::wait_for("the registration", || {
+            let figures = http::request(gateway.operations, "GET", "/metrics", "", b"").ok()?.text;
+            figures.contains("gw_agents_registered 1").then_some(())
+        });
         linphone
     }
 
@@ -87,7 +93,7 @@ fn bridged(gateway: &Gateway, installation: &Installation, events: &mut Events) 
 fn an_agents_hold_keeps_the_call_and_resume_brings_the_sound_back() {
     let installation = Installation::new(&Plan::default());
     let gateway = installation.start();
-    let mut anna = Linphone::start(gateway.sip, "anna", "udp", None);
+    let mut anna = Linphone::start(&gateway, None);
     let mut events = gateway.events();
     let (mut caller, call) = bridged(&gateway, &installation, &mut events);
     anna.process.wait_line(|line| line.contains("connected").then_some(()));
@@ -114,7 +120,7 @@ fn an_agents_hold_keeps_the_call_and_resume_brings_the_sound_back() {
 fn an_agent_transfers_a_caller_to_a_colleague() {
     let installation = Installation::new(&Plan::default());
     let gateway = installation.start();
-    let mut anna = Linphone::start(gateway.sip, "anna", "udp", None);
+    let mut anna = Linphone::start(&gateway, None);
     let tone = installation.folder.at("ben.wav");
     sound::write_tone(&tone, BENS_HERTZ, 60);
     let mut ben = Baresip::start(gateway.sip, Role::Answering("ben"), &tone);
@@ -137,7 +143,7 @@ fn a_telephone_registers_and_talks_over_tls() {
     let gateway = installation.start();
     let authority = certificates.text("ca.pem");
     let secure = super::tls::listeners(&gateway, "TLS")[0];
-    let mut anna = Linphone::start(secure, "anna", "tls", Some(&authority));
+    let mut anna = Linphone::start(&gateway, Some((secure, &authority)));
     let mut events = gateway.events();
     let (mut caller, call) = bridged(&gateway, &installation, &mut events);
     anna.process.wait_line(|line| line.contains("connected").then_some(()));
