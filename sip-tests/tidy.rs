@@ -141,6 +141,11 @@ fn functions(lines: &[&str]) -> Vec<(String, usize, usize)> {
         }
         let name: String =
             words[at + 1].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let signature_ends = |line: &&&str| line.ends_with(['{', ';', '}']);
+        // A trait's function without a body, or one whose body stands on its line.
+        if !lines[index..].iter().find(signature_ends).is_some_and(|line| line.ends_with('{')) {
+            continue;
+        }
         let end = format!("{}}}", " ".repeat(indent));
         if let Some(length) = lines[index..].iter().position(|line| *line == end) {
             found.push((name, index + 1, length + 1));
@@ -151,9 +156,10 @@ fn functions(lines: &[&str]) -> Vec<(String, usize, usize)> {
 
 #[test]
 fn function_lengths_are_measured() {
-    let text = "impl X {\n    pub fn a(\n        b: u8,\n    ) {\n        c();\n    }\n}\n";
+    let text = "trait Y {\n    fn b(&self);\n}\n\
+                impl X {\n    pub fn a(\n        b: u8,\n    ) {\n        c();\n    }\n}\n";
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(functions(&lines), [("a".to_owned(), 2, 5)]);
+    assert_eq!(functions(&lines), [("a".to_owned(), 5, 5)]);
 }
 
 #[test]
