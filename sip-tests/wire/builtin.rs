@@ -68,6 +68,7 @@ fn third_party_call_control_joins_two_of_our_calls() {
     let more = ["-3pcc", &between, "-s", "4000", "-m", "1", &target];
     // Side B listens for side A.
     let mut b = builtin(&installation.folder, "3pcc-C-B", ports::free(), &more);
+    super::process::wait_for("side B to listen", || std::net::TcpListener::bind(&between).err());
     let mut a = builtin(&installation.folder, "3pcc-C-A", ports::free(), &more);
     a.wait_success();
     b.wait_success();

@@ -228,6 +228,10 @@ fn configuration(plan: &Plan) -> String {
 data = "data"
 [sip]
 listen = "127.0.0.1:{sip}"
+connections_per_source_max = 1000
+[defaults.trunk]
+# A called party that counts what it gets counts a probe as a call.
+probe_s = 0
 [media]
 port_first = {first}
 port_last = {last}

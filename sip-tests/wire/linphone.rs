@@ -104,11 +104,12 @@ fn an_agents_hold_keeps_the_call_and_resume_brings_the_sound_back() {
         super::process::wait_for(wanted, || {
             let output = installation.run(&["trace", &call.to_string(), "--full"]);
             let text = super::installation::text(&output.stdout);
-            text.contains(wanted).then_some(text)
+            text.contains(wanted).then_some(())
         })
     };
-    let held = full("a=sendonly");
-    assert!(held.contains("a=recvonly"), "hold is answered by its other half: {held}");
+    full("a=sendonly");
+    // Hold is answered by its other half (RFC 3264 §8.4).
+    full("a=recvonly");
     anna.tell("resume 1");
     anna.process.wait_line(|line| line.contains("resumed").then_some(()));
     caller.hang_up();
@@ -142,7 +143,7 @@ fn a_telephone_registers_and_talks_over_tls() {
     let (installation, certificates) = super::tls::installation();
     let gateway = installation.start();
     let authority = certificates.text("ca.pem");
-    let secure = super::tls::listeners(&gateway, "TLS")[0];
+    let secure = super::tls::listeners(&gateway, "TLS")[2];
     let mut anna = Linphone::start(&gateway, Some((secure, &authority)));
     let mut events = gateway.events();
     let (mut caller, call) = bridged(&gateway, &installation, &mut events);

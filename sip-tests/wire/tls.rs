@@ -63,6 +63,11 @@ host = "gw.example"
 address = "127.0.0.1:0"
 transports = ["tls"]
 client_certificate = "demanded"
+[sip.listeners.telephones]
+address = "127.0.0.1:0"
+transports = ["tls"]
+host = "gw.example"
+client_certificate = "none"
 [sip.listeners.browsers]
 address = "127.0.0.1:0"
 transports = ["wss"]

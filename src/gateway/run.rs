@@ -196,7 +196,6 @@ impl Running {
 
     /// Takes no new calls; `finished` returns once the present ones have ended.
     pub fn drain(&self) {
-        self.replies.drain();
         self.inbox.event(Event::Drain);
     }
 

@@ -234,7 +234,14 @@ impl Signalling {
 
     fn take_one(&mut self, told: Told, effects: &mut Vec<Effect>) {
         match told {
-            Told::Event(event) => self.turn(Input::Event(event), effects),
+            Told::Event(event) => {
+                let drains = event == Event::Drain;
+                self.turn(Input::Event(event), effects);
+                if drains {
+                    // Not before new calls are refused: whoever looks believes it.
+                    self.performer.replies.drain();
+                }
+            }
             Told::ClipsReady(ready) => {
                 if let Some(event) = self.performer.clips_ready(ready) {
                     self.turn(Input::Event(event), effects);

@@ -86,11 +86,12 @@ fn listener(
         value.fault(problem, "set certificate and key in [tls]".to_owned());
     }
     let client = |word: &str| match word {
+        "none" => Ok(ClientCertificate::None),
         "asked" => Ok(ClientCertificate::Asked),
         "demanded" => Ok(ClientCertificate::Demanded),
-        _ => Err("is neither"),
+        _ => Err("is no such rule"),
     };
-    let client = section.parsed("client_certificate", "write asked or demanded", client);
+    let client = section.parsed("client_certificate", "write none, asked or demanded", client);
     let host = section.text("host");
     ListenerConfig {
         name: name.into(),

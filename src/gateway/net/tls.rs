@@ -22,6 +22,8 @@ use std::time::{Duration, SystemTime};
 /// Whether a peer that connects must show a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClientCertificate {
+    /// It is asked for none: some telephones, asked for one that they have not, give up.
+    None,
     /// It is asked for one and believed to be whom it says; without one it is known by what it
     /// says within SIP.
     Asked,
@@ -275,15 +277,16 @@ impl Loaded {
 
     /// What connections of peers are made with; `None` when we have no certificate.
     pub fn server(&self, client: ClientCertificate) -> Option<ServerConfig> {
-        let check = match client {
-            ClientCertificate::Asked => self.asks.clone(),
-            ClientCertificate::Demanded => self.demands.clone(),
-        };
-        let own = SingleCertAndKey::from(self.own.clone()?);
+        let own = Arc::new(SingleCertAndKey::from(self.own.clone()?));
         let config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .ok()?;
-        Some(config.with_client_cert_verifier(check).with_cert_resolver(Arc::new(own)))
+        let config = match client {
+            ClientCertificate::None => config.with_no_client_auth(),
+            ClientCertificate::Asked => config.with_client_cert_verifier(self.asks.clone()),
+            ClientCertificate::Demanded => config.with_client_cert_verifier(self.demands.clone()),
+        };
+        Some(config.with_cert_resolver(own))
     }
 
     /// The SIP domains of the client that connected; `None` when it showed no certificate.
