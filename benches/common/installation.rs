@@ -47,6 +47,8 @@ impl Installation {
             r#"
             [sip]
             listen = "{sip}"
+            [defaults.trunk]
+            probe_s = 0
             [http]
             api = "{api}"
             operations = "{operations}"
