@@ -111,7 +111,10 @@ fn an_agents_hold_keeps_the_call_and_resume_brings_the_sound_back() {
     // Hold is answered by its other half (RFC 3264 §8.4).
     full("a=recvonly");
     anna.tell("resume 1");
-    anna.process.wait_line(|line| line.contains("resumed").then_some(()));
+    super::process::wait_for("the sound to come back", || {
+        let said = anna.process.output();
+        (said.matches("Media streams established").count() > 1).then_some(())
+    });
     caller.hang_up();
     let ended = events.of(call, "call.ended");
     assert_eq!((&ended["cause"], &ended["by"]), (&"normal".into(), &"peer".into()), "{ended}");
