@@ -1,4 +1,5 @@
-//! Kamailio in front as record-routing proxy, in both directions.
+//! Kamailio in front: as record-routing proxy in both directions, and as the registrar at which a
+//! trunk registers.
 
 use super::builtin::{campaign, dispositions};
 use super::installation::{Gateway, Installation, Plan};
@@ -51,6 +52,34 @@ request_route {{
 "#,
             gateway.ip(),
             gateway.port()
+        )
+}
+
+/// A registrar that challenges, with one user and this password; calls to the user go to his contact.
+fn registrar(address: SocketAddr, password: &str) -> String {
+    head(address)
+        + &format!(
+            r#"
+modparam("usrloc", "db_mode", 0)
+request_route {{
+    if (is_method("REGISTER")) {{
+        if (!pv_www_authenticate("carrier.example", "{password}", "0")) {{
+            www_challenge("carrier.example", "1");
+            exit;
+        }}
+        consume_credentials();
+        save("location");
+        xlog("L_ALERT", "registered: $tU expires $hdr(Expires)\n");
+        exit;
+    }}
+    if (is_method("OPTIONS") && !has_totag()) {{ sl_send_reply("200", "OK"); exit; }}
+    if (has_totag()) {{ if (loose_route()) {{ t_relay(); }} exit; }}
+    record_route();
+    if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
+    t_relay();
+    exit;
+}}
+"#
         )
 }
 
@@ -123,4 +152,34 @@ fn calls_pass_a_record_routing_proxy_in_both_directions() {
     assert_eq!(dispositions(&gateway, id), ["answered"]);
     let route = format!("in dialog: BYE <sip:127.0.0.1:{}", address.port());
     kamailio.wait_told(&route);
+}
+
+/// A trunk registers with credentials, is called at the contact it gave, and registers anew after a
+/// restart of the gateway.
+#[test]
+fn a_trunk_registers_at_kamailio_is_called_there_and_registers_again_after_a_restart() {
+    const SECRET: &str = "carrier-secret";
+    let address = free();
+    let kamailio = Kamailio::start(address, &registrar(address, SECRET));
+    let more = "[trunks.registrar]\naddress = \"ADDRESS\"\nallow = [\"127.0.0.0/8\"]\nuser = \"hotline\"\n\
+                realm = \"carrier.example\"\nregister = true\n\
+                [[numbers]]\ndialled = \"hotline\"\nflow = \"hotline\"\n"
+        .replace("ADDRESS", &address.to_string());
+    let installation = Installation::new(&Plan { more, ..Plan::default() });
+    let set = installation.run_with(&["secret", "set", "trunk/registrar"], &format!("{SECRET}\n"));
+    assert!(set.status.success(), "{set:?}");
+    for _ in 0..2 {
+        let told = kamailio.process.errors().matches("registered: hotline").count();
+        let gateway = installation.start();
+        wait_for("the registration", || {
+            (kamailio.process.errors().matches("registered: hotline").count() > told).then_some(())
+        });
+        let mut events = gateway.events();
+        // The registrar asks for the user that it knows, so that is the number dialled.
+        let target = address.to_string();
+        let more = ["-s", "hotline", "-m", "1", "-d", "300", &target];
+        let mut caller = super::builtin::builtin(&installation.folder, "uac", ports::free(), &more);
+        caller.wait_success();
+        events.kind("call.ended");
+    }
 }
