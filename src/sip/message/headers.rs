@@ -248,13 +248,20 @@ impl Headers {
         }
     }
 
+    /// The field with the top Via: one of nothing but blanks and commas holds none.
+    fn top_via(&self) -> Option<usize> {
+        let holds_one = |field: &Field| {
+            field.name == Name::Via
+                && !trim(without_stray_commas(self.text(field.value))).is_empty()
+        };
+        self.fields.iter().position(holds_one)
+    }
+
     /// Writes into the top Via where the message came from: `received` where sent-by says
     /// otherwise (RFC 3261 §18.2.1), and `rport` with `received` where the client asked for it
     /// (RFC 3581 §4). What the sender claimed in these is dropped. A malformed Via stays.
     pub fn stamp_via(&mut self, source: SocketAddr) {
-        let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {
-            return;
-        };
+        let Some(at) = self.top_via() else { return };
         let value = without_stray_commas(self.text(self.fields[at].value));
         let end = find_outside(value, b',', true).unwrap_or(value.len());
         let (top, others) = value.split_at(end);
@@ -289,10 +296,8 @@ impl Headers {
     /// Puts `advice`, parameters with a semicolon before each, in the place of the top Via's `oc` and
     /// its like (RFC 7339 §4).
     pub fn advise_via(&mut self, advice: &str) {
-        let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {
-            return;
-        };
-        let value = self.text(self.fields[at].value);
+        let Some(at) = self.top_via() else { return };
+        let value = without_stray_commas(self.text(self.fields[at].value));
         let end = find_outside(value, b',', true).unwrap_or(value.len());
         let (top, others) = value.split_at(end);
         let Some(via) = Via::parse(trim(top)) else { return };
@@ -315,9 +320,7 @@ impl Headers {
 
     /// Removes the top Via, of a list only its first element (RFC 3261 §16.7 step 3).
     pub fn pop_via(&mut self) {
-        let Some(at) = self.fields.iter().position(|field| field.name == Name::Via) else {
-            return;
-        };
+        let Some(at) = self.top_via() else { return };
         let value = without_stray_commas(self.text(self.fields[at].value));
         match find_outside(value, b',', true).map(|comma| trim(&value[comma + 1..]).to_owned()) {
             Some(rest) => self.fields[at].value = self.keep(&rest),

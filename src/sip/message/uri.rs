@@ -240,6 +240,10 @@ impl Uri {
 
     /// Compares by RFC 3261 §19.1.4 (for `tel:` RFC 3966 §4): what both would reach is the same.
     pub fn is_equivalent(&self, other: &Self) -> bool {
+        // Also one that names a parameter twice, which §19.1.1 forbids and `same_params` cannot judge.
+        if self == other {
+            return true;
+        }
         match (self.scheme(), other.scheme()) {
             (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => {
                 self.user_raw().map(normalised) == other.user_raw().map(normalised)

@@ -70,8 +70,8 @@ fn is_origin(text: &str) -> bool {
 
 fn attribute(text: &str) -> Attribute<'_> {
     match text.split_once(':') {
-        Some((name, value)) => (name.trim(), Some(value.trim())),
-        None => (text.trim(), None),
+        Some((name, value)) => (name.trim_ascii(), Some(value.trim_ascii())),
+        None => (text.trim_ascii(), None),
     }
 }
 
@@ -85,7 +85,7 @@ fn connection(text: &str) -> Option<Connection<'_>> {
         ("IN", "IP6") => bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         _ => None,
     };
-    Some(ip.map_or(Connection::Named(text.trim()), Connection::Ip))
+    Some(ip.map_or(Connection::Named(text.trim_ascii()), Connection::Ip))
 }
 
 /// `audio 49170/2 RTP/AVP 0 8 101`.

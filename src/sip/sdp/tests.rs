@@ -351,3 +351,12 @@ fn rfc_3264_s6_bundles_and_second_sounds_are_refused_in_their_places() {
         assert!(!answer.contains(unasked), "{unasked}");
     }
 }
+
+/// Found by a fuzzer: a blank that is none of SDP's was trimmed once and read as a word before.
+#[test]
+fn only_the_blanks_of_sdp_are_trimmed() {
+    let text = "v=0\no=- 1 1 IN IP4 h\nc=\u{b} IP4 192.0.2.1\na=x: \u{b}y\n";
+    let session = Session::parse(text.as_bytes()).unwrap();
+    assert_eq!(session.connection, Some(Connection::Named("\u{b} IP4 192.0.2.1")));
+    assert_eq!(Session::parse(session.print().as_bytes()).as_ref(), Ok(&session));
+}

@@ -123,3 +123,11 @@ fn stray_commas_in_front_of_a_via_are_passed_over() {
     invite.headers.pop_via();
     assert_eq!(invite.headers.via().unwrap().host, "192.0.2.1");
 }
+
+/// Found by a fuzzer: the field in front of all others is not always the one with the top Via.
+#[test]
+fn a_via_field_without_a_via_is_not_the_top_one() {
+    let mut invite = request(INVITE.replacen("Via: ", "Via: \r\nVia: ", 1));
+    invite.headers.stamp_via("192.0.2.7:4711".parse().unwrap());
+    assert_eq!(invite.headers.via().unwrap().params.get("rport"), Some("4711"));
+}
