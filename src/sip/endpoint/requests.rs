@@ -11,6 +11,7 @@ use crate::leg;
 use crate::leg::refer::REFER_EVENT;
 use crate::message::method::Method;
 use crate::message::name::Name;
+use crate::message::name_addr::tagged;
 use crate::message::uri::Scheme;
 use crate::message::{Request, Response};
 use crate::transaction::key;
@@ -293,7 +294,7 @@ impl Endpoint {
         let tag = self.token();
         let mut response = self.registrar.register(&agent, request, flow, now, &mut events);
         if let Some(to) = response.headers.get(Name::To) {
-            let tagged = format!("{to};tag={tag}");
+            let tagged = tagged(to, &tag);
             response.headers.set(Name::To, &tagged);
         }
         self.sign(&mut response);

@@ -6,7 +6,7 @@
 use crate::event::{Flow, Transport};
 use crate::message::method::Method;
 use crate::message::name::Name;
-use crate::message::name_addr::{Contacts, NameAddr};
+use crate::message::name_addr::{Contacts, NameAddr, tagged};
 use crate::message::uri::{Scheme, Uri};
 use crate::message::{Headers, Request, Response};
 use domain::media_plan::MediaPlan;
@@ -57,7 +57,7 @@ impl Dialog {
         let from = headers.from().ok()?;
         Some(Self {
             call_id: headers.call_id().ok()?.into(),
-            local: format!("{};tag={local_tag}", headers.get(Name::To)?).into(),
+            local: tagged(headers.get(Name::To)?, local_tag).into(),
             remote: headers.get(Name::From)?.into(),
             remote_tag: from.tag().unwrap_or("").into(),
             contact,

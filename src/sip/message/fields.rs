@@ -79,8 +79,8 @@ impl Headers {
         self.list(Name::Via).filter_map(Via::parse)
     }
 
-    fn address(&self, name: Name) -> Result<NameAddr<'_>, FieldError> {
-        NameAddr::parse(self.single(name)?).ok_or(malformed(name))
+    fn party(&self, name: Name) -> Result<NameAddr<'_>, FieldError> {
+        NameAddr::parse_party(self.single(name)?).ok_or(malformed(name))
     }
 
     /// From.
@@ -88,7 +88,7 @@ impl Headers {
     /// # Errors
     /// `Missing`, `Malformed` or `Repeated`. Never fails on a message that was parsed.
     pub fn from(&self) -> Result<NameAddr<'_>, FieldError> {
-        self.address(Name::From)
+        self.party(Name::From)
     }
 
     /// To.
@@ -96,7 +96,7 @@ impl Headers {
     /// # Errors
     /// As [`Headers::from`].
     pub fn to(&self) -> Result<NameAddr<'_>, FieldError> {
-        self.address(Name::To)
+        self.party(Name::To)
     }
 
     /// The sequence number, below 2³¹, and the method (RFC 3261 §20.16, §8.1.1.5).

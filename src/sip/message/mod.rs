@@ -33,6 +33,7 @@ use crate::error::ParseError;
 use bytes::Bytes;
 use method::Method;
 use name::Name;
+use name_addr::tagged;
 use status::reason_phrase;
 use uri::Uri;
 
@@ -147,7 +148,7 @@ impl Response {
         }
         let untagged = headers.to().is_ok_and(|to| to.tag().is_none());
         if let Some(tag) = to_tag.filter(|_| status != 100 && untagged) {
-            let tagged = format!("{};tag={tag}", headers.get(Name::To).unwrap_or(""));
+            let tagged = tagged(headers.get(Name::To).unwrap_or(""), tag);
             headers.set(Name::To, &tagged);
         }
         let reason = reason_phrase(status).to_owned();

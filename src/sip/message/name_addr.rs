@@ -4,6 +4,7 @@ use crate::error::UriError;
 use crate::message::params::{Params, find_outside, trim, unquote};
 use crate::message::uri::Uri;
 use std::borrow::Cow;
+use std::cell::Cell;
 
 /// An address value, borrowed from its message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,12 +23,27 @@ impl<'a> NameAddr<'a> {
     /// those of tokens, since many senders leave the quotes out (RFC 4475 §3.1.2.15 allows to
     /// infer them), but no separators of lists and parameters, which others would split at.
     pub fn parse(text: &'a str) -> Option<Self> {
+        Self::parse_and(text, |_, _| true)
+    }
+
+    /// Reads From or To: as [`NameAddr::parse`], and with one tag at most, a word (RFC 3261 §7.3.1,
+    /// §25.1 `tag-param`, without being strict about its characters). One without a value, or two,
+    /// would name a dialog that each side knows by another name.
+    pub(crate) fn parse_party(text: &'a str) -> Option<Self> {
+        let has_tag = Cell::new(false);
+        Self::parse_and(text, |name, value| {
+            !name.eq_ignore_ascii_case("tag")
+                || (value.is_some_and(is_word) && !has_tag.replace(true))
+        })
+    }
+
+    fn parse_and(text: &'a str, means: impl Fn(&str, Option<&str>) -> bool) -> Option<Self> {
         let text = trim(text);
         let found = match find_outside(text, b'<', false) {
             Some(open) => Self::parse_bracketed(text, open)?,
             None => Self::parse_bare(text)?,
         };
-        (found.params.is_well_formed() && Uri::check(found.uri).is_ok()).then_some(found)
+        (found.params.is_well_formed_and(means) && Uri::check(found.uri).is_ok()).then_some(found)
     }
 
     fn parse_bracketed(text: &'a str, open: usize) -> Option<Self> {
@@ -86,6 +102,16 @@ impl<'a> NameAddr<'a> {
     pub fn expires_s(&self) -> Option<u32> {
         self.params.get("expires")?.parse().ok()
     }
+}
+
+/// From or To with our tag on it (RFC 3261 §8.2.6.2): `address` has none. The semicolon too many that
+/// [`NameAddr::parse`] lets pass at its end becomes that of the tag.
+pub(crate) fn tagged(address: &str, tag: &str) -> String {
+    format!("{};tag={tag}", trim(address.strip_suffix(';').unwrap_or(address)))
+}
+
+fn is_word(text: &str) -> bool {
+    !text.bytes().any(|byte| byte <= b' ' || matches!(byte, b'"' | b',' | b'<' | b'>'))
 }
 
 /// What a request's Contact headers say (RFC 3261 §10.2.2).

@@ -7,7 +7,7 @@ use crate::error::{Fault, FieldError, FieldFault, ParseError, Salvage};
 use crate::message::headers::{Headers, Span};
 use crate::message::method::Method;
 use crate::message::name::Name;
-use crate::message::params::is_token;
+use crate::message::params::{self, Params, is_token};
 use crate::message::uri::Uri;
 use crate::message::{HEADERS_MAX, LENGTH_MAX, Message, Request, Response};
 use bytes::Bytes;
@@ -376,15 +376,22 @@ fn version_fault(version: &str) -> Fault {
     }
 }
 
+fn malformed(name: Name) -> Fault {
+    FieldError { name, fault: FieldFault::Malformed }.into()
+}
+
 /// The fields that every message needs (RFC 3261 §8.1.1); Max-Forwards is not among them, as
 /// RFC 2543 clients send none (§16.3).
 fn check_fields(headers: &Headers, start: &StartLine) -> Result<(), Fault> {
-    headers.via()?;
+    let via = headers.via()?;
     headers.from()?;
-    headers.to()?;
+    let to = headers.to()?;
     headers.call_id()?;
     let (_, method) = headers.cseq()?;
+    let has_room = |params: Params<'_>| params.as_str().len() <= params::LENGTH_MAX - params::ROOM;
     match start {
+        StartLine::Request(..) if !has_room(via.params) => Err(malformed(Name::Via)),
+        StartLine::Request(..) if !has_room(to.params) => Err(malformed(Name::To)),
         StartLine::Request(asked, _) if *asked != method => Err(Fault::MethodMismatch),
         StartLine::Request(..) | StartLine::Response(..) => Ok(()),
     }

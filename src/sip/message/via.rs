@@ -92,10 +92,12 @@ impl<'a> Via<'a> {
     }
 }
 
-/// `rport` and `received` must mean something when they have a value: answers are sent by them.
+/// `rport` must mean something when it has a value: answers are sent by it. Brackets stand in no value
+/// without quotes (RFC 3261 §25.1): with one left out, a list would be cut elsewhere.
 fn params_are_sound(params: Params<'_>) -> bool {
     params.is_well_formed_and(|name, value| match value {
         Some(value) if name.eq_ignore_ascii_case("rport") => value.parse::<u16>().is_ok(),
-        Some(_) | None => true,
+        Some(value) => value.starts_with('"') || !value.contains(['<', '>']),
+        None => true,
     })
 }

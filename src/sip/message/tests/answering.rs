@@ -131,3 +131,69 @@ fn a_via_field_without_a_via_is_not_the_top_one() {
     invite.headers.stamp_via("192.0.2.7:4711".parse().unwrap());
     assert_eq!(invite.headers.via().unwrap().params.get("rport"), Some("4711"));
 }
+
+/// Found by a fuzzer: each request that is taken is answered by something that can be read, and our
+/// tag is the one that is read in it.
+#[test]
+fn an_answer_to_a_request_with_an_odd_to_is_sound() {
+    let long = format!("<sip:100@pbx.example>;x={}", "y".repeat(7_900));
+    for to in [
+        "sip:100@pbx.example;",
+        "<sip:100@pbx.example>;",
+        "<sip:100@pbx.example> ;",
+        "\"a;b\" <sip:100@pbx.example;p=;>;x=\"y;\\\"z\";",
+        &long,
+    ] {
+        let invite = request(INVITE.replace("<sip:100@pbx.example>", to));
+        for status in [180, 404] {
+            let made = invite.response(status, Some("t1"));
+            assert_eq!(made.headers.to().unwrap().tag(), Some("t1"), "{to}");
+            assert_eq!(read(made.print()), Ok(Message::Response(made)));
+        }
+    }
+}
+
+/// A tag without a value, or a second one, would make dialogs that each side knows by another name.
+#[test]
+fn a_tag_that_names_no_dialog_is_refused() {
+    for tag in [";tag", ";tag=1;tag=2", ";tag;TAG=2", ";tag=\"a b\"", ";tag=a b", ";tag=<a>"] {
+        for field in ["<sip:100@pbx.example>", "<sip:ann@a.example>"] {
+            let text = INVITE.replace(";tag=f1", "").replace(field, &format!("{field}{tag}"));
+            assert!(read(text).is_err(), "{field}{tag}");
+        }
+    }
+}
+
+/// What we add, a tag or where a message came from, does not make of a taken message one that is
+/// too long to be read.
+#[test]
+fn what_we_add_has_room() {
+    for length in 7_000..8_300 {
+        let long = ";x=".to_owned() + &"y".repeat(length);
+        for (front, address) in
+            [("rport", "192.0.2.1:9"), ("rport", "[2001:db8:1:2:3:4:5:6]:65535")]
+        {
+            let Ok(Message::Request(mut invite)) =
+                read(INVITE.replace(front, &format!("rport{long}")))
+            else {
+                continue;
+            };
+            invite.headers.stamp_via(address.parse().unwrap());
+            assert!(invite.headers.via().is_ok(), "{length}");
+        }
+        let to = "<sip:100@pbx.example>";
+        if let Ok(Message::Request(invite)) = read(INVITE.replace(to, &format!("{to}{long}"))) {
+            let made = invite.response(200, Some(&"t".repeat(32)));
+            assert!(made.headers.to().is_ok(), "{length}");
+        }
+    }
+}
+
+/// Brackets mean nothing within a Via; with them in it, a list could be cut in two ways.
+#[test]
+fn a_via_with_brackets_is_refused() {
+    for via in ["h;x=<", "h;a=<;received=>,x;b=2", "h;rport;x=<,SIP/2.0/UDP g;rport>", "h;x=>"] {
+        let text = INVITE.replace("192.0.2.1:5070;branch=z9hG4bK1;rport", via);
+        assert!(read(text).is_err(), "{via}");
+    }
+}

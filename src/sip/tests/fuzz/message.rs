@@ -1,7 +1,7 @@
 //! A message read, answered, stamped and printed.
 
 use bytes::Bytes;
-use sip::message::{Message, parse};
+use sip::message::{LENGTH_MAX, Message, parse};
 
 pub fn run(data: &[u8]) {
     match parse(Bytes::copy_from_slice(data)) {
@@ -18,13 +18,18 @@ pub fn run(data: &[u8]) {
 
 fn sound(message: Message) {
     let printed = message.print();
+    // Names in full, and UTF-8 for Latin-1, take more room than what came.
+    if printed.len() > LENGTH_MAX - 256 {
+        return;
+    }
     assert_eq!(parse(printed.clone()).as_ref(), Ok(&message), "parse(print(m)) = m");
     read_all(&message);
     if let Message::Request(mut request) = message {
         for status in [100, 180, 200, 404] {
             let response = request.response(status, Some("ourtag"));
             let back = parse(response.print());
-            assert!(matches!(back, Ok(Message::Response(back)) if back == response));
+            assert!(matches!(&back, Ok(Message::Response(back)) if *back == response), "{back:?}");
+            assert!(status == 100 || response.headers.to().is_ok_and(|to| to.tag().is_some()));
         }
         request.headers.stamp_via(([192, 0, 2, 7], 4711).into());
         let via = request.headers.via().expect("a stamped Via is sound");
