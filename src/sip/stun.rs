@@ -191,4 +191,59 @@ mod tests {
         assert_eq!(last[..4], [0x80, 0x28, 0, 4]);
         assert_eq!(last[4..], fingerprint(before).to_be_bytes());
     }
+
+    fn octets(hex: &str) -> Vec<u8> {
+        let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+
+    const RFC5769_REQUEST: &str = "00010058 2112a442 b7e7a701bc34d686fa87dfae \
+        80220010 5354554e207465737420636c69656e74 00240004 6e0001ff 80290008 932ff9b151263b36 \
+        00060009 6576746a3a68367659202020 00080014 9aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2 \
+        80280004 e57a3bcf";
+    const RFC5769_IPV4: &str = "0101003c 2112a442 b7e7a701bc34d686fa87dfae \
+        8022000b 7465737420766563746f7220 00200008 0001a147e112a643 \
+        00080014 2b91f599fd9e90c38c7489f92af9ba53f06be7d7 80280004 c07d4c96";
+    const RFC5769_IPV6: &str = "01010048 2112a442 b7e7a701bc34d686fa87dfae \
+        8022000b 7465737420766563746f7220 00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9 \
+        00080014 a382954e4be67bf11784c97c8292c275bfe3ed41 80280004 c8fb0b4c";
+
+    /// RFC 5769 §2.1: its fingerprint is found sound, and with any bit of it changed it is not. It
+    /// wants PRIORITY understood, which belongs to ICE: 420 (RFC 5389 §7.3.1).
+    #[test]
+    fn rfc_5769_s2_1_the_sample_request_is_read() {
+        let (mut asked, source) = (octets(RFC5769_REQUEST), ([192, 0, 2, 1], 32_853).into());
+        let answered = answer(&asked, source).unwrap();
+        assert_eq!((&answered[..2], &answered[8..20]), (&[1, 0x11][..], &asked[8..20]));
+        let (before, last) = answered.split_at(answered.len() - 8);
+        assert_eq!(before[before.len() - 8..], [0, 0x0a, 0, 2, 0, 0x24, 0, 0]);
+        assert_eq!(last[4..], fingerprint(before).to_be_bytes());
+        for at in HEADER * 8..asked.len() * 8 {
+            asked[at / 8] ^= 1 << (at % 8);
+            // Where it is no longer found, as a length or its name is spoilt, none is given back.
+            let is_taken = answer(&asked, source)
+                .is_some_and(|answered| answered[answered.len() - 8..][..4] == [0x80, 0x28, 0, 4]);
+            assert!(!is_taken, "bit {at}");
+            asked[at / 8] ^= 1 << (at % 8);
+        }
+    }
+
+    /// RFC 5769 §2.2 and §2.3: the addresses and the fingerprints are those we would write.
+    #[test]
+    fn rfc_5769_s2_2_and_s2_3_the_sample_responses_are_what_we_write() {
+        for (sample, source) in [
+            (RFC5769_IPV4, "192.0.2.1:32853"),
+            (RFC5769_IPV6, "[2001:db8:1234:5678:11:2233:4455:6677]:32853"),
+        ] {
+            let (sample, source) = (octets(sample), source.parse().unwrap());
+            let mut asked = octets(RFC5769_REQUEST)[..HEADER].to_vec();
+            set_length(&mut asked, 0);
+            let answered = answer(&asked, source).unwrap();
+            // SOFTWARE stands before the address in the samples: 16 octets.
+            assert_eq!(answered[HEADER..], sample[HEADER + 16..answered.len() + 16]);
+            let (before, last) = sample.split_at(sample.len() - 8);
+            assert_eq!(last[4..], fingerprint(before).to_be_bytes());
+        }
+    }
 }
