@@ -86,12 +86,20 @@ impl Answerer {
         });
         // A nonce is tried once; that it was stale allows one more, and not a third in a row.
         let again = self.challenge.as_ref().is_some_and(|old| old.is_renewed && old.count == 1);
-        if answered && (again || (!stale && !worn)) {
+        // Who asks for another realm has refused nothing: the request had credentials before it was
+        // asked for them.
+        let is_other = self.challenge.as_ref().is_some_and(|old| old.realm != found.realm);
+        if answered && (again || (!stale && !worn && !is_other)) {
             return Err(ChallengeError::Refused);
         }
         found.is_renewed = answered;
         self.challenge = Some(found);
         Ok(())
+    }
+
+    /// As before the first challenge.
+    pub fn forget(&mut self) {
+        self.challenge = None;
     }
 
     /// The value of Authorization or Proxy-Authorization for a request; `None` before the first

@@ -93,7 +93,6 @@ impl Endpoint {
             forks: Vec::new(),
             // The Call-ID is ours (RFC 3261 §14.1).
             changes: Changes::new(true),
-            requests: Vec::new(),
             asking,
             supported: route.session.supported(),
         };

@@ -12,6 +12,7 @@ use crate::leg::early::EarlyDialog;
 use crate::leg::inbound::{Inbound, Sound};
 use crate::leg::reliable::Reliable as Reliable1xx;
 use crate::leg::session_timer::{INTERVAL_MIN_S, SessionTimer};
+use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{self, Leg};
 use crate::message::method::Method;
 use crate::message::name::Name;
@@ -98,6 +99,11 @@ impl Endpoint {
         self.servers.respond(server, 100, &trying.print(), now, out);
         let expires = request.headers.expires().ok().flatten().map(u64::from);
         let unanswered_for = expires.map_or(UNANSWERED_MAX, Duration::from_secs);
+        let login = match &invitation.source {
+            Source::Trunk(trunk) => self.config.credentials_of(trunk),
+            Source::Agent(_) => None,
+        };
+        let login = login.as_ref().map(TrunkLogin::new);
         let inbound = Inbound {
             leg: id,
             server,
@@ -112,6 +118,7 @@ impl Endpoint {
                 is_settled: false,
                 peer_takes_update: request.headers.allows(&Method::Update) == Some(true),
             },
+            login,
             plan: invitation.plan,
             must_be_reliable: invitation.reliability == Reliability::Must,
             reliable: invitation.reliability.begin(&mut *self.rng),

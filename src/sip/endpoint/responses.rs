@@ -129,16 +129,13 @@ impl Endpoint {
             return;
         }
         let Some(mut surplus) = self.surplus.remove(&id) else { return };
-        let Some(login) = surplus.login.as_mut().filter(|_| matches!(response.status, 401 | 407))
-        else {
-            return;
-        };
-        let Some((name, value)) = login.answer(response, &surplus.bye, &mut *self.rng) else {
-            return;
-        };
-        surplus.dialog.renumber(&mut surplus.bye);
-        surplus.bye.headers.set(name, &value);
+        let Some(login) = &mut surplus.login else { return };
         let flow = surplus.dialog.destination();
+        if !login.take_challenge(response, &surplus.bye, flow.remote.ip()) {
+            return;
+        }
+        surplus.dialog.renumber(&mut surplus.bye);
+        login.sign(&mut surplus.bye, flow.remote.ip(), &mut *self.rng);
         let sent = self.send(Some(leg), surplus.bye.clone(), flow, now, out);
         self.surplus.insert(sent, surplus);
     }

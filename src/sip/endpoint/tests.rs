@@ -12,6 +12,7 @@ mod pair;
 mod peer;
 mod refusals;
 mod rfc3261_changes;
+mod rfc3261_credentials;
 mod rfc3261_dialogs;
 mod rfc3261_forks;
 mod rfc3261_general;

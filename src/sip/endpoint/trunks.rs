@@ -202,13 +202,13 @@ impl Endpoint {
             return;
         }
         let Some(mut errand) = self.errands.under_way.remove(&id) else { return };
-        if matches!(response.status, 401 | 407)
-            && let Some(left) = errand.answers_left.checked_sub(1)
+        let host = errand.flow.remote.ip();
+        if let Some(left) = errand.answers_left.checked_sub(1)
             && let Some(login) = &mut errand.login
-            && let Some((name, value)) = login.answer(response, &errand.request, &mut *self.rng)
+            && login.take_challenge(response, &errand.request, host)
         {
             errand.answers_left = left;
-            errand.request.headers.set(name, &value);
+            login.sign(&mut errand.request, host, &mut *self.rng);
             if let Some(series) = self.errands.series.get_mut(&errand.trunk) {
                 // §22.2: the same request again, and so one later in the series.
                 series.cseq += 1;

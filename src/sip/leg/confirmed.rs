@@ -59,8 +59,6 @@ pub(crate) struct Confirmed {
     pub(super) login: Option<TrunkLogin>,
     /// The REFERs of both sides.
     pub(super) referring: Referring,
-    /// The last request of ours that may be challenged.
-    pub(super) last_request: Option<Request>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,7 +88,7 @@ pub(super) struct Unacknowledged {
 impl Confirmed {
     /// The leg after our first 2xx.
     pub(super) fn of_inbound(
-        inbound: &Inbound,
+        inbound: &mut Inbound,
         (local_media, answer_comes): (SocketAddr, bool),
         response: Response,
         overtaken: Option<Rack>,
@@ -121,9 +119,8 @@ impl Confirmed {
             supported: inbound.supported,
             q850: 16,
             peer_takes_update: headers.allows(&Method::Update) == Some(true),
-            login: None,
+            login: inbound.login.take(),
             referring: Referring::default(),
-            last_request: None,
         }
     }
 
@@ -307,8 +304,8 @@ impl Confirmed {
             self.handle_provisional(cseq, response, turn);
             return None;
         }
-        if matches!(response.status, 401 | 407)
-            && let Some(again) = self.answer_challenge(response, turn)
+        let asked = self.login.as_mut().and_then(|login| login.answered(response));
+        if let Some(again) = asked.as_ref().and_then(|asked| self.answer_challenge(response, asked))
         {
             if self.changes.open(cseq).is_some() {
                 self.changes.renumber(self.dialog.local_cseq());
@@ -321,7 +318,7 @@ impl Confirmed {
             Method::Bye if self.state == State::Closing => Some(Leg::Over),
             Method::Invite | Method::Update => {
                 if let Some(open) = self.changes.open(cseq) {
-                    self.handle_changed(open, response, turn);
+                    self.handle_changed(open, response, asked.as_ref(), turn);
                 }
                 None
             }
@@ -354,17 +351,18 @@ impl Confirmed {
         }
         let mut prack = self.dialog.request(Method::Prack);
         prack.headers.push(Name::RAck, &format!("{rseq} {cseq} INVITE"));
-        turn.send(prack, self.dialog.destination());
+        self.send(prack, turn);
     }
 
-    /// The last request once more, with credentials and the next CSeq (RFC 3261 §22.2).
-    fn answer_challenge(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Request> {
-        let is_challenged = |last: &mut Request| last.headers.cseq() == response.headers.cseq();
-        let mut request = self.last_request.take_if(is_challenged)?;
-        let (name, value) = self.login.as_mut()?.answer(response, &request, turn.rng)?;
-        self.dialog.renumber(&mut request);
-        request.headers.set(name, &value);
-        Some(request)
+    /// A request once more, with the next CSeq (RFC 3261 §22.2), if its challenge can be answered.
+    fn answer_challenge(&mut self, response: &Response, asked: &Request) -> Option<Request> {
+        let host = self.dialog.destination().remote.ip();
+        if !self.login.as_mut()?.take_challenge(response, asked, host) {
+            return None;
+        }
+        let mut again = asked.clone();
+        self.dialog.renumber(&mut again);
+        Some(again)
     }
 
     fn handle_failed(&mut self, method: &Method, turn: &mut Turn<'_>) -> Option<Leg> {
@@ -455,8 +453,12 @@ impl Confirmed {
         self.send(bye, turn);
     }
 
-    pub(super) fn send(&mut self, request: Request, turn: &mut Turn<'_>) {
-        self.last_request = self.login.is_some().then(|| request.clone());
-        turn.send(request, self.dialog.destination());
+    /// Sends a request inside the dialog, with credentials where they were asked for.
+    pub(super) fn send(&mut self, mut request: Request, turn: &mut Turn<'_>) {
+        let flow = self.dialog.destination();
+        if let Some(login) = &mut self.login {
+            login.sign_and_keep(&mut request, flow.remote.ip(), turn.rng);
+        }
+        turn.send(request, flow);
     }
 }

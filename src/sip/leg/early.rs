@@ -9,6 +9,7 @@ use crate::leg::change::{Changes, Open};
 use crate::leg::dialog::Dialog;
 use crate::leg::reinvite::Session;
 use crate::leg::session_timer::SessionTimer;
+use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{SDP, Turn};
 use crate::message::method::Method;
 use crate::message::{Request, Response};
@@ -16,7 +17,7 @@ use crate::sdp::negotiate::Negotiation;
 use crate::transaction::servers::ServerId;
 use domain::media_plan::MediaPlan;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One early dialog.
 #[derive(Debug)]
@@ -60,25 +61,55 @@ impl EarlyDialog {
         self.negotiation.plan().filter(|_| has_offer).map(|plan| self.dialog.heard_by(plan.clone()))
     }
 
-    /// Asks for what is wanted, if it may be asked for by now. What cannot be is asked for when the
-    /// call is answered.
-    pub(crate) fn pursue(
-        &mut self,
-        local_media: SocketAddr,
-        turn: &mut Turn<'_>,
-    ) -> Option<Request> {
+    /// The UPDATE that asks for what is wanted, if it may be asked for by now. What cannot be is
+    /// asked for when the call is answered.
+    pub(crate) fn pursue(&mut self, local_media: SocketAddr, now: Instant) -> Option<Request> {
         if !self.is_settled || !self.peer_takes_update || self.negotiation.is_offering() {
             return None;
         }
-        let wish = self.changes.take_next(turn.now)?;
+        let wish = self.changes.take_next(now)?;
         let mut update = self.dialog.request(Method::Update);
         let held = wish.held.unwrap_or(self.negotiation.is_held());
         let local_media = wish.local_media.unwrap_or(local_media);
         update.set_body(SDP, self.negotiation.offer_held(local_media, held));
         let cseq = self.dialog.local_cseq();
         self.changes.begin(Open { cseq, is_invite: false, offers: true, wish: Some(wish) });
-        turn.send(update.clone(), self.dialog.destination());
         Some(update)
+    }
+
+    /// Sends a request of ours inside it, with credentials where they were asked for.
+    pub(crate) fn send(
+        &self,
+        mut request: Request,
+        login: &mut Option<TrunkLogin>,
+        turn: &mut Turn<'_>,
+    ) {
+        let flow = self.dialog.destination();
+        if let Some(login) = login {
+            login.sign_and_keep(&mut request, flow.remote.ip(), turn.rng);
+        }
+        turn.send(request, flow);
+    }
+
+    /// The request that a final response answers, once more with the next CSeq: it was challenged,
+    /// and we have what is asked for (RFC 3261 §22.2).
+    pub(crate) fn answer_challenge(
+        &mut self,
+        response: &Response,
+        login: &mut Option<TrunkLogin>,
+    ) -> Option<Request> {
+        let login = login.as_mut()?;
+        let mut again = login.answered(response)?;
+        let host = self.dialog.destination().remote.ip();
+        if !login.take_challenge(response, &again, host) {
+            return None;
+        }
+        let (was, _) = response.headers.cseq().ok()?;
+        self.dialog.renumber(&mut again);
+        if self.changes.open(was).is_some() {
+            self.changes.renumber(self.dialog.local_cseq());
+        }
+        Some(again)
     }
 
     /// The final response to an UPDATE of ours; our RTP address and what is agreed on by it.

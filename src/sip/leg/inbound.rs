@@ -17,6 +17,7 @@ use crate::leg::confirmed::Confirmed;
 use crate::leg::early::EarlyDialog;
 use crate::leg::referring;
 use crate::leg::reliable::{Due, Rack, Reliable};
+use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{self, Event, Leg, SDP, Turn, refused_by_us, with_reason};
 use crate::message::method::Method;
 use crate::message::name::Name;
@@ -38,6 +39,8 @@ pub(crate) struct Inbound {
     /// Our tag on To.
     pub(crate) local_tag: Box<str>,
     pub(crate) early: EarlyDialog,
+    /// For a call from a trunk that may challenge our requests.
+    pub(crate) login: Option<TrunkLogin>,
     /// What their offer came to; `None` when the offer is left to us.
     pub(crate) plan: Option<MediaPlan>,
     /// Our reliable provisional responses; `None` where they are not agreed on.
@@ -204,6 +207,9 @@ impl Inbound {
         if response.status < 200 {
             return;
         }
+        if let Some(again) = self.early.answer_challenge(response, &mut self.login) {
+            return self.early.send(again, &mut self.login, turn);
+        }
         let local_media = self.local_media();
         if let Some((local_media, plan)) = self.early.handle_updated(response, local_media, turn) {
             self.sound = Sound::Agreed { local_media };
@@ -290,7 +296,9 @@ impl Inbound {
     }
 
     fn pursue(&mut self, turn: &mut Turn<'_>) {
-        self.early.pursue(self.local_media(), turn);
+        if let Some(update) = self.early.pursue(self.local_media(), turn.now) {
+            self.early.send(update, &mut self.login, turn);
+        }
     }
 
     fn progress(

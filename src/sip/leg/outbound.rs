@@ -58,16 +58,11 @@ pub(crate) struct Outbound {
     pub(crate) forks: Vec<Fork>,
     /// What is wanted of a session that no fork has begun yet.
     pub(crate) changes: Changes,
-    /// Requests of ours in early dialogs that may yet be challenged.
-    pub(crate) requests: Vec<Request>,
     /// The session interval that the INVITE asks for, if any.
     pub(crate) asking: Option<Asking>,
     /// What our requests say in `Supported`.
     pub(crate) supported: &'static str,
 }
-
-/// No more requests of early dialogs wait for a challenge; the oldest is forgotten.
-const REQUESTS_MAX: usize = 16;
 
 /// How far the call has come.
 #[derive(Clone, Copy, Debug)]
@@ -263,8 +258,7 @@ impl Outbound {
             return;
         };
         if let Some(prack) = taken.prack {
-            turn.send(prack.clone(), fork.early.dialog.destination());
-            self.remember(prack);
+            fork.early.send(prack, &mut self.login, turn);
         }
         if taken.is_hopeless {
             // RFC 3261 §13.2.2.4, as for a 2xx: what they describe cannot be met.
@@ -303,15 +297,6 @@ impl Outbound {
             is_settled: false,
             peer_takes_update: response.headers.allows(&Method::Update) == Some(true),
         })
-    }
-
-    fn remember(&mut self, request: Request) {
-        if self.login.is_some() {
-            if self.requests.len() >= REQUESTS_MAX {
-                self.requests.remove(0);
-            }
-            self.requests.push(request);
-        }
     }
 
     /// A request of theirs inside one of the early dialogs.
@@ -365,30 +350,12 @@ impl Outbound {
         if response.status < 200 {
             return;
         }
-        let asked = |request: &Request| {
-            request.headers.cseq() == response.headers.cseq()
-                && request.headers.get(Name::To) == response.headers.get(Name::To)
-        };
-        let at = self.requests.iter().position(asked);
-        let request = at.map(|at| self.requests.remove(at));
         let to = response.headers.to().ok();
         let tag = to.as_ref().and_then(|to| to.tag()).unwrap_or("");
         let known = |fork: &&mut Fork| *fork.early.dialog.remote_tag == *tag;
         let Some(fork) = self.forks.iter_mut().find(known) else { return };
-        if matches!(response.status, 401 | 407)
-            && let Some(mut again) = request
-            && let Some(login) = &mut self.login
-            && let Some((name, value)) = login.answer(response, &again, turn.rng)
-        {
-            let was = response.headers.cseq().map_or(0, |(cseq, _)| cseq);
-            fork.early.dialog.renumber(&mut again);
-            if fork.early.changes.open(was).is_some() {
-                fork.early.changes.renumber(fork.early.dialog.local_cseq());
-            }
-            again.headers.set(name, &value);
-            turn.send(again.clone(), fork.early.dialog.destination());
-            self.remember(again);
-            return;
+        if let Some(again) = fork.early.answer_challenge(response, &mut self.login) {
+            return fork.early.send(again, &mut self.login, turn);
         }
         let local = self.local_media;
         if let Some((local, plan)) = fork.early.handle_updated(response, local, turn) {
@@ -409,11 +376,10 @@ impl Outbound {
     }
 
     fn pursue(&mut self, turn: &mut Turn<'_>) {
-        let local = self.local_media;
-        let updates: Vec<_> =
-            self.forks.iter_mut().filter_map(|fork| fork.early.pursue(local, turn)).collect();
-        for update in updates {
-            self.remember(update);
+        for fork in &mut self.forks {
+            if let Some(update) = fork.early.pursue(self.local_media, turn.now) {
+                fork.early.send(update, &mut self.login, turn);
+            }
         }
     }
 
@@ -464,7 +430,6 @@ impl Outbound {
             peer_takes_update: takes_update.unwrap_or(peer_takes_update),
             login: self.login.take(),
             referring: Referring::default(),
-            last_request: None,
         };
         match (self.state, agreed) {
             (State::Calling { .. }, true) => {
@@ -540,7 +505,6 @@ impl Outbound {
             self.state = State::Calling { provisional: false, ring_until };
             // §12.3: a refusal ends all early dialogs.
             self.forks.clear();
-            self.requests.clear();
             return None;
         }
         let cause = with_reason(Cause::from_status(response.status), &response.headers);
@@ -552,12 +516,11 @@ impl Outbound {
     /// (RFC 3261 §8.1.3.5, §22.2). False when there is nothing to answer with.
     fn answer_challenge(&mut self, response: &Response, turn: &mut Turn<'_>) -> bool {
         let Some(login) = &mut self.login else { return false };
-        let Some((name, value)) = login.answer(response, &self.invite, turn.rng) else {
-            return false;
-        };
-        self.invite.headers.set(name, &value);
-        self.invite_again(turn);
-        true
+        let is_taken = login.take_challenge(response, &self.invite, self.flow.remote.ip());
+        if is_taken {
+            self.invite_again(turn);
+        }
+        is_taken
     }
 
     /// RFC 4028 §7.3: the interval is too small for somebody on the way; once more with his.
@@ -574,6 +537,9 @@ impl Outbound {
     fn invite_again(&mut self, turn: &mut Turn<'_>) {
         let cseq = self.invite.headers.cseq().map_or(1, |(cseq, _)| cseq + 1);
         self.invite.headers.set(Name::CSeq, &format!("{cseq} INVITE"));
+        if let Some(login) = &mut self.login {
+            login.sign(&mut self.invite, self.flow.remote.ip(), turn.rng);
+        }
         turn.send(self.invite.clone(), self.flow);
     }
 }

@@ -225,10 +225,16 @@ impl Confirmed {
     }
 
     /// The final response to a change or refresh of ours.
-    pub(super) fn handle_changed(&mut self, open: Open, response: &Response, turn: &mut Turn<'_>) {
+    pub(super) fn handle_changed(
+        &mut self,
+        open: Open,
+        response: &Response,
+        asked: Option<&Request>,
+        turn: &mut Turn<'_>,
+    ) {
         self.changes.end();
         match response.status {
-            200..=299 => self.handle_agreed(open, response, turn),
+            200..=299 => self.handle_agreed(open, response, asked, turn),
             _ if self.state != State::Talking => (),
             // RFC 3261 §12.2.1.2: the dialog is gone at the other end.
             408 | 481 => self.end(Cause::from_status(response.status), turn),
@@ -261,11 +267,17 @@ impl Confirmed {
         }
     }
 
-    fn handle_agreed(&mut self, open: Open, response: &Response, turn: &mut Turn<'_>) {
+    fn handle_agreed(
+        &mut self,
+        open: Open,
+        response: &Response,
+        asked: Option<&Request>,
+        turn: &mut Turn<'_>,
+    ) {
         // RFC 3261 §12.2.1.2: before the ACK, which goes there already.
         self.dialog.refresh_target(&response.headers);
         if open.is_invite {
-            self.acknowledge(open.cseq, turn);
+            self.acknowledge(open.cseq, asked, turn);
         }
         // The leg has ended meanwhile: the ACK was all that was owed.
         if self.state != State::Talking {
@@ -293,10 +305,15 @@ impl Confirmed {
         self.session_timer.as_ref().map_or(REFRESH_LATER, SessionTimer::retry_pause)
     }
 
-    /// Acknowledges a 2xx to a re-INVITE of ours.
-    fn acknowledge(&self, cseq: u32, turn: &mut Turn<'_>) {
+    /// Acknowledges a 2xx to a re-INVITE of ours, with its credentials (§13.2.2.4, §22.1).
+    fn acknowledge(&self, cseq: u32, invite: Option<&Request>, turn: &mut Turn<'_>) {
         let to_tag = (*self.dialog.remote_tag).into();
-        let ack = self.dialog.ack(cseq);
+        let mut ack = self.dialog.ack(cseq);
+        for name in [Name::Authorization, Name::ProxyAuthorization] {
+            if let Some(invite) = invite {
+                ack.headers.copy(&invite.headers, name);
+            }
+        }
         let flow = self.dialog.destination();
         turn.out.push(Action::Acknowledge { to_tag, ack, flow });
     }

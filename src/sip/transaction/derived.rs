@@ -9,8 +9,12 @@ use bytes::Bytes;
 /// The ACK to a refusal (RFC 3261 §17.1.1.3): the INVITE's target, Via, From, Call-ID, number and
 /// routes, and the refusal's To. `None` when `invite` is no INVITE of ours.
 pub fn ack_to_refusal(invite: &Bytes, to: &str) -> Option<Bytes> {
-    let (mut ack, _) = like(invite, Method::Ack)?;
+    let (mut ack, invite) = like(invite, Method::Ack)?;
     ack.headers.set(Name::To, to);
+    // RFC 3261 §22.1: it cannot be challenged, so it bears what the INVITE was let pass with.
+    for name in [Name::Authorization, Name::ProxyAuthorization] {
+        ack.headers.copy(&invite.headers, name);
+    }
     Some(ack.print())
 }
 
@@ -45,6 +49,7 @@ mod tests {
         Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
         Route: <sip:192.0.2.3;lr>\r\nFrom: <sip:a@192.0.2.9>;tag=1\r\nTo: <sip:b@192.0.2.2>\r\n\
         Call-ID: c\r\nCSeq: 3 INVITE\r\nContact: <sip:a@192.0.2.9>\r\n\
+        Proxy-Authorization: Digest realm=\"r\"\r\n\
         Content-Type: application/sdp\r\nContent-Length: 3\r\n\r\nv=0";
 
     #[test]
@@ -55,10 +60,11 @@ mod tests {
             Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
             Route: <sip:192.0.2.3;lr>\r\nFrom: <sip:a@192.0.2.9>;tag=1\r\n\
             To: <sip:b@192.0.2.2>;tag=2\r\nCall-ID: c\r\nCSeq: 3 ACK\r\n\
-            Content-Length: 0\r\n\r\n";
+            Proxy-Authorization: Digest realm=\"r\"\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(ack, expected);
         let cancel = cancel(&invite).unwrap().print();
         let expected = expected.replace("ACK", "CANCEL").replace(";tag=2", "");
+        let expected = expected.replace("Proxy-Authorization: Digest realm=\"r\"\r\n", "");
         assert_eq!(cancel, expected);
         assert_eq!(ack_to_refusal(&Bytes::from_static(b"x"), "y"), None);
     }
