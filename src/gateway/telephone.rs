@@ -581,6 +581,7 @@ impl Line {
                 heard_within: None,
                 call_id: None,
                 max_forwards: MAX_FORWARDS,
+                service_route: Vec::new(),
             },
             Then::Answer => LegCommand::Answer { leg, local_media: local },
             Then::Nothing => return,

@@ -215,6 +215,7 @@ impl Telephone {
             heard_within: None,
             call_id: None,
             max_forwards: MAX_FORWARDS,
+            service_route: Vec::new(),
         };
         self.endpoint.handle(command, now, &mut self.actions);
     }

@@ -145,6 +145,9 @@ pub enum LegCommand {
         /// `Max-Forwards`: [`MAX_FORWARDS`] where the call is our own, one less than it came with
         /// where it passes through (RFC 3261 §16.6 step 3).
         max_forwards: u8,
+        /// The proxies that the INVITE passes first, each as an address in brackets (RFC 3608 §6.1);
+        /// none for agents. A list with one that is no loose router is left aside.
+        service_route: Vec<Arc<str>>,
     },
     /// Sends a provisional response: with early media where `local_media` is given (RFC 3960 §3.2),
     /// reliably where that is agreed (RFC 3262).

@@ -12,7 +12,7 @@ use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use media::event::{MediaCommand, MediaEvent, QualityReport};
 use queue::event::Event as QueueEvent;
-use sip::event::{LegCommand, LegEvent};
+use sip::event::{LegCommand, LegEvent, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,7 +148,11 @@ impl Switchboard {
             Signalling::Offered => self.port_of_caller_opened(id, local, now, out),
             Signalling::NotBegun(dial) => {
                 self.follow(id, &dial.target, now);
-                send_invite(id, *dial, local, out);
+                let service_route = match &dial.target {
+                    Target::Trunk { trunk, .. } => self.carriers.service_route(trunk, now.instant),
+                    Target::Agent(_) => &[],
+                };
+                send_invite(id, *dial, (local, service_route.to_vec()), out);
             }
             // It was over before its port was there.
             over @ (Signalling::Ending | Signalling::Over(_)) => {
@@ -459,7 +463,12 @@ impl Switchboard {
     }
 }
 
-fn send_invite(leg: LegId, dial: Dial, local_media: SocketAddr, out: &mut Vec<Action>) {
+fn send_invite(
+    leg: LegId,
+    dial: Dial,
+    (local_media, service_route): (SocketAddr, Vec<Arc<str>>),
+    out: &mut Vec<Action>,
+) {
     if let Some(attempt) = dial.attempt {
         out.push(Action::MarkSent { attempt, leg });
     }
@@ -472,5 +481,6 @@ fn send_invite(leg: LegId, dial: Dial, local_media: SocketAddr, out: &mut Vec<Ac
         heard_within: dial.heard_within,
         call_id: dial.call_id,
         max_forwards: dial.max_forwards,
+        service_route,
     }));
 }

@@ -38,7 +38,7 @@ pub enum Event {
         hop: Hop,
         /// How long the registrar holds it.
         granted: Duration,
-        /// `Service-Route` (RFC 3608 §5), in order.
+        /// `Service-Route` (RFC 3608 §5, §6.1), in order.
         service_route: Vec<Arc<str>>,
         /// `P-Associated-URI` (RFC 7315 §4.1): the numbers that are ours there.
         associated: Vec<Arc<str>>,

@@ -126,7 +126,7 @@ pub struct Registration {
     failed: Option<(Arc<str>, bool)>,
     /// Hops that failed in this round.
     tried: Vec<Hop>,
-    /// `Service-Route` of the last acceptance (RFC 3608 §5).
+    /// `Service-Route` of the last acceptance (RFC 3608 §5, §6.1).
     service_route: Vec<Arc<str>>,
     /// `P-Associated-URI` of the last acceptance (RFC 7315 §4.1).
     associated: Vec<Arc<str>>,
@@ -266,6 +266,10 @@ impl Registration {
             None => "no answer".into(),
         };
         self.failed = Some((why, refused));
+        if refused {
+            // RFC 3608 §6.1.
+            self.service_route.clear();
+        }
         let of_target = matches!(failure.status, None | Some(408 | 500..=599));
         self.tried.push(hop);
         if of_target && failure.retry_after.is_none() && self.ask_next(hops, now, out) {
@@ -309,9 +313,9 @@ impl Registration {
         self.held.as_ref().filter(|(_, until)| now < *until).map(|(hop, _)| hop)
     }
 
-    /// Where calls through this trunk must pass (RFC 3608 §5).
-    pub fn service_route(&self) -> &[Arc<str>] {
-        &self.service_route
+    /// Where calls through this trunk must pass, as long as we are registered (RFC 3608 §6.1).
+    pub fn service_route(&self, now: Instant) -> &[Arc<str>] {
+        if self.is_registered(now) { &self.service_route } else { &[] }
     }
 
     /// The numbers that are ours there (RFC 7315 §4.1).

@@ -209,9 +209,9 @@ impl Trunks {
         Some(latest)
     }
 
-    /// Where calls through a trunk must pass (RFC 3608 §5), as its registrar said.
-    pub fn service_route(&self, trunk: &TrunkId) -> &[Arc<str>] {
-        self.trunks.get(trunk).map_or(&[], Trunk::service_route)
+    /// Where calls through a trunk must pass, as its registrar said (RFC 3608 §6.1).
+    pub fn service_route(&self, trunk: &TrunkId, now: Instant) -> &[Arc<str>] {
+        self.trunks.get(trunk).map_or(&[], |trunk| trunk.service_route(now))
     }
 
     /// The targets of a trunk in the order they are tried, `random` choosing among equals.

@@ -434,6 +434,7 @@ impl Line {
             heard_within: None,
             call_id: None,
             max_forwards: MAX_FORWARDS,
+            service_route: Vec::new(),
         };
         self.endpoint.handle(dial, now(), &mut self.sip);
     }

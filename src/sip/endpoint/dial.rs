@@ -5,6 +5,7 @@ use super::{Endpoint, FarEnd};
 use crate::event::{Action, Caller, Flow, LegCommand, LegEvent, Target};
 use crate::identity::{self, escaped};
 use crate::leg::change::Changes;
+use crate::leg::dialog::ROUTES_MAX;
 use crate::leg::outbound::{Outbound, State};
 use crate::leg::session_timer::Asking;
 use crate::leg::trunk_login::TrunkLogin;
@@ -12,6 +13,7 @@ use crate::leg::{self, Leg, SDP, refused_by_us};
 use crate::message::Request;
 use crate::message::method::Method;
 use crate::message::name::Name;
+use crate::message::name_addr::NameAddr;
 use crate::message::uri::{Scheme, Uri};
 use crate::sdp::negotiate::Negotiation;
 use domain::cause::Cause;
@@ -33,7 +35,8 @@ struct Route {
     keeps_flow: bool,
     /// Whether it may be told who calls when the callee must not be.
     trusted: bool,
-    /// The proxies before an agent's telephone (RFC 3327 §5.4).
+    /// The proxies before an agent's telephone (RFC 3327 §5.4), or those that a trunk's registrar
+    /// named (RFC 3608 §6.1).
     path: Vec<Uri>,
 }
 
@@ -48,6 +51,7 @@ impl Endpoint {
             heard_within,
             call_id,
             max_forwards,
+            service_route,
         } = dial
         else {
             return;
@@ -57,7 +61,7 @@ impl Endpoint {
         }
         let admitted = self.admit_dial(&target, now);
         let route = match admitted.and_then(|route| self.keep_to_word(&target, route, now)) {
-            Ok(route) => route,
+            Ok(route) => route.through(&service_route),
             Err(cause) => return Self::up(LegEvent::Ended { leg, cause }, out),
         };
         let local_tag = self.token();
@@ -220,6 +224,18 @@ impl SessionPolicy {
 }
 
 impl Route {
+    /// Past these proxies. The INVITE itself goes where the trunk is, which is where we registered:
+    /// RFC 3608 §6.1 puts the service route behind what is configured.
+    fn through(mut self, service_route: &[Arc<str>]) -> Self {
+        let loose = |text: &Arc<str>| {
+            let uri = NameAddr::parse(text)?.uri().ok()?.into_request_uri();
+            uri.param("lr").is_some().then_some(uri)
+        };
+        let proxies: Option<Vec<Uri>> = service_route.iter().take(ROUTES_MAX).map(loose).collect();
+        self.path.extend(proxies.unwrap_or_default());
+        self
+    }
+
     /// The first INVITE, as far as it does not depend on the leg.
     fn invite(&self, caller: &Caller, local_tag: &str) -> Request {
         let mut invite = Request::new(Method::Invite, self.uri.clone());

@@ -52,7 +52,7 @@ pub enum TrunkEvent {
         hop: Hop,
         /// How long the registrar holds it (RFC 3261 §10.2.4).
         granted: Duration,
-        /// `Service-Route` (RFC 3608 §5), in order.
+        /// `Service-Route` (RFC 3608 §5, §6.1), in order.
         service_route: Vec<Arc<str>>,
         /// `P-Associated-URI` (RFC 7315 §4.1), in order.
         associated: Vec<Arc<str>>,

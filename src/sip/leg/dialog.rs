@@ -37,7 +37,7 @@ pub(crate) struct Dialog {
 }
 
 /// Routes beyond these are dropped: no sane path is longer, and each costs room in every request.
-const ROUTES_MAX: usize = 16;
+pub(crate) const ROUTES_MAX: usize = 16;
 
 /// Why a request inside the dialog is out of order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -195,9 +195,13 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
+        Self::under(rules())
+    }
+
+    pub(super) fn under(rules: Rules) -> Self {
         let now = epoch();
         let mut bench = Self {
-            board: Switchboard::new(rules(), IdSource::starting_at(now.wall_ms)),
+            board: Switchboard::new(rules, IdSource::starting_at(now.wall_ms)),
             now,
             names: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -394,13 +398,14 @@ impl Bench {
             None => String::new(),
         };
         match command {
-            LegCommand::Dial { leg, target, call_id, caller, .. } => {
+            LegCommand::Dial { leg, target, call_id, caller, service_route, .. } => {
                 let (who, way) = match target {
                     Target::Trunk { user, trunk, .. } => (user.to_string(), trunk.name.clone()),
                     Target::Agent(agent) => (agent.name.to_string(), "telephone".into()),
                 };
                 let mut told = format!("invite {} at {who}", self.names[leg]);
                 told += &call_id.as_deref().map(|id| format!(" as {id}")).unwrap_or_default();
+                told += &service_route.iter().map(|it| format!(" past {it}")).collect::<String>();
                 // Whoever is led through is told apart by the way he goes and as whom.
                 if self.names[leg] == "callee" {
                     told += &format!(" through {way}");

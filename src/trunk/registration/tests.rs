@@ -65,7 +65,9 @@ fn it_is_refreshed_at_80_to_90_percent_of_what_was_granted() {
         let share = waited.as_secs_f64() / granted as f64;
         assert!((0.8..=0.9).contains(&share), "{share}");
     }
-    assert_eq!(lab.registration.service_route(), [Arc::from("<sip:edge.example;lr>")]);
+    assert_eq!(lab.registration.service_route(lab.now), [Arc::from("<sip:edge.example;lr>")]);
+    let later = lab.now + Duration::from_secs(3_600);
+    assert_eq!(lab.registration.service_route(later), [], "it has run out");
     // A registrar that grants nothing is not asked every second.
     lab.accept(1, 0);
     assert!(lab.next().0 >= Duration::from_secs(8));

@@ -304,7 +304,10 @@ fn we_register_at_once_stay_registered_and_take_it_back() {
     let mut world = service(true);
     world.handle(Event::Start);
     assert_eq!(world.log(), ["carrier registers at 192.0.2.1", "carrier registered"]);
-    assert_eq!(world.trunks.service_route(&id("carrier")), [Arc::from("<sip:edge;lr>")]);
+    assert_eq!(
+        world.trunks.service_route(&id("carrier"), world.now.instant),
+        [Arc::from("<sip:edge;lr>")]
+    );
     world.pass(3_600);
     let refreshes = world.log();
     assert!((6..=8).contains(&refreshes.len()), "{refreshes:?}");

@@ -382,8 +382,8 @@ impl Trunk {
         targets
     }
 
-    pub(super) fn service_route(&self) -> &[Arc<str>] {
-        self.registration.as_ref().map_or(&[], Registration::service_route)
+    pub(super) fn service_route(&self, now: Instant) -> &[Arc<str>] {
+        self.registration.as_ref().map_or(&[], |it| it.service_route(now))
     }
 
     /// What is shown of it.

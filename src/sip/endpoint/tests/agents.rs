@@ -164,6 +164,7 @@ fn an_agent_is_called_over_the_flow_of_its_registration() {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     });
     assert_eq!(peer.sent_over, Some(flow));
     assert!(invite[0].starts_with("INVITE sip:ann@10.0.0.9:5062 SIP/2.0"), "{}", invite[0]);
@@ -214,6 +215,7 @@ fn a_telephone_is_called_without_the_headers_of_its_contact() {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     });
     assert!(invite[0].starts_with("INVITE sip:ann@10.0.0.9:5062 SIP/2.0\r\n"), "{}", invite[0]);
     let sent = peer.send(&response(&invite[0], "486 Busy", "a", "", ""));

@@ -41,6 +41,7 @@ fn dial(peer: &mut Peer, caller: Caller) -> String {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS - 1,
+        service_route: Vec::new(),
     });
     peer.take_events();
     sent.into_iter().next().unwrap()

@@ -169,6 +169,7 @@ fn dial(peer: &mut Peer, leg: u64, user: &str) -> Vec<String> {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     })
 }
 

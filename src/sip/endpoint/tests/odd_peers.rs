@@ -31,6 +31,7 @@ fn dial(peer: &mut Peer) -> String {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     });
     sent.into_iter().next().unwrap()
 }

@@ -32,6 +32,7 @@ fn dial_to(peer: &mut Peer, target: Target, from_user: &str, display: Option<&st
         heard_within: None,
         call_id: Some("dialling".into()),
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     })
 }
 
@@ -240,6 +241,7 @@ fn silence_for_as_long_as_the_call_allows_is_told_before_timer_b() {
             heard_within: Some(Duration::from_secs(4)),
             call_id: Some("dialling".into()),
             max_forwards: MAX_FORWARDS,
+            service_route: Vec::new(),
         });
         let invite = sent.into_iter().next().unwrap();
         peer.take_events();
@@ -272,6 +274,7 @@ fn silence_for_as_long_as_the_call_allows_is_told_before_timer_b() {
         heard_within: Some(Duration::from_secs(4)),
         call_id: Some("dialling".into()),
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     });
     peer.take_events();
     peer.send(&response(&sent[0], "100 Trying", "one", "", ""));

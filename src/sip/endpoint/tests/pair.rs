@@ -166,6 +166,7 @@ impl Pair {
                 heard_within: None,
                 call_id: Some(call_id.into()),
                 max_forwards: MAX_FORWARDS,
+                service_route: Vec::new(),
             },
         );
     }

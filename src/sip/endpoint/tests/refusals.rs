@@ -126,6 +126,7 @@ fn a_full_endpoint_refuses_before_it_keeps_anything() {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     });
     assert_eq!(peer.events, [LegEvent::Ended { leg: LegId(2), cause: Cause::not_admitted() }]);
 }

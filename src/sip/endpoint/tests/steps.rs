@@ -38,6 +38,7 @@ pub(super) fn dial_to(peer: &mut Peer, leg: LegId, target: Target) -> String {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     });
     sent.into_iter().next().unwrap()
 }

@@ -58,6 +58,7 @@ fn dial(peer: &mut Peer, transport: Transport, port: u16, display: Option<&str>)
         heard_within: None,
         call_id: Some("dialling".into()),
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     });
     sent.into_iter().next().unwrap()
 }

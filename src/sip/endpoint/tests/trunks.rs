@@ -1,9 +1,10 @@
 //! Our REGISTER and OPTIONS at a trunk, against answers written by hand.
 
-use super::pair::{B, address, trunk};
+use super::pair::{A, B, address, media, trunk};
 use super::peer::{Peer, header, response, word};
+use super::steps::{CONTACT, OUT, fields, hang_up, ok, words};
 use crate::event::trunk::{TrunkCommand, TrunkEvent};
-use crate::event::{Flow, Transport};
+use crate::event::{Caller, Flow, LegCommand, MAX_FORWARDS, Target, Transport};
 use domain::hop::Hop;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,4 +178,43 @@ fn a_probe_is_answered_or_not() {
     peer.handle_trunk(TrunkCommand::Probe { trunk, hop: far });
     assert!(matches!(told(&mut peer)[..], [TrunkEvent::Probed { status: None, .. }]));
     peer.assert_clean();
+}
+
+/// RFC 3608 §6.1: the proxies that the registrar named stand in the INVITE as Route, in their order;
+/// it goes where the trunk is all the same. What is no loose route is left aside (RFC 3608 §5).
+#[test]
+fn rfc_3608_s6_1_a_call_passes_the_service_route() {
+    let both = ["<sip:a.example;lr>", "\"b\" <sips:b.example:5061;x=1;lr>;y=2"];
+    for (service_route, expected) in [
+        (&both[..], &["<sip:a.example;lr>", "<sips:b.example:5061;x=1;lr>"][..]),
+        (&["<sip:a.example;lr>", "<sip:strict.example>"], &[]),
+        (&["no address"], &[]),
+        (&[], &[]),
+    ] {
+        let mut peer = Peer::new();
+        let hop = Hop::at(Transport::Udp, address(B));
+        let sent = peer.handle(LegCommand::Dial {
+            leg: OUT,
+            target: Target::Trunk { trunk: trunk("carrier"), hop, user: "4711".into() },
+            caller: Caller::shown("+49301"),
+            local_media: media(A),
+            ring_for: Duration::from_secs(20),
+            heard_within: None,
+            call_id: None,
+            max_forwards: MAX_FORWARDS,
+            service_route: service_route.iter().map(|route| Arc::from(*route)).collect(),
+        });
+        assert_eq!(fields(&sent[0], "Route"), expected);
+        assert!(sent[0].starts_with("INVITE sip:4711@192.0.2.2"), "{}", sent[0]);
+        assert_eq!(peer.sent_over.unwrap().remote, address(B));
+        peer.send(&response(&sent[0], "180 Ringing", "one", CONTACT, ""));
+        let cancel = hang_up(&mut peer, OUT);
+        assert_eq!(
+            (words(&cancel), fields(&cancel[0], "Route")),
+            (vec!["CANCEL"], expected.into())
+        );
+        // Where the dialog goes, who records the route says (RFC 3261 §12.1.2).
+        let sent = peer.send(&ok(&sent[0], "one"));
+        assert_eq!((words(&sent), header(&sent[0], "Route")), (vec!["ACK", "BYE"], ""));
+    }
 }

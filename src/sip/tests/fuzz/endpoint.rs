@@ -294,6 +294,7 @@ impl World {
                     heard_within: (input.one_in(2)).then_some(Duration::from_secs(4)),
                     call_id: None,
                     max_forwards: MAX_FORWARDS,
+                    service_route: Vec::new(),
                 }
             }
             2 | 3 => LegCommand::Progress {

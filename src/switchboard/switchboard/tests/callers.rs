@@ -212,6 +212,7 @@ fn attestation_is_by_rule_and_only_where_a_trunk_wants_it() {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     };
     let shown = || Caller::shown("+12155551212");
     let now = bench.now;

@@ -4,8 +4,11 @@
 use super::{Bench, agent, carrier, trunk_named};
 use crate::event::{Event, Live};
 use domain::cause::{Cause, EndedBy};
+use domain::hop::{Hop, Transport};
 use domain::id::LegId;
+use sip::event::trunk::TrunkEvent;
 use sip::event::{IncomingCall, LegEvent, MAX_FORWARDS, Source};
+use std::time::Duration;
 
 /// An INVITE for `dialled` from the carrier.
 fn invite(dialled: &str, change: impl FnOnce(&mut IncomingCall)) -> Event {
@@ -367,4 +370,25 @@ fn silent_calls_take_a_trunk_down() {
         ("callee opened", "invite callee at 0049301 through backup"),
     ]);
     assert!(bench.decided()[1].starts_with("trunk backup not trunk carrier (health: "));
+}
+
+/// RFC 3608 §6.1: calls through a trunk pass where its registrar wants them, as long as we are
+/// registered there.
+#[test]
+fn a_call_passes_the_service_route_of_its_trunk() {
+    let mut rules = super::rules();
+    let registration = trunk::registration::RegistrationRules::default();
+    rules.carriers.trunks.get_mut(&carrier()).unwrap().registration = Some(registration);
+    let mut bench = Bench::under(rules);
+    bench.event(Event::Trunk(TrunkEvent::Registered {
+        trunk: carrier(),
+        hop: Hop::at(Transport::Udp, super::LOCAL),
+        granted: Duration::from_secs(600),
+        service_route: vec!["<sip:a;lr>".into(), "<sip:b;lr>".into()],
+        associated: Vec::new(),
+    }));
+    calls(&mut bench, "0049301");
+    bench.plays(&[("caller opened", "open callee")]);
+    let sent = bench.step("callee opened");
+    assert_eq!(sent, "invite callee at 0049301 past <sip:a;lr> past <sip:b;lr> through carrier");
 }
