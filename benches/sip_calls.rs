@@ -272,6 +272,7 @@ fn dial(call: u64) -> LegCommand {
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,
+        service_route: Vec::new(),
     }
 }
 

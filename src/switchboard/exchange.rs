@@ -66,6 +66,7 @@ pub enum Input {
 
 /// What leaves a turn, in order.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box for each action costs more than the room")]
 pub enum Effect {
     /// Put these bytes on the wire.
     Transmit {
