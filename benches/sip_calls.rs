@@ -16,6 +16,7 @@
 use bytes::Bytes;
 use domain::hop::Hop;
 use domain::id::{LegId, TenantId, TrunkId};
+use domain::ip_version::IpVersions;
 use domain::media_plan::Codec;
 use domain::now::{Now, epoch};
 use rand::SeedableRng;
@@ -165,6 +166,7 @@ fn endpoint(side: usize) -> Endpoint {
             session: SessionPolicy::PLAIN,
         }],
         agent_sessions: SessionPolicy::PLAIN,
+        sound_ip: IpVersions::of([address(side).ip()]),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         user_agent: "Trunkline".into(),
         limits: Limits { transactions: 4_000_000, legs: 1_000_000, contacts: 3, retry_after_s: 30 },

@@ -4,6 +4,7 @@ use super::Options;
 use super::ears::Ears;
 use super::processor::{become_urgent, cpu_of};
 use domain::id::{LegId, OrderId};
+use domain::ip_version::IpVersion;
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use gateway::config::MediaConfig;
 use gateway::media_worker::MediaWorkers;
@@ -54,7 +55,7 @@ impl Stand {
         on_utterance: impl Fn(UtterancePart) -> bool + Send + Sync + 'static,
     ) -> Self {
         let ports = (30_000, 59_999);
-        let config = MediaConfig { address: Ipv4Addr::LOCALHOST.into(), ports, workers: 1 };
+        let config = MediaConfig { addresses: vec![Ipv4Addr::LOCALHOST.into()], ports, workers: 1 };
         let (sender, events) = channel();
         let on_event = move |event| {
             let _ = sender.send(event);
@@ -90,7 +91,7 @@ pub fn connect(
     leg: LegId,
     remote: SocketAddr,
 ) -> SocketAddr {
-    media.send(MediaCommand::Open { leg });
+    media.send(MediaCommand::Open { leg, ip: IpVersion::V4 });
     let local = match events.recv_timeout(Duration::from_secs(5)) {
         Ok(MediaEvent::Opened { local, .. }) => local,
         other => panic!("leg {leg} did not open: {other:?}"),

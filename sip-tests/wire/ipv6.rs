@@ -1,9 +1,11 @@
-//! A house with IPv6 only: calls in and out, with their sound.
+//! A house with IPv6 only, and one with both versions of IP: calls in and out and between them, with
+//! their sound.
 
 use super::builtin::{campaign, dispositions};
 use super::installation::{Installation, Plan};
 use super::ports;
 use super::process::{Folder, Process};
+use super::sipp::{self, Scenario};
 use std::process::Command;
 
 /// A SIPp with a scenario of its own, on the IPv6 loopback.
@@ -44,4 +46,96 @@ fn calls_come_in_and_go_out_over_ipv6_with_their_sound() {
     events.count("attempt.closed", 1);
     called.wait_success();
     assert_eq!(dispositions(&gateway, id), ["answered"]);
+}
+
+/// A house of both versions: carrier `six` is reached by IPv6, `four` by IPv4, and each one's callers
+/// are led to the other.
+fn of_both(six: u16, four: u16) -> Installation {
+    let more = format!(
+        "[sip.listeners.six]\naddress = \"[::1]:0\"\n\
+         [trunks.six]\naddress = \"[::1]:{six}\"\nallow = [\"::1/128\"]\n\
+         [trunks.four]\naddress = \"127.0.0.1:{four}\"\n\
+         [routes.to_six]\ntrunks = [\"six\"]\n[routes.to_four]\ntrunks = [\"four\"]\n\
+         [[numbers]]\ndialled = \"006*\"\ntrunk = \"carrier\"\nroute = \"to_six\"\n\
+         [[numbers]]\ndialled = \"004*\"\ntrunk = \"six\"\nroute = \"to_four\"\n"
+    );
+    let installation = Installation::new(&Plan { more, ..Plan::default() });
+    let config = std::fs::read_to_string(&installation.config).unwrap();
+    let config = config.replace("[media]\n", "[media]\naddress6 = \"::1\"\n");
+    installation.folder.write("gateway.toml", &config);
+    std::fs::write(installation.folder.at("tone.al"), vec![0x55_u8; 8_000]).unwrap();
+    installation
+}
+
+#[test]
+fn callers_of_one_version_of_ip_talk_to_callees_of_the_other() {
+    let (six, four) = (ports::free(), ports::free());
+    let installation = of_both(six, four);
+    let gateway = installation.start();
+    let at_six = super::tls::listeners(&gateway, "UDP, TCP")[1];
+    assert!(at_six.is_ipv6());
+    for (caller, to, number, callee, port) in [
+        ("127.0.0.1", gateway.sip, "00649891", "::1", six),
+        ("::1", at_six, "00449891", "127.0.0.1", four),
+    ] {
+        let mut events = gateway.events();
+        let called = Scenario {
+            name: "answers-with-echo",
+            ip: callee,
+            port,
+            echo: true,
+            ..Scenario::default()
+        };
+        let mut called = sipp::start(&installation.folder, &called);
+        let mut calling = sipp::start(
+            &installation.folder,
+            &Scenario {
+                name: "calls-with-sound",
+                ip: caller,
+                calls: Some((to, number)),
+                pause_ms: 3_000,
+                keys: &[("number", "+49301110007")],
+                ..Scenario::default()
+            },
+        );
+        let call = events.call();
+        calling.wait_success();
+        called.wait_success();
+        events.of(call, "call.ended");
+        for leg in gateway.legs(call, 2) {
+            assert!(leg["packets_received"].as_u64().unwrap() > 50, "{leg}");
+            assert!(leg["packets_sent"].as_u64().unwrap() > 50, "{leg}");
+        }
+        let ladder = installation.run(&["trace", &call.to_string(), "--full"]);
+        let ladder = super::installation::text(&ladder.stdout);
+        for connection in ["c=IN IP6 ::1", "c=IN IP4 127.0.0.1"] {
+            // Of theirs and of ours.
+            assert!(ladder.matches(connection).count() >= 2, "{connection}: {ladder}");
+        }
+    }
+}
+
+/// The way of the INVITE does not decide: an IPv6 address is offered over IPv4.
+#[test]
+fn who_offers_ipv6_over_ipv4_has_his_sound_there() {
+    let installation = of_both(9, 9);
+    let gateway = installation.start();
+    let mut events = gateway.events();
+    let mut calling = sipp::start(
+        &installation.folder,
+        &Scenario {
+            name: "calls-with-sound",
+            calls: Some((gateway.sip, "4000")),
+            sound: "::1",
+            pause_ms: 2_000,
+            keys: &[("number", "+49301110007")],
+            ..Scenario::default()
+        },
+    );
+    let call = events.call();
+    calling.wait_success();
+    events.of(call, "call.ended");
+    let leg = &gateway.legs(call, 1)[0];
+    assert!(leg["packets_received"].as_u64().unwrap() > 50, "{leg}");
+    assert!(leg["packets_sent"].as_u64().unwrap() > 50, "{leg}");
 }

@@ -15,6 +15,10 @@ pub struct Scenario<'a> {
     pub calls: Option<(SocketAddr, &'a str)>,
     /// `u1` for UDP, `t1` for TCP.
     pub transport: &'a str,
+    /// Its address.
+    pub ip: &'a str,
+    /// Where its sound is; empty: there too.
+    pub sound: &'a str,
     /// Its port; 0: any free one.
     pub port: u16,
     /// How many calls; then it ends.
@@ -37,6 +41,8 @@ impl Default for Scenario<'_> {
             name: "",
             calls: None,
             transport: "u1",
+            ip: "127.0.0.1",
+            sound: "",
             port: 0,
             count: 1,
             pause_ms: 4_000,
@@ -63,11 +69,14 @@ pub fn start(folder: &Folder, scenario: &Scenario<'_>) -> Process {
     let media = ports::media();
     let mut command = Command::new("sipp");
     command.arg("-sf").arg(file);
-    command.args(["-i", "127.0.0.1", "-bind_local", "-nostdin", "-trace_err"]);
+    command.args(["-i", scenario.ip, "-bind_local", "-nostdin", "-trace_err"]);
     command.args(["-p", &port.to_string(), "-mp", &media.to_string()]);
     command.args(["-m", &scenario.count.to_string(), "-t", scenario.transport]);
     command.args(["-d", &scenario.pause_ms.to_string()]);
     command.args(["-cp", &ports::free().to_string(), "-timeout", "120s", "-timeout_error"]);
+    if !scenario.sound.is_empty() {
+        command.args(["-mi", scenario.sound]);
+    }
     if scenario.echo {
         command.arg("-rtp_echo");
     }

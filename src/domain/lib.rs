@@ -6,6 +6,7 @@ pub mod cause;
 pub mod fault;
 pub mod hop;
 pub mod id;
+pub mod ip_version;
 pub mod media_plan;
 pub mod now;
 pub mod phone_number;

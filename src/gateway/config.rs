@@ -135,8 +135,8 @@ pub struct SipConfig {
 /// `[media]`.
 #[derive(Clone, Debug)]
 pub struct MediaConfig {
-    /// Of the RTP sockets.
-    pub address: IpAddr,
+    /// Of the RTP sockets; not empty, one of each version of IP at most.
+    pub addresses: Vec<IpAddr>,
     /// First and last port.
     pub ports: (u16, u16),
     /// Threads.

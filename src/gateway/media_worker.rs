@@ -28,10 +28,11 @@ pub use figures::Figures;
 
 use crate::config::{Config, MediaConfig};
 use crate::engines::Engines;
-use crate::net::rtp::PortRange;
+use crate::net::rtp::PortRanges;
 use crate::run::StartError;
 use crate::signalling::Inbox;
 use domain::id::LegId;
+use domain::ip_version::{IpVersion, IpVersions};
 use figures::Shared;
 use hdrhistogram::Histogram;
 use mailbox::{Mailbox, Weight, weight};
@@ -88,7 +89,11 @@ pub fn for_telephone(
     ports: (u16, u16),
     on_event: impl Fn(MediaEvent) + Send + Sync + 'static,
 ) -> io::Result<MediaWorkers> {
-    MediaWorkers::start(&MediaConfig { address, ports, workers: 1 }, on_event, |_| false)
+    MediaWorkers::start(
+        &MediaConfig { addresses: vec![address], ports, workers: 1 },
+        on_event,
+        |_| false,
+    )
 }
 
 /// One media thread, seen from outside.
@@ -132,6 +137,8 @@ pub struct MediaWorkers {
     on_event: OnEvent,
     recorder: Option<(Recorder, JoinHandle<()>)>,
     port_pairs: usize,
+    /// Of the ports.
+    ip: IpVersions,
 }
 
 impl MediaWorkers {
@@ -154,14 +161,15 @@ impl MediaWorkers {
         let router = Arc::new(Mutex::new(Router { legs: vec![0; count], ..Router::default() }));
         let on_event = forgetting(on_event, (count > 1).then(|| router.clone()));
         let on_utterance: OnUtterance = Arc::new(on_utterance);
-        let range = PortRange::new(config.address, config.ports);
+        let ranges = PortRanges::new(&config.addresses, config.ports);
         let (recorder, recording) = Recorder::start()?;
         let mut workers = Self {
             handles: Vec::new(),
             router,
             on_event,
             recorder: Some((recorder.clone(), recording)),
-            port_pairs: range.pairs(),
+            port_pairs: ranges.pairs(),
+            ip: IpVersions::of(config.addresses.iter().copied()),
         };
         for number in 0..count {
             let poller = Poller::new()?;
@@ -170,8 +178,8 @@ impl MediaWorkers {
                 seats: Seats::default(),
                 mailbox: Mailbox::new(poller.waker()),
                 poller,
-                lent_max: LENT_MAX.min(range.pairs() / (8 * count)),
-                range: range.clone(),
+                lent_max: LENT_MAX.min(ranges.pairs() / (8 * count)),
+                ranges: ranges.clone(),
                 recorder: recorder.clone(),
                 shared: Arc::default(),
                 on_event: workers.on_event.clone(),
@@ -195,7 +203,7 @@ impl MediaWorkers {
     /// An `Open` is answered before this returns, as long as a seat was found ahead for it.
     pub fn send(&self, command: MediaCommand) {
         let command = match command {
-            MediaCommand::Open { leg } => match self.seat(leg) {
+            MediaCommand::Open { leg, ip } => match self.seat(leg, ip) {
                 Some(local) => return (self.on_event)(MediaEvent::Opened { leg, local }),
                 None => command,
             },
@@ -207,7 +215,7 @@ impl MediaWorkers {
             // Held until the order is in its box, so that no two threads change their order.
             let mut router = self.router.lock();
             match command {
-                MediaCommand::Open { leg } if !router.workers.contains_key(&leg) => {
+                MediaCommand::Open { leg, .. } if !router.workers.contains_key(&leg) => {
                     router.place(leg);
                 }
                 MediaCommand::Bridge { a, b } => self.bring_together(&mut router, a, b),
@@ -218,7 +226,7 @@ impl MediaWorkers {
         };
         // The router is free again: telling takes it.
         match refused {
-            Some(MediaCommand::Open { leg }) => (self.on_event)(MediaEvent::OpenFailed { leg }),
+            Some(MediaCommand::Open { leg, .. }) => (self.on_event)(MediaEvent::OpenFailed { leg }),
             Some(MediaCommand::Play { leg, order, .. }) => {
                 (self.on_event)(MediaEvent::PlaybackEnded { leg, order, stopped: true });
             }
@@ -228,7 +236,7 @@ impl MediaWorkers {
 
     /// Gives a new leg a seat found ahead; its RTP address. `None`: there is none, or the leg is
     /// known already.
-    fn seat(&self, leg: LegId) -> Option<SocketAddr> {
+    fn seat(&self, leg: LegId, ip: IpVersion) -> Option<SocketAddr> {
         let worker = match self.handles.len() {
             1 => 0,
             _ => {
@@ -240,11 +248,11 @@ impl MediaWorkers {
             }
         };
         let handle = &self.handles[worker];
-        let (place, local) = handle.shared.lent.lock().pop()?;
+        let (place, local) = handle.shared.lent.lock().of(self.ip.nearest(ip)).pop()?;
         match handle.mailbox.leave(Order::Seat { leg, place }, Weight::Ordinary) {
             Ok(()) => Some(local),
             Err(_) => {
-                handle.shared.lent.lock().push((place, local));
+                handle.shared.lent.lock().of(self.ip.nearest(ip)).push((place, local));
                 None
             }
         }

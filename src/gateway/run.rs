@@ -24,6 +24,7 @@ use crate::{engines, media_worker, webhook};
 use api::state::{ApiState, Parts, Probe, Shared};
 use api::views::LiveViews;
 use domain::id::{FlowId, IdSource, LegId};
+use domain::ip_version::IpVersions;
 use domain::prompt::Prompt;
 use ivr::flow::Flow;
 use rand::SeedableRng;
@@ -417,6 +418,7 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: &[Listener]) -> Endp
         agents,
         trunks: config.trunks.iter().map(|(id, trunk)| trunk_access(id, trunk, secrets)).collect(),
         agent_sessions: config.sip.agent_sessions,
+        sound_ip: IpVersions::of(config.media.addresses.iter().copied()),
         codecs: config.sip.codecs.clone(),
         user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).into(),
         limits: Limits {

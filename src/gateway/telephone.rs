@@ -11,6 +11,7 @@ use bytes::Bytes;
 use domain::cause::Cause;
 use domain::hop::Hop;
 use domain::id::{LegId, OrderId, TenantId, TrunkId};
+use domain::ip_version::{IpVersion, IpVersions};
 use domain::media_plan::Codec;
 use domain::now::Now;
 use media::clip::Clip;
@@ -136,7 +137,7 @@ impl Telephone {
         let (orders, receiver) = mpsc::unbounded_channel();
         let (tell, happenings) = mpsc::unbounded_channel();
         let (media_sender, media_events) = mpsc::unbounded_channel();
-        let config = MediaConfig { address: address.ip(), ports, workers: 1 };
+        let config = MediaConfig { addresses: vec![address.ip()], ports, workers: 1 };
         let workers = MediaWorkers::start(
             &config,
             // The telephone may have stopped.
@@ -216,6 +217,7 @@ fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointCon
             session: SessionPolicy::PLAIN,
         }],
         agent_sessions: SessionPolicy::PLAIN,
+        sound_ip: IpVersions::of([address.ip()]),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         user_agent: concat!("Trunkline-Telephone/", env!("CARGO_PKG_VERSION")).into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
@@ -449,7 +451,8 @@ impl Line {
     fn open(&mut self, then: Then) {
         if let Some(talk) = &mut self.leg {
             talk.then = then;
-            self.workers.send(MediaCommand::Open { leg: talk.leg });
+            // All its ports are of one version of IP, whichever is asked for.
+            self.workers.send(MediaCommand::Open { leg: talk.leg, ip: IpVersion::default() });
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::clip::Clip;
 use crate::recording::RecordingPart;
 use domain::id::{LegId, OrderId};
+use domain::ip_version::IpVersion;
 use domain::media_plan::MediaPlan;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub enum MediaCommand {
     Open {
         /// The leg it will serve.
         leg: LegId,
+        /// The port's; where there are none of it, the port is of the other.
+        ip: IpVersion,
     },
     /// Sends and receives by this plan from now on; again after each change.
     Connect {

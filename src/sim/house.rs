@@ -2,6 +2,7 @@
 
 use campaign::event::{CampaignRules, CampaignState, RetryPolicy};
 use domain::id::{AgentId, CampaignId, FlowId, LegId, QueueId, TenantId, TrunkId};
+use domain::ip_version::IpVersions;
 use domain::media_plan::Codec;
 use domain::phone_number::PhoneNumber;
 use domain::prompt::Language;
@@ -282,6 +283,7 @@ pub(crate) fn telephone_sip(
         agents: Vec::new(),
         trunks: vec![access("gateway", "10.0.0.1", sessions)],
         agent_sessions: sessions,
+        sound_ip: IpVersions::of([local.ip()]),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         user_agent: "Simulated".into(),
         limits: SipLimits { transactions: 2_000, legs: 200, contacts: 3, retry_after_s: 5 },

@@ -140,7 +140,7 @@ impl Watch {
         match effect {
             Effect::Transmit { message, .. } => self.sees_message(message, disk),
             Effect::Do(Action::Publish(live)) => self.sees_live(live, disk),
-            Effect::Do(Action::Media(media::event::MediaCommand::Open { leg })) => {
+            Effect::Do(Action::Media(media::event::MediaCommand::Open { leg, .. })) => {
                 if !self.open_legs.insert(*leg) || self.recorded.contains(leg) {
                     self.broken(format!("leg {leg} began twice"));
                 }

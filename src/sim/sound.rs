@@ -74,7 +74,7 @@ impl Sound {
 
     pub(crate) fn command(&mut self, command: &MediaCommand, now: Instant) {
         match command {
-            MediaCommand::Open { leg } => self.bind(*leg, now),
+            MediaCommand::Open { leg, .. } => self.bind(*leg, now),
             MediaCommand::StopPlayback { leg } => self.stop_playing(*leg, now),
             MediaCommand::StopListening { leg } => {
                 if let Some(channel) = self.legs.get_mut(leg) {

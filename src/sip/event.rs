@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::cause::Cause;
 use domain::hop::Hop;
 use domain::id::{AgentId, LegId, TrunkId};
+use domain::ip_version::IpVersion;
 use domain::media_plan::MediaPlan;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub struct IncomingCall {
     /// The leg of ours whose place it shall take (RFC 3891): once this one is answered, that one is
     /// to be ended. Whether the caller may do so is for the layer above to decide.
     pub replaces: Option<LegId>,
+    /// Of which version of IP our port for its sound must be.
+    pub sound_ip: IpVersion,
 }
 
 /// Who calls: what an INVITE of ours says of it. How much of it the callee is told depends on
@@ -327,10 +330,12 @@ pub enum LegEvent {
         /// Why.
         cause: Cause,
     },
-    /// An agent's telephone is registered; told on each change, not on each refresh.
+    /// An agent's telephone is registered; told on each change of it, not on each refresh.
     Registered {
         /// Whose.
         agent: AgentId,
+        /// Which version of IP the one that is called speaks.
+        ip: IpVersion,
     },
     /// An agent's last binding was removed or expired.
     Unregistered {

@@ -17,6 +17,7 @@ use crate::message::name_addr::NameAddr;
 use crate::message::params::quote;
 use crate::message::uri::Uri;
 use crate::message::{Headers, Request};
+use domain::ip_version::IpVersion;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub(crate) fn of_invite(invite: &Request, trusted: bool) -> IncomingCall {
         date: headers.get(Name::Date).map(Into::into),
         diversion: diversion(headers),
         replaces: None,
+        // Whoever knows the ports for sound fills it in.
+        sound_ip: IpVersion::V4,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::message::name_addr::{Contacts, NameAddr};
 use crate::message::uri::{Scheme, Uri};
 use crate::message::{Headers, Request, Response};
 use domain::id::AgentId;
+use domain::ip_version::IpVersion;
 use domain::timers::TimerQueue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -59,6 +60,10 @@ pub(crate) struct Way<'a> {
 }
 
 impl Binding {
+    fn ip_version(&self) -> IpVersion {
+        IpVersion::of(self.flow.remote.ip())
+    }
+
     /// Whether a NAT stands before a telephone that speaks datagrams: its Contact is not where it
     /// speaks from. A connection is kept by whoever opened it (RFC 5626 §4.4.1).
     fn is_behind_nat(&self) -> bool {
@@ -66,6 +71,11 @@ impl Binding {
         let named = self.contact.host_ip().map(|ip| SocketAddr::new(ip, port));
         !self.flow.transport.is_reliable() && named != Some(self.flow.remote)
     }
+}
+
+/// Of those preferred most, the one that registered last.
+fn preferred<'a>(bindings: impl Iterator<Item = &'a Binding>) -> Option<&'a Binding> {
+    bindings.max_by_key(|binding| binding.q)
 }
 
 /// What one Contact of a REGISTER asks for.
@@ -142,7 +152,7 @@ impl Registrar {
     /// The telephone to call: of those preferred most, the one that registered last.
     pub(crate) fn target(&self, agent: &AgentId, now: Instant) -> Option<Way<'_>> {
         let live = self.bindings.get(agent)?.iter().filter(|binding| binding.expires_at > now);
-        let Binding { contact, flow, path, .. } = live.max_by_key(|binding| binding.q)?;
+        let Binding { contact, flow, path, .. } = preferred(live)?;
         Some(Way { contact, flow: *flow, path })
     }
 
@@ -193,10 +203,11 @@ impl Registrar {
     }
 
     fn store(&mut self, agent: &AgentId, bindings: Vec<Binding>, out: &mut Vec<LegEvent>) {
-        let before = self.bindings.contains_key(agent);
         let deadline = bindings.iter().map(|binding| binding.expires_at).min();
         self.timers.update(agent, deadline);
-        for old in self.bindings.remove(agent).into_iter().flatten() {
+        let before = self.bindings.remove(agent).unwrap_or_default();
+        let was = preferred(before.iter()).map(Binding::ip_version);
+        for old in before {
             if let Some(agents) = self.by_flow.get_mut(&old.flow) {
                 agents.remove(agent);
                 if agents.is_empty() {
@@ -204,10 +215,12 @@ impl Registrar {
                 }
             }
         }
-        match (before, !bindings.is_empty()) {
-            (false, true) => out.push(LegEvent::Registered { agent: agent.clone() }),
-            (true, false) => out.push(LegEvent::Unregistered { agent: agent.clone() }),
-            (true, true) | (false, false) => (),
+        match (was, preferred(bindings.iter()).map(Binding::ip_version)) {
+            (was, Some(ip)) if was != Some(ip) => {
+                out.push(LegEvent::Registered { agent: agent.clone(), ip });
+            }
+            (Some(_), None) => out.push(LegEvent::Unregistered { agent: agent.clone() }),
+            (Some(_), Some(_)) | (None, _) => (),
         }
         if bindings.is_empty() {
             self.keep_alives.update(agent, None);

@@ -21,6 +21,7 @@ use domain::id::{
     AgentId, AttemptId, CallId, CampaignId, FlowId, LegId, OrderId, QueueId, TenantId, TicketId,
     TrunkId,
 };
+use domain::ip_version::IpVersion;
 use domain::media_plan::MediaPlan;
 use ivr::conversation::Conversation;
 use media::event::QualityReport;
@@ -220,8 +221,8 @@ pub(crate) fn is_conversations(order: OrderId) -> bool {
 pub(crate) enum Signalling {
     /// An outgoing leg waiting for its port; nothing was sent.
     NotBegun(Box<Dial>),
-    /// An incoming leg waiting for its port.
-    Offered,
+    /// An incoming leg waiting for its port, which is of this version of IP.
+    Offered(IpVersion),
     /// Sent or answered, not yet agreed.
     Begun,
     /// Both ends agreed.

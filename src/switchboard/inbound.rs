@@ -195,7 +195,7 @@ pub(crate) fn incoming_leg(
         id,
         call,
         role,
-        signalling: Signalling::Offered,
+        signalling: Signalling::Offered(offered.sound_ip),
         sound: Sound::Opening,
         sip_call_id: offered.call_id,
         trunk: None,

@@ -8,6 +8,7 @@ use crate::record::leg_record;
 use crate::switchboard::{Inner, Switchboard, Timer};
 use domain::cause::{Cause, EndedBy};
 use domain::id::{CallId, LegId, OrderId};
+use domain::ip_version::IpVersion;
 use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use media::event::{MediaCommand, MediaEvent, QualityReport};
@@ -51,12 +52,16 @@ impl Switchboard {
                 self.forget_unverified(leg);
                 self.signalling_over(leg, cause, now, out);
             }
-            LegEvent::Registered { agent } => self
-                .inner
-                .push_back(Inner::Queue(QueueEvent::AgentPhone { agent, reachable: true })),
-            LegEvent::Unregistered { agent } => self
-                .inner
-                .push_back(Inner::Queue(QueueEvent::AgentPhone { agent, reachable: false })),
+            LegEvent::Registered { agent, ip } => {
+                self.phones.insert(agent.clone(), ip);
+                self.inner
+                    .push_back(Inner::Queue(QueueEvent::AgentPhone { agent, reachable: true }));
+            }
+            LegEvent::Unregistered { agent } => {
+                self.phones.remove(&agent);
+                self.inner
+                    .push_back(Inner::Queue(QueueEvent::AgentPhone { agent, reachable: false }));
+            }
         }
     }
 
@@ -101,8 +106,24 @@ impl Switchboard {
             (None, _) => "caller".into(),
         };
         out.push(Action::TraceLeg { call: call.id, leg: leg.id, who });
-        out.push(Action::Media(MediaCommand::Open { leg: leg.id }));
+        let ip = self.ip_of(&leg);
+        out.push(Action::Media(MediaCommand::Open { leg: leg.id, ip }));
         self.legs.insert(leg.id, leg);
+    }
+
+    /// Of which version of IP a leg's port must be: as its offer asks, or as whoever is called is
+    /// spoken to.
+    fn ip_of(&self, leg: &Leg) -> IpVersion {
+        match &leg.signalling {
+            Signalling::Offered(ip) => *ip,
+            Signalling::NotBegun(dial) => match &dial.target {
+                Target::Trunk { hop, .. } => IpVersion::of(hop.address.ip()),
+                Target::Agent(agent) => self.phones.get(agent).copied().unwrap_or_default(),
+            },
+            Signalling::Begun | Signalling::Up | Signalling::Ending | Signalling::Over(_) => {
+                IpVersion::default()
+            }
+        }
     }
 
     /// The number of a leg we dial: even, those of the endpoint are odd.
@@ -145,7 +166,7 @@ impl Switchboard {
         };
         leg.sound = Sound::Open;
         match std::mem::replace(&mut leg.signalling, Signalling::Begun) {
-            Signalling::Offered => self.port_of_caller_opened(id, local, now, out),
+            Signalling::Offered(_) => self.port_of_caller_opened(id, local, now, out),
             Signalling::NotBegun(dial) => {
                 self.follow(id, &dial.target, now);
                 let service_route = match &dial.target {
@@ -192,7 +213,7 @@ impl Switchboard {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.sound = Sound::Closed(QualityReport::default());
         match leg.signalling {
-            Signalling::Offered => {
+            Signalling::Offered(_) => {
                 leg.signalling = Signalling::Ending;
                 // RFC 3261 §21.5.4: all our ports are taken; they will not be in a while.
                 crate::inbound::refuse(id, 503, Some(10), out);

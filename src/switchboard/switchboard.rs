@@ -17,8 +17,10 @@ use crate::verification::Held;
 use campaign::campaign::Campaign;
 use domain::cause::Cause;
 use domain::id::{
-    AttemptId, CallId, CallbackId, CampaignId, IdSource, LegId, RequestId, TicketId, TrunkId,
+    AgentId, AttemptId, CallId, CallbackId, CampaignId, IdSource, LegId, RequestId, TicketId,
+    TrunkId,
 };
+use domain::ip_version::IpVersion;
 use domain::now::Now;
 use domain::timers::TimerQueue;
 use queue::callback::Callbacks;
@@ -45,6 +47,8 @@ pub struct Switchboard {
     /// Agents held for promises whose dialling has not begun.
     pub(crate) reserved: BTreeMap<TicketId, Ring>,
     pub(crate) dispatcher: Dispatcher,
+    /// Agents whose telephone is registered, and which version of IP it speaks.
+    pub(crate) phones: BTreeMap<AgentId, IpVersion>,
     pub(crate) callbacks: Callbacks,
     pub(crate) campaigns: BTreeMap<CampaignId, RunningCampaign>,
     /// Attempts whose permit is on its way.
@@ -124,6 +128,7 @@ impl Switchboard {
             .collect();
         Self {
             dispatcher: Dispatcher::new(rules.queues.clone()),
+            phones: BTreeMap::new(),
             callbacks: Callbacks::new(rules.callbacks.clone()),
             journal: Journal::new(),
             trunks,

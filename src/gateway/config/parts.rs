@@ -21,7 +21,7 @@ use queue::event::{AgentSays, QueueRules};
 use sip::digest::Algorithm;
 use sip::endpoint::config::{Reliable, SessionPolicy};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,10 +180,20 @@ fn media(root: &Layered<'_>) -> MediaConfig {
         media.value("port_last").fault(format!("{} leaves no port", ports.1), remedy);
     }
     let remedy = "write an IP address of this machine";
-    let address = media.parsed("address", remedy, str::parse);
+    let address: Option<IpAddr> = media.parsed("address", remedy, str::parse);
+    let mut addresses = vec![address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))];
+    if !media.text("address6").is_empty() {
+        let remedy = "write an IPv6 address of this machine or \"\"";
+        let six: Option<Ipv6Addr> = media.parsed("address6", remedy, str::parse);
+        if addresses[0].is_ipv6() {
+            let remedy = "write an IPv4 address, or leave address6 empty".to_owned();
+            media.value("address").fault("it is an IPv6 address, as address6 is".into(), remedy);
+        }
+        addresses.extend(six.map(IpAddr::V6));
+    }
     let workers = media.count("workers", 1..=64) as usize;
     media.finish();
-    MediaConfig { address: address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), ports, workers }
+    MediaConfig { addresses, ports, workers }
 }
 
 fn trace(root: &Layered<'_>) -> TraceConfig {

@@ -6,6 +6,7 @@ use crate::media_worker::MediaWorkers;
 use crate::signalling::now;
 use bytes::Bytes;
 use domain::id::{LegId, TenantId, TrunkId};
+use domain::ip_version::{IpVersion, IpVersions};
 use domain::media_plan::Codec;
 use domain::now::Now;
 use domain::timers::TimerQueue;
@@ -79,7 +80,7 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     let address = socket.local_addr()?;
     let (sender, events) = mpsc::unbounded_channel();
-    let config = MediaConfig { address: address.ip(), ports, workers: 1 };
+    let config = MediaConfig { addresses: vec![address.ip()], ports, workers: 1 };
     let workers = MediaWorkers::start(&config, move |event| drop(sender.send(event)), |_| true)?;
     let networks = Network::parse("127.0.0.0/8").into_iter().collect();
     let trunk = TrunkId::new(&TenantId::default(), "gateway");
@@ -102,6 +103,7 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
             session: SessionPolicy::PLAIN,
         }],
         agent_sessions: SessionPolicy::PLAIN,
+        sound_ip: IpVersions::of([address.ip()]),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         user_agent: "Trunkline-Carrier".into(),
         limits: Limits { transactions: 100_000, legs: 5_000, contacts: 1, retry_after_s: 1 },
@@ -241,7 +243,7 @@ impl Carrier {
         let Some(line) = self.lines.get_mut(&leg) else { return };
         let Subscriber::Answers { deeds, .. } = &line.subscriber else { return };
         if line.answered.is_none() {
-            return self.workers.send(MediaCommand::Open { leg });
+            return self.workers.send(MediaCommand::Open { leg, ip: IpVersion::V4 });
         }
         let deed = deeds.get(line.done).map(|(_, deed)| deed.clone());
         line.done += 1;

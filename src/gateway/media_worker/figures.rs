@@ -1,5 +1,6 @@
 //! What the workers count, readable from any thread.
 
+use crate::net::rtp::ByIp;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -59,7 +60,7 @@ counters! {
 pub(super) struct Shared {
     pub(super) counters: Counters,
     /// Seats found ahead, for whoever opens a leg: a place among the worker's seats and its address.
-    pub(super) lent: Mutex<Vec<(usize, SocketAddr)>>,
+    pub(super) lent: Mutex<ByIp<Vec<(usize, SocketAddr)>>>,
     lateness: Mutex<Histogram<u64>>,
 }
 

@@ -3,8 +3,9 @@
 //! A pair keeps its place, and stays watched, when its leg ends: it rests there (see `net::rtp`).
 
 use super::system::Poller;
-use crate::net::rtp::{HeldPairs, PortPair, PortRange};
+use crate::net::rtp::{ByIp, HeldPairs, PortPair, PortRange};
 use domain::id::LegId;
+use domain::ip_version::IpVersion;
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
@@ -36,7 +37,7 @@ pub(super) struct Seats {
     free: Vec<usize>,
     /// Looked up, never walked.
     places: HashMap<LegId, usize>,
-    held: HeldPairs<usize>,
+    held: ByIp<HeldPairs<usize>>,
 }
 
 /// A pair found for a leg.
@@ -49,7 +50,8 @@ pub(super) struct Seated {
 }
 
 impl Seats {
-    /// Finds a pair for `leg`: a rested one, else a new one, else the one that rested longest.
+    /// Finds a pair of `range` for `leg`: a rested one, else a new one, else the one that rested
+    /// longest.
     pub(super) fn open(
         &mut self,
         leg: LegId,
@@ -59,18 +61,18 @@ impl Seats {
     ) -> Option<Seated> {
         let lent = self.lend(range, poller, now);
         let rested = lent.is_some();
-        let place = lent.map(|(place, _)| place).or_else(|| self.held.take_any())?;
+        let place = lent.map(|(place, _)| place).or_else(|| self.held.of(range.ip()).take_any())?;
         Some(Seated { local: self.occupy(place, leg)?, rested })
     }
 
-    /// A pair for a leg to come: a rested one, else a new one, with its RTP address.
+    /// A pair of `range` for a leg to come: a rested one, else a new one, with its RTP address.
     pub(super) fn lend(
         &mut self,
         range: &PortRange,
         poller: &Poller,
         now: Instant,
     ) -> Option<(usize, SocketAddr)> {
-        let rested = self.held.take_rested(now);
+        let rested = self.held.of(range.ip()).take_rested(now);
         let place = rested.or_else(|| self.sit(range.bind()?, None, poller))?;
         Some((place, self.seats[place].as_ref()?.pair.local))
     }
@@ -86,7 +88,9 @@ impl Seats {
 
     /// Takes back a pair that was lent for nothing.
     pub(super) fn take_back(&mut self, place: usize, now: Instant) {
-        self.held.release(place, now);
+        if let Some(seat) = &self.seats[place] {
+            self.held.of(seat.pair.ip()).release(place, now);
+        }
     }
 
     /// Seats a pair that came with a leg from another worker.
@@ -118,7 +122,7 @@ impl Seats {
             && let Some(seat) = &mut self.seats[place]
         {
             seat.leg = None;
-            self.held.release(place, now);
+            self.held.of(seat.pair.ip()).release(place, now);
         }
     }
 
@@ -132,11 +136,13 @@ impl Seats {
         Some(seat.pair)
     }
 
-    /// Closes a pair that nobody has needed for long, if there is one.
+    /// Closes a pair of each version of IP that nobody has needed for long, if there is one.
     pub(super) fn close_unneeded(&mut self, now: Instant) {
-        if let Some(place) = self.held.take_unneeded(now) {
-            self.seats[place] = None;
-            self.free.push(place);
+        for ip in [IpVersion::V4, IpVersion::V6] {
+            if let Some(place) = self.held.of(ip).take_unneeded(now) {
+                self.seats[place] = None;
+                self.free.push(place);
+            }
         }
     }
 

@@ -1,10 +1,11 @@
 use super::*;
 use domain::id::OrderId;
+use domain::ip_version::IpVersion;
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use media::clip::Clip;
 use media::event::QualityReport;
 use media::rtp::packet;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,11 @@ struct Stand {
 
 /// Workers on ports of their own, so that tests may run at once.
 fn stand(workers: usize, ports: (u16, u16)) -> Stand {
-    let config = MediaConfig { address: Ipv4Addr::LOCALHOST.into(), ports, workers };
+    stand_on(vec![Ipv4Addr::LOCALHOST.into()], workers, ports)
+}
+
+fn stand_on(addresses: Vec<IpAddr>, workers: usize, ports: (u16, u16)) -> Stand {
+    let config = MediaConfig { addresses, ports, workers };
     let (sender, events) = channel();
     let on_event = move |event| {
         let _ = sender.send(event);
@@ -31,7 +36,11 @@ impl Stand {
     }
 
     fn open(&self, leg: LegId) -> SocketAddr {
-        self.media.send(MediaCommand::Open { leg });
+        self.open_of(leg, IpVersion::V4)
+    }
+
+    fn open_of(&self, leg: LegId, ip: IpVersion) -> SocketAddr {
+        self.media.send(MediaCommand::Open { leg, ip });
         match self.event() {
             MediaEvent::Opened { leg: opened, local } if opened == leg => local,
             other => panic!("{other:?}"),
@@ -40,8 +49,13 @@ impl Stand {
 
     /// Opens a leg and connects it to a telephone.
     fn call(&self, leg: LegId, codec: Codec) -> Phone {
-        let local = self.open(leg);
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        self.call_of(leg, codec, IpVersion::V4)
+    }
+
+    fn call_of(&self, leg: LegId, codec: Codec, ip: IpVersion) -> Phone {
+        let local = self.open_of(leg, ip);
+        // From the same address, so of the same version.
+        let socket = UdpSocket::bind((local.ip(), 0)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let plan = MediaPlan {
             remote: socket.local_addr().unwrap(),
@@ -158,12 +172,36 @@ fn legs_of_two_workers_meet_when_they_are_bridged() {
     assert_eq!(workers(&stand), [None, None]);
 }
 
+/// The address asked for is the one that is told, and the sound of one reaches the other.
+#[test]
+fn legs_of_both_versions_of_ip_meet_when_they_are_bridged() {
+    let both = || vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    for (workers, ports) in [(1, (44_000, 44_099)), (2, (44_100, 44_199))] {
+        let stand = stand_on(both(), workers, ports);
+        let mut four = stand.call_of(LegId(1), Codec::Pcmu, IpVersion::V4);
+        let mut six = stand.call_of(LegId(2), Codec::Pcmu, IpVersion::V6);
+        assert!(four.local.is_ipv4() && six.local.is_ipv6());
+        stand.media.send(MediaCommand::Bridge { a: LegId(1), b: LegId(2) });
+        four.say(0, &[0x80; 160]);
+        assert_eq!(six.hear_sound(), (0, 0x80));
+        six.say(0, &[0x2a; 160]);
+        assert_eq!(four.hear_sound(), (0, 0x2a));
+        // A port at rest serves its own version again.
+        stand.close(LegId(1));
+        assert!(stand.open_of(LegId(3), IpVersion::V6).is_ipv6());
+        stand.close(LegId(2));
+        assert_eq!(stand.media.figures().unsent, 0);
+    }
+    let six_alone = stand_on(vec![Ipv6Addr::LOCALHOST.into()], 1, (44_200, 44_209));
+    assert!(six_alone.open_of(LegId(1), IpVersion::V4).is_ipv6());
+}
+
 #[test]
 fn without_a_free_port_open_fails_and_a_released_one_serves() {
     let stand = stand(1, (43_200, 43_203));
     let first = stand.open(LegId(1));
     stand.open(LegId(2));
-    stand.media.send(MediaCommand::Open { leg: LegId(3) });
+    stand.media.send(MediaCommand::Open { leg: LegId(3), ip: IpVersion::V4 });
     assert_eq!(stand.event(), MediaEvent::OpenFailed { leg: LegId(3) });
     stand.close(LegId(1));
     assert_eq!(stand.open(LegId(4)), first);

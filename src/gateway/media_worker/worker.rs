@@ -15,8 +15,9 @@ use super::seats::Seats;
 use super::system::{Poller, raise_priority};
 use super::ticker::Ticker;
 use super::{OnEvent, OnUtterance};
-use crate::net::rtp::{PortPair, PortRange};
+use crate::net::rtp::{PortPair, PortRanges};
 use domain::id::LegId;
+use domain::ip_version::IpVersion;
 use media::event::{MediaAction, MediaCommand, MediaEvent};
 use media::leg::Leg;
 use media::legs::Legs;
@@ -67,8 +68,8 @@ pub(super) struct Worker {
     pub(super) seats: Seats,
     pub(super) poller: Poller,
     pub(super) mailbox: Mailbox<Order>,
-    pub(super) range: PortRange,
-    /// Seats found ahead.
+    pub(super) ranges: PortRanges,
+    /// Seats found ahead, of each version of IP.
     pub(super) lent_max: usize,
     pub(super) recorder: Recorder,
     pub(super) shared: Arc<Shared>,
@@ -280,19 +281,21 @@ impl Worker {
     }
 
     fn obey(&mut self, command: MediaCommand, now: Instant) {
-        if let MediaCommand::Open { leg } = command {
-            self.open(leg, now);
+        if let MediaCommand::Open { leg, ip } = command {
+            self.open(leg, ip, now);
         } else {
             self.legs.handle_command(command, now, &mut self.work.out);
         }
         self.perform(now);
     }
 
-    fn open(&mut self, leg: LegId, now: Instant) {
+    fn open(&mut self, leg: LegId, ip: IpVersion, now: Instant) {
         if self.legs.contains(leg) {
             return;
         }
-        match self.seats.open(leg, &self.range, &self.poller, now) {
+        let range = self.ranges.nearest(ip);
+        let seated = range.and_then(|range| self.seats.open(leg, range, &self.poller, now));
+        match seated {
             Some(seated) => {
                 if !seated.rested {
                     self.count(|counters| &counters.ports_not_rested, 1);
@@ -307,10 +310,12 @@ impl Worker {
     /// Finds seats ahead, so that who opens a leg need not wait for this thread.
     fn lend(&mut self, now: Instant) {
         let mut lent = self.shared.lent.lock();
-        while lent.len() < self.lent_max {
-            match self.seats.lend(&self.range, &self.poller, now) {
-                Some(found) => lent.push(found),
-                None => return,
+        for range in self.ranges.iter() {
+            let lent = lent.of(range.ip());
+            while lent.len() < self.lent_max
+                && let Some(found) = self.seats.lend(range, &self.poller, now)
+            {
+                lent.push(found);
             }
         }
     }
@@ -392,7 +397,7 @@ impl Worker {
 /// The leg that a command is for; of a bridge, the one whose worker does it.
 pub(super) fn leg_of(command: &MediaCommand) -> LegId {
     match command {
-        MediaCommand::Open { leg }
+        MediaCommand::Open { leg, .. }
         | MediaCommand::Connect { leg, .. }
         | MediaCommand::Play { leg, .. }
         | MediaCommand::StopPlayback { leg }

@@ -8,6 +8,7 @@
 //! sound goes. A released pair stays bound for a while: what comes late is read and thrown away by
 //! its worker instead of reaching the next call, and the next call saves the cost of binding.
 
+use domain::ip_version::IpVersion;
 use parking_lot::Mutex;
 use rand::seq::SliceRandom;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -41,13 +42,20 @@ pub struct PortPair {
     range: PortRange,
 }
 
+impl PortPair {
+    /// Of which version of IP it is.
+    pub fn ip(&self) -> IpVersion {
+        self.range.ip()
+    }
+}
+
 impl Drop for PortPair {
     fn drop(&mut self) {
         self.range.free.lock().push(self.local.port());
     }
 }
 
-/// The ports of all workers.
+/// The ports of one address, for all workers.
 #[derive(Clone, Debug)]
 pub struct PortRange {
     address: IpAddr,
@@ -63,6 +71,11 @@ impl PortRange {
         let mut free: Vec<u16> = even.step_by(2).filter(|port| *port > 0).collect();
         free.shuffle(&mut rand::rng());
         Self { address, pairs: free.len(), free: Arc::new(Mutex::new(free)) }
+    }
+
+    /// Of which version of IP they are.
+    pub fn ip(&self) -> IpVersion {
+        IpVersion::of(self.address)
     }
 
     /// How many pairs there are in all.
@@ -103,11 +116,59 @@ impl PortRange {
     }
 }
 
+/// One for each version of IP.
+#[derive(Debug, Default)]
+pub struct ByIp<T> {
+    v4: T,
+    v6: T,
+}
+
+impl<T> ByIp<T> {
+    /// That of this version.
+    pub fn of(&mut self, ip: IpVersion) -> &mut T {
+        match ip {
+            IpVersion::V4 => &mut self.v4,
+            IpVersion::V6 => &mut self.v6,
+        }
+    }
+}
+
+/// The ports of each address, of which there is one of a version of IP at most.
+#[derive(Clone, Debug)]
+pub struct PortRanges(Vec<PortRange>);
+
+impl PortRanges {
+    /// The pairs between `first` and `last`, both included, on each of `addresses`.
+    pub fn new(addresses: &[IpAddr], ports: (u16, u16)) -> Self {
+        Self(addresses.iter().map(|address| PortRange::new(*address, ports)).collect())
+    }
+
+    /// Those of this version of IP, else those there are; `None`: there is no address at all.
+    pub fn nearest(&self, ip: IpVersion) -> Option<&PortRange> {
+        self.0.iter().find(|range| range.ip() == ip).or(self.0.first())
+    }
+
+    /// Each.
+    pub fn iter(&self) -> impl Iterator<Item = &PortRange> {
+        self.0.iter()
+    }
+
+    /// How many pairs there are at least, whichever version is asked for.
+    pub fn pairs(&self) -> usize {
+        self.iter().map(PortRange::pairs).min().unwrap_or(0)
+    }
+}
+
 fn bind_socket(local: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
-    if local.is_ipv4() {
-        // A wish: a network that ignores it loses nothing.
-        let _ = socket.set_tos_v4(EXPEDITED);
+    // A wish: a network that ignores it loses nothing.
+    match local {
+        SocketAddr::V4(_) => drop(socket.set_tos_v4(EXPEDITED)),
+        SocketAddr::V6(_) => {
+            drop(socket.set_tclass_v6(EXPEDITED));
+            // The same port may be somebody else's over IPv4.
+            socket.set_only_v6(true)?;
+        }
     }
     socket.set_nonblocking(true)?;
     socket.bind(&local.into())?;
@@ -156,7 +217,7 @@ impl<T> HeldPairs<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
     fn pairs_are_even_and_odd_and_come_back() {
@@ -173,6 +234,22 @@ mod tests {
         drop(pairs);
         assert_eq!(range.free.lock().len(), 4);
         assert!(range.bind().is_some());
+    }
+
+    /// The same port serves both versions of IP; what is not there is replaced by what is.
+    #[test]
+    fn each_version_of_ip_has_ports_of_its_own() {
+        let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let ranges = PortRanges::new(&both, (41_020, 41_021));
+        let pairs = [IpVersion::V4, IpVersion::V6].map(|ip| {
+            let pair = ranges.nearest(ip).unwrap().bind().unwrap();
+            assert_eq!(pair.ip(), ip);
+            pair
+        });
+        assert_eq!(pairs.map(|pair| pair.local.port()), [41_020, 41_020]);
+        let alone = PortRanges::new(&both[1..], (41_020, 41_021));
+        assert_eq!(alone.nearest(IpVersion::V4).unwrap().ip(), IpVersion::V6);
+        assert_eq!((ranges.pairs(), PortRanges::new(&[], (1, 9)).pairs()), (1, 0));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::signalling::now;
 use bytes::Bytes;
 use domain::hop::Hop;
 use domain::id::{LegId, TenantId, TrunkId};
+use domain::ip_version::{IpVersion, IpVersions};
 use domain::media_plan::Codec;
 use media::event::{MediaCommand, MediaEvent};
 use rand::rngs::StdRng;
@@ -525,7 +526,8 @@ impl Line {
         let leg = LegId(self.next_leg);
         self.next_leg += 2;
         self.leg = Some(Leg { id: leg, manner, local: None });
-        self.workers.send(MediaCommand::Open { leg });
+        self.workers
+            .send(MediaCommand::Open { leg, ip: IpVersion::of(self.setup.hop.address.ip()) });
     }
 
     /// Its end is told by the endpoint, or there is none to tell of.
@@ -565,6 +567,7 @@ fn endpoint_config(setup: &Setup, listeners: Vec<Listener>) -> EndpointConfig {
         agents: Vec::new(),
         trunks: [Manner::Full, Manner::Plain, Manner::Late].map(access).into(),
         agent_sessions: SessionPolicy::PLAIN,
+        sound_ip: IpVersions::of([setup.hop.address.ip()]),
         codecs: setup.codecs.clone(),
         user_agent: concat!("Trunkline-Probe/", env!("CARGO_PKG_VERSION")).into(),
         digest_algorithms: vec![Algorithm::Sha256, Algorithm::Md5],

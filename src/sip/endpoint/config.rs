@@ -7,6 +7,7 @@ use crate::identity::border::{Border, Methods};
 use crate::message::uri::parse_ip;
 use crate::message::via::Via;
 use domain::id::{AgentId, LegId, TrunkId};
+use domain::ip_version::IpVersions;
 use domain::media_plan::Codec;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct EndpointConfig {
     pub trunks: Vec<TrunkAccess>,
     /// Which extensions the sessions of agents' telephones use.
     pub agent_sessions: SessionPolicy,
+    /// The versions of IP that there are ports for sound of.
+    pub sound_ip: IpVersions,
     /// What we speak, the preferred first; not empty.
     pub codecs: Vec<Codec>,
     /// `User-Agent` and `Server`.

@@ -23,6 +23,7 @@ use crate::sdp::negotiate::{Negotiation, OfferError};
 use crate::transaction::key;
 use crate::transaction::servers::Incoming;
 use domain::id::LegId;
+use domain::ip_version::IpVersion;
 use domain::media_plan::MediaPlan;
 use rand::RngCore;
 use std::fmt::Write as _;
@@ -135,6 +136,7 @@ impl Endpoint {
         };
         let mut call = identity::of_invite(request, self.trusts(&invitation.source));
         call.replaces = invitation.replaces;
+        call.sound_ip = self.sound_ip_of(inbound.plan.as_ref(), flow);
         Self::up(inbound.incoming(invitation.source, call), out);
         let leg = Leg::Inbound(Box::new(inbound));
         self.insert_leg((id, leg), invitation.local_tag, flow, trunk);
@@ -177,11 +179,10 @@ impl Endpoint {
         let reliability = self.reliability(request, policy.reliable)?;
         let proposed = || SessionTimer::proposed(policy.interval_s, &request.headers);
         let session_timer = session_timer.or_else(proposed);
-        let advertised = self.config.advertised(flow);
         let negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
         let plan = match request.body.is_empty() {
             true => None,
-            false => match negotiation.preview(&request.body, advertised.ip()) {
+            false => match negotiation.preview(&request.body, self.config.sound_ip) {
                 Ok(plan) => Some(plan),
                 Err(error) => return Err(Box::new(self.incompatible(request, &error))),
             },
@@ -208,6 +209,13 @@ impl Endpoint {
             local_tag,
             dialog,
         })
+    }
+
+    /// Of which version of IP our port must be: as the offer's, and where there is none, or it names
+    /// no address, as the way that the INVITE came.
+    fn sound_ip_of(&self, plan: Option<&MediaPlan>, flow: Flow) -> IpVersion {
+        let offered = plan.map(|plan| plan.remote.ip()).filter(|ip| !ip.is_unspecified());
+        self.config.sound_ip.nearest(IpVersion::of(offered.unwrap_or(flow.remote.ip())))
     }
 
     /// How our provisional responses to an INVITE go out (RFC 3262 §3).

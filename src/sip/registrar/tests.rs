@@ -2,6 +2,7 @@ use super::*;
 use crate::event::Transport;
 use crate::message::method::Method;
 use domain::id::TenantId;
+use domain::ip_version::IpVersion;
 use domain::now::epoch;
 
 fn agent(name: &str) -> AgentId {
@@ -109,7 +110,25 @@ fn contacts_are_few_and_the_last_one_is_called() {
     assert_eq!(users, ["%", "c", "d"]);
     let many = vec!["<sip:x@192.0.2.5>"; 17];
     assert_eq!(desk.register(&request("c", 10, &many, "")).0, 400);
-    assert_eq!(desk.events, [LegEvent::Registered { agent: agent("ann") }]);
+    assert_eq!(desk.events, [LegEvent::Registered { agent: agent("ann"), ip: IpVersion::V4 }]);
+}
+
+/// Our port for its sound must be of the version of IP that the telephone called speaks.
+#[test]
+fn a_telephone_called_over_another_version_of_ip_is_told_of() {
+    let mut desk = Desk::new();
+    desk.register(&request("c", 1, &["<sip:a@192.0.2.5>"], ""));
+    let six = Flow {
+        local: "[2001:db8::1]:5060".parse().unwrap(),
+        remote: "[2001:db8::9]:5060".parse().unwrap(),
+        ..flow(1)
+    };
+    let second = request("d", 1, &["<sip:b@[2001:db8::9]>;expires=60"], "");
+    desk.registrar.register(&agent("ann"), &second, six, desk.now, &mut desk.events);
+    desk.registrar.handle_deadline(desk.now + Duration::from_secs(60), &mut desk.events);
+    let told = [IpVersion::V4, IpVersion::V6, IpVersion::V4]
+        .map(|ip| LegEvent::Registered { agent: agent("ann"), ip });
+    assert_eq!(desk.events, told);
 }
 
 #[test]

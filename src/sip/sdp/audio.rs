@@ -1,6 +1,7 @@
 //! What an audio line means for us: its codecs, where it is sent, and the plan made of it.
 
 use crate::sdp::{Connection, Media, RtpMap, Session};
+use domain::ip_version::{IpVersion, IpVersions};
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use std::net::{IpAddr, SocketAddr};
 
@@ -49,17 +50,17 @@ impl Formats {
     }
 }
 
-/// Where the medium is to be sent; `None` where we cannot. An unspecified address is one: it
-/// says that nothing is to be sent.
+/// Where the medium is to be sent; `None` where we, with addresses of these versions of IP, cannot.
+/// An unspecified address is one: it says that nothing is to be sent.
 pub(super) fn remote_of(
     session: &Session<'_>,
     media: &Media<'_>,
-    near: IpAddr,
+    ours: IpVersions,
 ) -> Option<SocketAddr> {
     let Connection::Ip(ip) = session.connection_of(media)? else { return None };
-    let ours = ip.is_ipv4() == near.is_ipv4() || ip.is_unspecified();
+    let reachable = ours.has(IpVersion::of(ip)) || ip.is_unspecified();
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    (ours && !ip.is_multicast() && !broadcast).then_some(SocketAddr::new(ip, media.port))
+    (reachable && !ip.is_multicast() && !broadcast).then_some(SocketAddr::new(ip, media.port))
 }
 
 pub(super) fn plan_of(

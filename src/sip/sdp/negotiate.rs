@@ -16,6 +16,7 @@ use crate::sdp::audio::{Formats, PTIME_MS, plan_of, remote_of};
 use crate::sdp::print::{self, Address};
 use crate::sdp::{Connection, Media, SdpError, Session};
 use bytes::Bytes;
+use domain::ip_version::IpVersions;
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use std::net::{IpAddr, SocketAddr};
 
@@ -148,14 +149,14 @@ impl Negotiation {
         self.offered.is_some()
     }
 
-    /// Tells what [`Negotiation::answer`] would agree on, before our port is known. `near` is any
-    /// address of ours of the family that the port will have.
+    /// Tells what [`Negotiation::answer`] would agree on, before our port is known: it has to be of
+    /// the version of IP that the plan's `remote` has. `ours` are those that we have ports of.
     ///
     /// # Errors
     /// [`OfferError`] as it would be then.
-    pub fn preview(&self, offer: &[u8], near: IpAddr) -> Result<MediaPlan, OfferError> {
+    pub fn preview(&self, offer: &[u8], ours: IpVersions) -> Result<MediaPlan, OfferError> {
         let session = Session::parse(offer)?;
-        self.choose(&session, near).map(|(_, plan, _)| plan)
+        self.choose(&session, ours).map(|(_, plan, _)| plan)
     }
 
     /// Answers an offer: the description to send, and what is agreed on from now. `local` is
@@ -169,7 +170,7 @@ impl Negotiation {
         local: SocketAddr,
     ) -> Result<(Bytes, MediaPlan), OfferError> {
         let session = Session::parse(offer)?;
-        let (audio_at, plan, protocol) = self.choose(&session, local.ip())?;
+        let (audio_at, plan, protocol) = self.choose(&session, IpVersions::of([local.ip()]))?;
         let attributes = AudioText::new(&[(plan.codec, plan.payload_type)], &plan);
         let mut audio = attributes.media(local.port(), protocol);
         let refused = |media: &Media<'_>| Place {
@@ -289,7 +290,8 @@ impl Negotiation {
         let formats = Formats::read(audio, &self.codecs);
         let keep = self.plan.as_ref().map(|plan| plan.codec);
         let chosen = formats.choose(keep).ok_or(AnswerError::ForeignCodec)?;
-        let remote = remote_of(&session, audio, local).ok_or(AnswerError::Address)?;
+        let remote =
+            remote_of(&session, audio, IpVersions::of([local])).ok_or(AnswerError::Address)?;
         let mut plan = plan_of(&session, audio, remote, chosen, formats.event);
         if let Some(offered) = self.offered {
             self.held = offered.held;
@@ -318,14 +320,14 @@ impl Negotiation {
     fn choose<'a>(
         &self,
         session: &Session<'a>,
-        near: IpAddr,
+        ours: IpVersions,
     ) -> Result<(usize, MediaPlan, &'a str), OfferError> {
         let mut refusal = None;
         for (at, media) in session.media.iter().enumerate() {
             if media.kind != "audio" || media.port == 0 {
                 continue;
             }
-            match self.usable(session, media, near) {
+            match self.usable(session, media, ours) {
                 Ok(plan) => return Ok((at, plan, media.protocol)),
                 Err(error) => refusal = refusal.or(Some(error)),
             }
@@ -337,7 +339,7 @@ impl Negotiation {
         &self,
         session: &Session<'_>,
         media: &Media<'_>,
-        near: IpAddr,
+        ours: IpVersions,
     ) -> Result<MediaPlan, OfferError> {
         match media.protocol {
             // RFC 4585 §3: feedback is a profile of its own, whose answers may leave it unused.
@@ -351,7 +353,7 @@ impl Negotiation {
             let offered = media.formats.iter().filter_map(|format| format.parse().ok()).collect();
             return Err(OfferError::NoCommonCodec { offered });
         };
-        let remote = remote_of(session, media, near).ok_or(OfferError::Address)?;
+        let remote = remote_of(session, media, ours).ok_or(OfferError::Address)?;
         let mut plan = plan_of(session, media, remote, chosen, formats.event);
         plan.direction = plan.direction.within(limit(self.held));
         Ok(plan)

@@ -4,6 +4,7 @@ mod rfc3264;
 
 use super::negotiate::{AnswerError, Negotiation, OfferError};
 use super::{ATTRIBUTES_MAX, Connection, FORMATS_MAX, MEDIA_MAX, SdpError, Session};
+use domain::ip_version::IpVersions;
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use std::net::SocketAddr;
 
@@ -82,8 +83,7 @@ fn an_ordinary_offer_gets_one_codec_and_its_events() {
         "a=ptime:30",
     ]);
     let mut negotiation = Negotiation::new(7, &BOTH);
-    let near = local().ip();
-    let preview = negotiation.preview(&offer, near).unwrap();
+    let preview = negotiation.preview(&offer, IpVersions::of([local().ip()])).unwrap();
     let (answer, plan) = negotiation.answer(&offer, local()).unwrap();
     assert_eq!(preview, plan);
     let expected = MediaPlan {

@@ -22,6 +22,7 @@ use domain::id::{
     AgentId, AttemptId, FlowId, IdSource, LegId, OrderId, QueueId, RequestId, TenantId, Token,
     TrunkId,
 };
+use domain::ip_version::IpVersion;
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use domain::now::{Now, epoch};
 use domain::phone_number::PhoneNumber;
@@ -217,7 +218,7 @@ impl Bench {
     /// With the agent at her desk, ready.
     pub(super) fn staffed() -> Self {
         let mut bench = Self::new();
-        bench.event(Event::Leg(LegEvent::Registered { agent: agent() }));
+        bench.event(Event::Leg(LegEvent::Registered { agent: agent(), ip: IpVersion::V4 }));
         bench.agent_says(AgentSays::LogIn);
         bench.agent_says(AgentSays::Ready);
         bench
@@ -439,7 +440,8 @@ impl Bench {
     fn tell_media(&self, command: &MediaCommand) -> String {
         let name = |leg: &LegId| self.names[leg].as_str();
         match command {
-            MediaCommand::Open { leg } => format!("open {}", name(leg)),
+            MediaCommand::Open { leg, ip: IpVersion::V4 } => format!("open {}", name(leg)),
+            MediaCommand::Open { leg, ip: IpVersion::V6 } => format!("open6 {}", name(leg)),
             MediaCommand::Connect { leg, .. } => format!("connect {}", name(leg)),
             MediaCommand::StopPlayback { leg } => format!("silence {}", name(leg)),
             MediaCommand::StopListening { leg } => format!("deafen {}", name(leg)),

@@ -11,6 +11,7 @@ use crate::message::{Message, parse};
 use bytes::Bytes;
 use domain::cause::{Cause, EndedBy};
 use domain::id::LegId;
+use domain::ip_version::IpVersion;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::time::Duration;
@@ -66,7 +67,10 @@ fn registered(peer: &mut Peer, transport: Transport) {
     let answer = signed(peer, &draft("REGISTER", 1, "ann"), "ann", "secret");
     assert_eq!(word(&answer[0]), "200");
     assert_eq!(header(&answer[0], "Contact"), "<sip:ann@10.0.0.9:5062>;expires=600");
-    assert_eq!(peer.take_events(), [LegEvent::Registered { agent: agent("ann") }]);
+    assert_eq!(
+        peer.take_events(),
+        [LegEvent::Registered { agent: agent("ann"), ip: IpVersion::V4 }]
+    );
 }
 
 #[test]

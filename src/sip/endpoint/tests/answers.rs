@@ -8,6 +8,7 @@ use crate::event::{LegCommand, LegEvent};
 use crate::identity::border::Methods;
 use crate::message::method::Method;
 use domain::id::LegId;
+use domain::ip_version::IpVersion;
 
 fn invite() -> Draft {
     Draft::invite(1)
@@ -172,7 +173,7 @@ fn registrations_get_the_answer_their_rfc_gives() {
         let answer = super::agents::signed(&mut peer, &draft, "ann", "secret").remove(0);
         assert_eq!(word(&answer), status, "{rule}: {answer}");
         assert!(answer.contains(field), "{rule}: {answer}");
-        let registered = [LegEvent::Registered { agent: agent("ann") }];
+        let registered = [LegEvent::Registered { agent: agent("ann"), ip: IpVersion::V4 }];
         let expected = if status == "200" { &registered[..] } else { &[] };
         assert_eq!(peer.take_events(), expected, "{rule}");
     }

@@ -1,12 +1,15 @@
 //! Calls that come in from a peer whose every message is chosen: offers late and changed, ACKs
 //! that do not come, requests that overlap.
 
-use super::pair::{A, media};
+use super::pair::{A, config, media};
 use super::peer::{Draft, Peer, header, sdp, word};
+use crate::endpoint::config::EndpointConfig;
 use crate::event::{LegCommand, LegEvent};
 use domain::cause::{Cause, CauseKind, EndedBy};
 use domain::id::LegId;
+use domain::ip_version::{IpVersion, IpVersions};
 use domain::media_plan::{Codec, Direction, MediaPlan};
+use std::net::IpAddr;
 use std::time::Duration;
 
 const LEG: LegId = LegId(1);
@@ -149,6 +152,48 @@ fn hold_is_answered_with_its_counterpart() {
         peer.handle(LegCommand::HangUp { leg: LEG, q850: None });
         peer.assert_clean();
     }
+}
+
+/// What the offer names decides, whichever way it came; where it names nothing, the way does. What we
+/// have no port for is refused (RFC 3261 §21.4.26).
+#[test]
+fn the_offer_says_of_which_version_of_ip_our_port_must_be() {
+    use IpVersion::{V4, V6};
+    let [four, six]: [IpAddr; 2] = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().unwrap());
+    let offer = sdp("8", "sendrecv");
+    let of_six = offer.replace("IP4 192.0.2.2", "IP6 2001:db8::2");
+    let held = offer.replace("c=IN IP4 192.0.2.2", "c=IN IP4 0.0.0.0");
+    for (ours, body, expected) in [
+        (vec![four, six], &offer, Some(V4)),
+        (vec![four, six], &of_six, Some(V6)),
+        (vec![four, six], &held, Some(V4)),
+        (vec![four, six], &String::new(), Some(V4)),
+        (vec![six], &String::new(), Some(V6)),
+        (vec![six], &of_six, Some(V6)),
+        (vec![six], &held, Some(V6)),
+        (vec![six], &offer, None),
+        (vec![four], &of_six, None),
+    ] {
+        let sound_ip = IpVersions::of(ours.iter().copied());
+        let mut peer = Peer::with(EndpointConfig { sound_ip, ..config(A) });
+        let invite = Draft::new("INVITE", 1);
+        let sent = peer.request(&match body.is_empty() {
+            true => invite,
+            false => invite.body("application/sdp", body),
+        });
+        let found = match &peer.take_events()[..] {
+            [LegEvent::Incoming { call, .. }] => Some(call.sound_ip),
+            _ => None,
+        };
+        assert_eq!(found, expected, "{ours:?} {body}");
+        assert_eq!(words(&sent), [if expected.is_some() { "100" } else { "488" }]);
+    }
+    let both = IpVersions::of([four, six]);
+    let mut peer = Peer::with(EndpointConfig { sound_ip: both, ..config(A) });
+    peer.request(&Draft::new("INVITE", 1).body("application/sdp", &of_six));
+    let local_media = (six, 40_000).into();
+    let answer = peer.handle(LegCommand::Answer { leg: LEG, local_media });
+    assert!(answer[0].contains("\r\nc=IN IP6 2001:db8::1\r\n"), "{}", answer[0]);
 }
 
 /// An offer beside an ISUP message (RFC 5621 §3.1) is found.

@@ -12,6 +12,7 @@ use crate::identity::border::{Border, Methods};
 use bytes::Bytes;
 use domain::hop::Hop;
 use domain::id::{AgentId, LegId, TenantId, TrunkId};
+use domain::ip_version::IpVersions;
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use domain::now::{Now, epoch};
 use rand::rngs::StdRng;
@@ -102,6 +103,7 @@ pub(super) fn config(side: usize) -> EndpointConfig {
             session: SessionPolicy::PLAIN,
         }],
         agent_sessions: SessionPolicy::PLAIN,
+        sound_ip: IpVersions::of([address(side).ip()]),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         user_agent: "Trunkline".into(),
         limits: Limits { transactions: 1000, legs: 100, contacts: 3, retry_after_s: 30 },

@@ -9,6 +9,7 @@ use crate::event::{LegEvent, Target, Transport};
 use crate::message::Headers;
 use crate::message::name::Name;
 use domain::id::LegId;
+use domain::ip_version::IpVersion;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -68,7 +69,10 @@ fn the_address_of_record_is_compared_in_its_plain_form() {
         assert_eq!(word(&signed(&mut peer, &register, "ann", "secret")[0]), "200", "{to}");
     }
     assert_eq!(peer.endpoint.registered_agents(), 1);
-    assert_eq!(peer.take_events(), [LegEvent::Registered { agent: agent("ann") }]);
+    assert_eq!(
+        peer.take_events(),
+        [LegEvent::Registered { agent: agent("ann"), ip: IpVersion::V4 }]
+    );
 }
 
 /// RFC 3261 §10.3 step 6.

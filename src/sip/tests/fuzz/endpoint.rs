@@ -5,6 +5,7 @@ use super::input::Input;
 use bytes::Bytes;
 use domain::hop::Hop;
 use domain::id::{AgentId, LegId, TenantId, TrunkId};
+use domain::ip_version::IpVersions;
 use domain::media_plan::Codec;
 use domain::now::{Now, epoch};
 use rand::SeedableRng;
@@ -70,6 +71,7 @@ pub fn config() -> EndpointConfig {
             session,
         }],
         agent_sessions: session,
+        sound_ip: IpVersions::of([local().ip()]),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         user_agent: "Trunkline".into(),
         limits: Limits {

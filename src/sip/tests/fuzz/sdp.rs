@@ -1,5 +1,6 @@
 //! A session description read and printed, answered as an offer, taken as an answer.
 
+use domain::ip_version::IpVersions;
 use domain::media_plan::Codec;
 use sip::sdp::Session;
 use sip::sdp::negotiate::Negotiation;
@@ -17,7 +18,7 @@ pub fn run(data: &[u8]) {
     let local = SocketAddr::from(([192, 0, 2, 1], 40_000));
     let fresh = || Negotiation::new(7, &[Codec::Pcma, Codec::Pcmu]);
     let mut answering = fresh();
-    let preview = answering.preview(data, local.ip());
+    let preview = answering.preview(data, IpVersions::of([local.ip()]));
     match answering.answer(data, local) {
         Ok((answer, plan)) => {
             assert_eq!(preview.as_ref(), Ok(&plan));

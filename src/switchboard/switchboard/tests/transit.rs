@@ -6,6 +6,7 @@ use crate::event::{Event, Live};
 use domain::cause::{Cause, EndedBy};
 use domain::hop::{Hop, Transport};
 use domain::id::LegId;
+use domain::ip_version::IpVersion;
 use sip::event::trunk::TrunkEvent;
 use sip::event::{IncomingCall, LegEvent, MAX_FORWARDS, Source};
 use std::time::Duration;
@@ -41,6 +42,19 @@ impl Bench {
         };
         self.decisions.iter().map(one).collect()
     }
+}
+
+/// Each leg has a port of the version of IP that its other end speaks.
+#[test]
+fn a_caller_of_ipv6_is_joined_with_a_callee_of_ipv4() {
+    let mut bench = Bench::new();
+    let six = |call: &mut IncomingCall| call.sound_ip = IpVersion::V6;
+    assert_eq!(bench.event(invite("0049301", six)), "open6 caller");
+    assert_eq!(bench.step("caller opened"), "open callee");
+    let mut bench = Bench::staffed();
+    bench.event(Event::Leg(LegEvent::Registered { agent: agent(), ip: IpVersion::V6 }));
+    assert_eq!(calls(&mut bench, "4100"), "open caller");
+    assert_eq!(bench.step("caller opened"), "open6 anna");
 }
 
 #[test]
