@@ -332,7 +332,7 @@ kind = "hangup"
 
 fn config(callee: SocketAddrV4, lean: bool) -> String {
     let lean = match lean {
-        true => "[trace]\nsize_mib = 0\n[records]\nlegs = false\n",
+        true => "[trace]\nsize_mib = 0\n[records]\nlegs = false\ndecisions = false\n",
         false => "",
     };
     format!(

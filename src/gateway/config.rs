@@ -31,6 +31,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use switchboard::event::Fact;
 use switchboard::rules::{EmergencyRules, Limits, Listening, NumberRule, QueueVoice, RouteRule};
 use toml_edit::ImDocument;
 
@@ -67,8 +68,8 @@ pub struct Config {
     pub webhooks_allow_private: bool,
     /// Traces kept, and where copies of messages go.
     pub trace: crate::trace::TraceConfig,
-    /// Whether a record of each leg is written to the ledger.
-    pub records_legs: bool,
+    /// What is written to the ledger of each call.
+    pub records: Records,
     /// What keeps us standing under attack and overload.
     pub defence: sip::endpoint::defence::DefenceRules,
     /// Who vouches for callers.
@@ -188,6 +189,30 @@ pub struct TrunkConfig {
     pub session: SessionPolicy,
     /// What holds at the border to it.
     pub border: Border,
+}
+
+/// `[records]`: what the ledger keeps of each call. Campaigns, promises, what agents said and
+/// refusals are kept in any case.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Records {
+    /// Each leg (CDR).
+    pub legs: bool,
+    /// Where it was led, and why.
+    pub decisions: bool,
+}
+
+impl Records {
+    /// Whether this is kept.
+    pub fn want(self, fact: &Fact) -> bool {
+        match fact {
+            Fact::Leg(_) => self.legs,
+            Fact::Decision(decision) => self.decisions || decision.status != 0,
+            Fact::Promise(_)
+            | Fact::CampaignState { .. }
+            | Fact::AttemptClosed(_)
+            | Fact::Agent { .. } => true,
+        }
+    }
 }
 
 impl Config {

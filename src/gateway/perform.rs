@@ -1,6 +1,7 @@
 //! The one match over everything the exchange wants done: every effect of the program is a line of
 //! it. Nothing here waits; what takes time is handed on and comes back as an event.
 
+use crate::config::Records;
 use crate::fetch::Fetcher;
 use crate::intents::Intents;
 use crate::media_worker::MediaWorkers;
@@ -45,8 +46,8 @@ pub struct Performer {
     pub ledger: Ledger,
     /// Messages and decisions.
     pub trace: Trace,
-    /// Whether each leg's record is written.
-    pub records_legs: bool,
+    /// What is written of each call.
+    pub records: Records,
     /// What is said.
     pub prompts: Prompts,
     /// What is heard.
@@ -267,11 +268,9 @@ impl Performer {
                 self.trunks.leg_ended(leg);
             }
         }
-        if !self.records_legs {
-            facts.retain(|fact| !matches!(fact, Fact::Leg(_)));
-            if facts.is_empty() && token.is_none() {
-                return;
-            }
+        facts.retain(|fact| self.records.want(fact));
+        if facts.is_empty() && token.is_none() {
+            return;
         }
         let operation = match patient {
             true => StoreFacts::patient(facts),

@@ -148,7 +148,7 @@ impl Running {
             media,
             ledger: ledger.clone(),
             trace,
-            records_legs: config.records_legs,
+            records: config.records,
             prompts,
             recognizer: engines.recognizer.clone(),
             intents,

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 /// A batch ends at this many operations.
@@ -117,25 +117,23 @@ impl Writer {
             }
             Err(RecvTimeoutError::Timeout) => return Gathered::Nothing,
         };
-        let until = Instant::now() + self.config.gather;
+        // Alone so far, nobody is kept waiting for company that may never come. Asleep, not at the
+        // queue: each operation would wake this thread, which costs its sender more than the rest.
+        if self.busy && self.gauge.queue_depth.load(Ordering::Acquire) < OPERATIONS_MAX {
+            std::thread::sleep(self.config.gather);
+        }
         let mut rows = first.rows();
         let mut batch = vec![first];
         self.gauge.queue_depth.fetch_sub(1, Ordering::AcqRel);
         while batch.len() < OPERATIONS_MAX && rows < ROWS_MAX {
-            // Alone so far, nobody is kept waiting for company that may never come.
-            let wait = if self.busy {
-                until.saturating_duration_since(Instant::now())
-            } else {
-                Duration::ZERO
-            };
-            match self.queue.recv_timeout(wait) {
+            match self.queue.try_recv() {
                 Ok(Message::Do(job)) => {
                     self.gauge.queue_depth.fetch_sub(1, Ordering::AcqRel);
                     rows += job.rows();
                     batch.push(job);
                 }
                 Ok(Message::Close) => return Gathered::Closed(batch),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
         self.busy = batch.len() > 1;

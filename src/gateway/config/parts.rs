@@ -5,8 +5,8 @@ use super::layered::Layered;
 use super::listeners::ListenerConfig;
 use super::stir::{self, StirConfig};
 use super::{
-    Config, HttpConfig, MediaConfig, SipConfig, SpeechConfig, TrunkConfig, carriers, dialling,
-    hours, listeners,
+    Config, HttpConfig, MediaConfig, Records, SipConfig, SpeechConfig, TrunkConfig, carriers,
+    dialling, hours, listeners,
 };
 use crate::trace::TraceConfig;
 use crate::trace::hep::HepConfig;
@@ -62,9 +62,12 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let webhooks = root.section("webhooks");
     let webhooks_allow_private = webhooks.boolean("allow_private");
     webhooks.finish();
-    let records = root.section("records");
-    let records_legs = records.boolean("legs");
-    records.finish();
+    let records_section = root.section("records");
+    let records = Records {
+        legs: records_section.boolean("legs"),
+        decisions: records_section.boolean("decisions"),
+    };
+    records_section.finish();
     Config {
         data,
         drain,
@@ -78,7 +81,7 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         callbacks: callbacks(root),
         webhooks_allow_private,
         trace: trace(root),
-        records_legs,
+        records,
         numbers: dialling::numbers(root, &tenant, (&agents, &trunks, &routes)),
         routes,
         agents_may_dial,

@@ -37,7 +37,7 @@ const DEFERRED_MAX: usize = 16_384;
 /// Last parts of recordings kept until the writing thread takes them; others are dropped.
 const LAST_PARTS_MAX: usize = 4_096;
 
-/// With nothing to do but to close unneeded ports, a look each second suffices.
+/// After this long without a leg a worker sleeps; to close unneeded ports, a look as often suffices.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// What a worker is told.
@@ -97,9 +97,14 @@ impl Worker {
         let priority = raise_priority();
         tracing::info!(?priority, "media thread started");
         let mut ticker = Ticker::start(Instant::now());
+        let mut busy_at = None;
         while !self.work.stopping {
             let now = Instant::now();
-            let is_idle = self.legs.is_empty();
+            if !self.legs.is_empty() {
+                busy_at = Some(now);
+            }
+            // Short calls would find it asleep, one after the other, and each have to wake it.
+            let is_idle = busy_at.is_none_or(|at| now >= at + IDLE);
             let timeout = match (is_idle, self.seats.is_empty()) {
                 (false, _) => Some(ticker.deadline().saturating_duration_since(now)),
                 (true, false) => Some(IDLE),
@@ -117,15 +122,14 @@ impl Worker {
                 ticker = Ticker::start(now);
             }
             self.obey_orders(now);
-            self.handle_phases(&mut ticker, now);
+            if is_idle || now >= ticker.deadline() {
+                self.handle_phases(&mut ticker, now);
+            }
         }
         self.close_all(Instant::now());
     }
 
     fn handle_phases(&mut self, ticker: &mut Ticker, now: Instant) {
-        if now < ticker.deadline() && !self.legs.is_empty() {
-            return;
-        }
         let skipped = ticker.skip(now);
         if skipped > 0 {
             self.legs.skip_ticks(skipped);
