@@ -382,8 +382,13 @@ impl Endpoint {
                 continue;
             }
             match up {
-                Up::Failed { leg: Some(leg), method, .. } => {
-                    self.deliver(leg, leg::Event::Failed { method: &method }, now, out);
+                Up::Failed { leg: Some(leg), method, request, .. } => {
+                    let request = match message::parse(request) {
+                        Ok(Message::Request(request)) => Some(request),
+                        Ok(Message::Response(_)) | Err(_) => None,
+                    };
+                    let request = request.as_ref();
+                    self.deliver(leg, leg::Event::Failed { method: &method, request }, now, out);
                 }
                 Up::Failed { id, leg: None, .. } => self.errand_failed(id, now, out),
                 Up::Response { .. } => (),

@@ -139,6 +139,8 @@ pub(crate) enum Event<'a> {
     Failed {
         /// Which.
         method: &'a Method,
+        /// The whole, where it can be read: what a peer wrote into it may be too long.
+        request: Option<&'a Request>,
     },
     /// The leg's deadline has come.
     Deadline,

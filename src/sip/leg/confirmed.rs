@@ -24,7 +24,7 @@ use crate::leg::trunk_login::TrunkLogin;
 use crate::leg::{self, Event, Leg, Turn, with_reason};
 use crate::message::method::Method;
 use crate::message::name::Name;
-use crate::message::{Request, Response};
+use crate::message::{Headers, Request, Response};
 use crate::sdp::negotiate::Negotiation;
 use crate::transaction::servers::ServerId;
 use domain::cause::{Cause, EndedBy};
@@ -165,7 +165,7 @@ impl Confirmed {
                 None
             }
             Event::Response { response } => self.handle_response(response, turn),
-            Event::Failed { method } => self.handle_failed(method, turn),
+            Event::Failed { method, request } => self.handle_failed(method, request, turn),
             Event::Deadline => {
                 self.handle_deadline(turn);
                 None
@@ -365,11 +365,27 @@ impl Confirmed {
         Some(again)
     }
 
-    fn handle_failed(&mut self, method: &Method, turn: &mut Turn<'_>) -> Option<Leg> {
+    fn handle_failed(
+        &mut self,
+        method: &Method,
+        request: Option<&Request>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Leg> {
+        let is_here = |headers: &Headers| {
+            headers.to().is_ok_and(|to| to.tag().unwrap_or("") == &*self.dialog.remote_tag)
+        };
+        if request.is_some_and(|request| !is_here(&request.headers)) {
+            // It was one of another fork's, before this one took the call.
+            return None;
+        }
+        let is_change = match request.and_then(|request| request.headers.cseq().ok()) {
+            Some((cseq, _)) => self.changes.open(cseq).is_some(),
+            None => self.changes.is_open(),
+        };
         match method {
             Method::Bye if self.state == State::Closing => Some(Leg::Over),
             // RFC 4028 §10: nobody answers the refresh; RFC 3261 §12.2.1.2 ends the dialog.
-            Method::Invite | Method::Update if self.changes.is_open() => {
+            Method::Invite | Method::Update if is_change => {
                 self.end(Cause::silent(), turn);
                 None
             }

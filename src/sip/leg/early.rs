@@ -112,6 +112,14 @@ impl EarlyDialog {
         Some(again)
     }
 
+    /// A request of ours gets no answer: of an UPDATE, what was agreed on before stays.
+    pub(crate) fn handle_failed(&mut self, request: &Request) {
+        if request.headers.cseq().is_ok_and(|(cseq, _)| self.changes.open(cseq).is_some()) {
+            self.changes.end();
+            self.negotiation.withdraw_offer();
+        }
+    }
+
     /// The final response to an UPDATE of ours; our RTP address and what is agreed on by it.
     pub(crate) fn handle_updated(
         &mut self,

@@ -116,9 +116,9 @@ impl Inbound {
                 self.handle_response(response, turn);
                 None
             }
-            Event::Failed { .. } => {
-                self.early.changes.end();
-                self.early.negotiation.withdraw_offer();
+            Event::Failed { request, .. } => {
+                self.early.handle_failed(request?);
+                self.pursue(turn);
                 None
             }
             Event::Deadline => self.handle_deadline(turn),

@@ -100,7 +100,7 @@ impl Outbound {
                 None
             }
             Event::Response { response } => self.handle_response(response, turn),
-            Event::Failed { method: Method::Invite } => {
+            Event::Failed { method: Method::Invite, .. } => {
                 let cause = match self.state {
                     State::Calling { .. } => Cause::silent(),
                     State::Unwanted { cause } | State::Cancelling { cause, .. } => cause,
@@ -110,7 +110,17 @@ impl Outbound {
             }
             // A CANCEL or PRACK that nobody answers changes nothing: the INVITE's own end counts. For
             // an UPDATE that does, what was agreed on stays.
-            Event::Failed { .. } => None,
+            Event::Failed { request, .. } => {
+                let request = request?;
+                let to = request.headers.to().ok();
+                let tag = to.as_ref().and_then(|to| to.tag()).unwrap_or("");
+                let known = |fork: &&mut Fork| *fork.early.dialog.remote_tag == *tag;
+                if let Some(fork) = self.forks.iter_mut().find(known) {
+                    fork.early.handle_failed(request);
+                    self.pursue(turn);
+                }
+                None
+            }
             Event::Hold { on } => {
                 self.want(Wish { held: Some(on), ..Wish::default() }, turn);
                 None

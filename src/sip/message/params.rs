@@ -7,8 +7,8 @@ use std::borrow::Cow;
 /// malformed. Those of sane senders stay below a tenth of it.
 pub(crate) const LENGTH_MAX: usize = 8_192;
 
-/// How much of that stays free in a request, for what we put there: a tag on To, and on the top Via
-/// where the request came from (RFC 3581 §4) and how much more we take (RFC 7339 §4).
+/// How much of that stays free for what is put there later: a tag where there is none, and on the top
+/// Via of a request where it came from (RFC 3581 §4) and how much more we take (RFC 7339 §4).
 pub(crate) const ROOM: usize = 256;
 
 /// Whether `text` is a token (RFC 3261 §25.1): not empty, and of these characters only.

@@ -384,14 +384,17 @@ fn malformed(name: Name) -> Fault {
 /// RFC 2543 clients send none (§16.3).
 fn check_fields(headers: &Headers, start: &StartLine) -> Result<(), Fault> {
     let via = headers.via()?;
-    headers.from()?;
-    let to = headers.to()?;
+    let (from, to) = (headers.from()?, headers.to()?);
     headers.call_id()?;
     let (_, method) = headers.cseq()?;
     let has_room = |params: Params<'_>| params.as_str().len() <= params::LENGTH_MAX - params::ROOM;
+    for (name, party) in [(Name::From, from), (Name::To, to)] {
+        if party.tag().is_none() && !has_room(party.params) {
+            return Err(malformed(name));
+        }
+    }
     match start {
         StartLine::Request(..) if !has_room(via.params) => Err(malformed(Name::Via)),
-        StartLine::Request(..) if !has_room(to.params) => Err(malformed(Name::To)),
         StartLine::Request(asked, _) if *asked != method => Err(Fault::MethodMismatch),
         StartLine::Request(..) | StartLine::Response(..) => Ok(()),
     }

@@ -42,6 +42,8 @@ pub enum Up {
         leg: Option<LegId>,
         /// What was asked.
         method: Method,
+        /// The whole message.
+        request: Bytes,
     },
 }
 
@@ -263,7 +265,7 @@ impl Clients {
                     machine.handle(client::Event::TransportFailed, now, &mut Vec::new());
                 }
             }
-            ups.push(Up::Failed { id, leg: entry.leg, method: entry.method.clone() });
+            ups.push(entry.failed(id));
             self.settle(id);
         }
         moved
@@ -300,7 +302,7 @@ impl Clients {
             }
         };
         if ended {
-            ups.push(Up::Failed { id, leg: entry.leg, method: entry.method.clone() });
+            ups.push(entry.failed(id));
         }
         self.settle(id);
         true
@@ -380,6 +382,11 @@ impl Entry {
 
     fn transmit(&self) -> Action {
         Action::Transmit { flow: self.flow, message: self.message.clone(), leg: self.leg }
+    }
+
+    fn failed(&self, id: ClientId) -> Up {
+        let (method, request) = (self.method.clone(), self.message.clone());
+        Up::Failed { id, leg: self.leg, method, request }
     }
 
     fn is_pending(&self) -> bool {

@@ -1,9 +1,10 @@
 //! RFC 3311: UPDATE, sent and received, before the answer and after.
 
-use super::pair::{A, media};
+use super::pair::{A, B, address, media, trunk};
 use super::peer::{Draft, Peer, header, response, sdp, word};
 use super::steps::*;
-use crate::event::{LegCommand, LegEvent};
+use crate::event::{LegCommand, LegEvent, Target, Transport};
+use domain::hop::Hop;
 use domain::media_plan::Direction;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,7 +38,9 @@ fn early(peer: &mut Peer) -> String {
 
 /// Our call with their answer in a reliable 183; the INVITE.
 fn early_out(peer: &mut Peer) -> String {
-    let invite = dial(peer);
+    let hop = Hop::at(Transport::Udp, address(B));
+    let target = Target::Trunk { trunk: trunk("carrier"), hop, user: "4711".into() };
+    let invite = dial_waiting(peer, OUT, target, Duration::from_secs(90));
     let sent = peer.send(&reliable(&invite, "one", 1, &sdp("8", "sendrecv")));
     peer.send(&response(&sent[0], "200 OK", "one", "", ""));
     peer.take_events();
@@ -122,6 +125,7 @@ fn rfc_3311_s5_3_a_491_is_tried_again() {
 }
 
 #[test]
+
 fn rfc_3311_s5_1_what_cannot_be_changed_early_is_changed_when_answered() {
     let mut peer = with_policy(RELIABLE);
     peer.request(&Draft::invite(1));
@@ -177,6 +181,34 @@ fn rfc_3311_s5_1_the_caller_changes_an_early_session() {
     assert!(body(&sent[1]).contains("a=sendonly"), "{}", sent[1]);
 }
 
+/// An UPDATE that nobody answers: what is wanted later is asked for all the same, of that fork and of
+/// the one that takes the call.
+#[test]
+fn an_early_update_without_an_answer_holds_up_nothing() {
+    for answers in ["one", "two"] {
+        let mut peer = with_policy(RELIABLE);
+        let invite = early_out(&mut peer);
+        let two = peer.send(&reliable(&invite, "two", 1, &sdp("8", "sendrecv")));
+        peer.send(&response(&two[0], "200 OK", "two", "", ""));
+        let sent = peer.handle(LegCommand::Hold { leg: OUT, on: true });
+        assert_eq!(words(&sent), ["UPDATE", "UPDATE"]);
+        peer.take_events();
+        if answers == "one" {
+            peer.send(&ok(&invite, "one"));
+            // The other fork's silence is none of this one's.
+            peer.send(&response(&sent[0], "200 OK", "one", CONTACT, &sdp("8", "recvonly")));
+        }
+        peer.wait(Duration::from_secs(33));
+        if answers == "two" {
+            assert_eq!(words(&peer.send(&ok(&invite, "two"))), ["ACK"]);
+        }
+        let ended = |event: &LegEvent| matches!(event, LegEvent::Ended { .. });
+        assert!(!peer.take_events().iter().any(ended), "{answers}");
+        let sent = peer.handle(LegCommand::Offer { leg: OUT, local_media: moved() });
+        assert_eq!(words(&sent), ["INVITE"], "{answers}");
+    }
+}
+
 /// RFC 3311 §5.2: in a confirmed dialog, an offer of theirs meets ours with 491; without an offer it
 /// is answered all the same.
 #[test]
@@ -187,4 +219,33 @@ fn rfc_3311_s5_2_an_update_that_meets_our_offer_gets_491() {
     let offering = Draft::new("UPDATE", 2).to(&to).body(OFFER, &sdp("8", "sendonly"));
     assert_eq!(words(&peer.request(&offering)), ["491"]);
     assert_eq!(words(&peer.request(&Draft::new("UPDATE", 3).to(&to))), ["200"]);
+}
+
+/// RFC 3311 §5.2, §5.3: an UPDATE is answered at once; ours, refused, changes nothing.
+#[test]
+fn a_refused_update_changes_nothing() {
+    let mut peer = Peer::new();
+    let invite = Draft::invite(1).set("Supported", "timer").set("Allow", "UPDATE");
+    talking(&mut peer, &invite.set("Session-Expires", "120;refresher=uas"));
+    let refresh = peer.wait(Duration::from_secs(60));
+    assert_eq!(words(&refresh), ["UPDATE"]);
+    let moved = "Contact: <sip:new@192.0.2.77>\r\n";
+    let sent = peer.send(&response(&refresh[0], "488 No", "peer", moved, ""));
+    assert_eq!((sent.len(), peer.take_events()), (0, vec![]));
+    let bye = hang_up(&mut peer, IN);
+    assert!(bye[0].starts_with("BYE sip:+49302@192.0.2.2:5060 SIP/2.0"), "{}", bye[0]);
+}
+
+/// RFC 3264 §4: what we want waits until an offer, theirs or ours, is answered.
+#[test]
+fn our_wish_waits_for_their_offer() {
+    let mut peer = Peer::new();
+    let to = talking(&mut peer, &Draft::invite(1));
+    assert_eq!(words(&peer.request(&Draft::new("INVITE", 2).to(&to))), ["200"]);
+    assert_eq!(peer.handle(LegCommand::Hold { leg: IN, on: true }), Vec::<String>::new());
+    let sent = peer.request(&ack(2, &to).body("application/sdp", &sdp("8", "sendrecv")));
+    let later = peer.wait(Duration::from_secs(5));
+    let sent: Vec<_> = sent.iter().chain(&later).collect();
+    assert_eq!(word(sent[0]), "INVITE");
+    assert!(sent[0].contains("a=sendonly"), "{}", sent[0]);
 }

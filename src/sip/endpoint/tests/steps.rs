@@ -27,14 +27,24 @@ pub(super) fn dial_over(peer: &mut Peer, leg: LegId, transport: Transport) -> St
     dial_to(peer, leg, target)
 }
 
-/// Dials a target as this leg; the INVITE.
+/// Dials a target as this leg, and waits 20 s for its answer; the INVITE.
 pub(super) fn dial_to(peer: &mut Peer, leg: LegId, target: Target) -> String {
+    dial_waiting(peer, leg, target, Duration::from_secs(20))
+}
+
+/// Dials a target as this leg, and waits so long for its answer; the INVITE.
+pub(super) fn dial_waiting(
+    peer: &mut Peer,
+    leg: LegId,
+    target: Target,
+    ring_for: Duration,
+) -> String {
     let sent = peer.handle(LegCommand::Dial {
         leg,
         target,
         caller: Caller::shown("+49301"),
         local_media: media(A),
-        ring_for: Duration::from_secs(20),
+        ring_for,
         heard_within: None,
         call_id: None,
         max_forwards: MAX_FORWARDS,

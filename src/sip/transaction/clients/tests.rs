@@ -78,8 +78,14 @@ fn a_failed_transport_fails_what_waits_on_it_and_nothing_else() {
     clients.start(outgoing("four", false, flow(1)), start, &mut out);
     clients.respond("four", (200, "a"), no_ack, start, &mut out);
     assert!(!clients.transport_failed(flow(1), start, &mut out, &mut ups));
-    let failed = |id, method| Up::Failed { id, leg: LEG, method };
-    assert_eq!(ups, [failed(first, Method::Invite), failed(third, Method::Bye)]);
+    let failed = |key: &str, id, method| Up::Failed {
+        id,
+        leg: LEG,
+        method,
+        request: Bytes::copy_from_slice(key.as_bytes()),
+    };
+    let expected = [failed("one", first, Method::Invite), failed("three", third, Method::Bye)];
+    assert_eq!(ups, expected);
     assert_eq!(clients.len(), 2);
 }
 
@@ -118,7 +124,8 @@ fn silence_repeats_and_fails() {
         clients.handle_deadline(at, &mut out, &mut ups);
     }
     assert_eq!((out.len(), clients.retransmissions()), (11, 10));
-    assert_eq!(ups, [Up::Failed { id, leg: LEG, method: Method::Bye }]);
+    let request = Bytes::from_static(b"BYE");
+    assert_eq!(ups, [Up::Failed { id, leg: LEG, method: Method::Bye, request }]);
     let id = clients.start(outgoing("INVITE", true, flow(1)), start, &mut out);
     clients.respond("INVITE", (180, "a"), no_ack, start, &mut out);
     clients.abandon(id, start);
