@@ -14,6 +14,11 @@ fn supporting() -> Draft {
     Draft::invite(1).set("Supported", "100rel")
 }
 
+/// The PRACK to a provisional response of ours.
+fn prack_to(cseq: u32, provisional: &str) -> Draft {
+    prack(cseq, header(provisional, "To"), provisional)
+}
+
 /// RFC 3262 §3: who says what, and what is answered; a 180 with RSeq is a reliable one.
 #[test]
 fn rfc_3262_s3_reliability_is_agreed_on_or_refused() {
@@ -84,33 +89,62 @@ fn rfc_3262_s3_without_prack_the_invite_is_refused_after_64_t1() {
     peer.assert_clean();
 }
 
-/// RFC 3262 §3: a PRACK that matches nothing gets 481, one that matches a 2xx.
+/// RFC 3262 §3: the PRACK that matches gets 200 and stops the repetition, any other 481.
 #[test]
-fn rfc_3262_s3_a_prack_for_nothing_gets_481() {
+fn a_prack_is_answered_by_what_it_matches() {
     let mut peer = with_policy(RELIABLE);
     peer.request(&supporting());
-    let ringing = ring(&mut peer);
-    let to = header(&ringing[0], "To").to_owned();
-    let wrong = prack(2, &to, &ringing[0]).set("RAck", "1 9 INVITE");
-    assert_eq!(words(&peer.request(&wrong)), ["481"]);
-    assert_eq!(words(&peer.request(&Draft::new("PRACK", 3).to(&to))), ["481"], "no RAck");
-    let right = prack(4, &to, &ringing[0]);
-    assert_eq!(words(&peer.request(&right)), ["200"]);
-    assert_eq!(words(&peer.request(&right)), ["200"], "the same, repeated");
-    assert_eq!(words(&peer.request(&prack(5, &to, &ringing[0]))), ["481"], "once only");
+    let ringing = ring(&mut peer).remove(0);
+    assert_eq!(peer.wait(Duration::from_millis(500)), std::slice::from_ref(&ringing), "repeated");
+    let rseq: u32 = header(&ringing, "RSeq").parse().unwrap();
+    for (cseq, rack) in [
+        (2, format!("{} 1 INVITE", rseq + 1)),
+        (3, format!("{rseq} 9 INVITE")),
+        (4, format!("{rseq} 1 OPTIONS")),
+        (5, String::new()),
+    ] {
+        let sent = peer.request(&prack_to(cseq, &ringing).set("RAck", &rack));
+        assert_eq!(words(&sent), ["481"], "{rack}");
+    }
+    for what in ["for the first time", "repeated"] {
+        assert_eq!(words(&peer.request(&prack_to(6, &ringing))), ["200"], "{what}");
+    }
+    assert_eq!(peer.wait(Duration::from_secs(20)), Vec::<String>::new());
+    assert_eq!(words(&peer.request(&prack_to(7, &ringing))), ["481"], "it is on the list no more");
 }
 
-/// RFC 3262 §3: a second one waits for the PRACK to the first.
+/// RFC 3262 §3: one at a time, each numbered one higher; and the numbers begin low enough never to wrap.
 #[test]
-fn rfc_3262_s3_the_second_waits_for_the_first() {
+fn provisional_responses_wait_for_one_another() {
+    for seed in 0..8 {
+        let mut peer = with_policy(RELIABLE);
+        // The endpoint's generator has gone on by as many dials.
+        for leg in 1..=seed {
+            dial_over(&mut peer, domain::id::LegId(2 * leg), crate::event::Transport::Udp);
+        }
+        peer.request(&supporting());
+        let first = ring(&mut peer).remove(0);
+        assert_eq!(progress(&mut peer, 183), Vec::<String>::new(), "the first is not acknowledged");
+        let sent = peer.request(&prack_to(2, &first));
+        assert_eq!(words(&sent), ["200", "183"]);
+        assert!(body(&sent[1]).contains("m=audio 40000 RTP/AVP 8\r\n"), "{}", sent[1]);
+        let number = |response: &str| header(response, "RSeq").parse::<u32>().unwrap();
+        assert_eq!(number(&sent[1]), number(&first) + 1);
+        assert!(number(&first) < (1 << 31) - 1_000, "{}", number(&first));
+    }
+}
+
+/// RFC 3262 §3: inside a dialog there is nothing to ring for, so nothing is sent reliably.
+#[test]
+fn a_request_in_a_dialog_gets_none() {
     let mut peer = with_policy(RELIABLE);
-    peer.request(&supporting());
-    let ringing = ring(&mut peer);
-    assert_eq!(progress(&mut peer, 183), Vec::<String>::new());
-    let to = header(&ringing[0], "To").to_owned();
-    let sent = peer.request(&prack(2, &to, &ringing[0]));
-    assert_eq!(words(&sent), ["200", "183"]);
-    assert!(body(&sent[1]).contains("m=audio 40000 RTP/AVP 8\r\n"), "{}", sent[1]);
+    let to = talking(&mut peer, &Draft::invite(1));
+    for (cseq, method) in [(2, "INVITE"), (3, "OPTIONS"), (4, "INFO")] {
+        let draft = if method == "INVITE" { Draft::invite(cseq) } else { Draft::new(method, cseq) };
+        let sent = peer.request(&draft.to(&to).set("Supported", "100rel"));
+        assert_eq!((words(&sent), header(&sent[0], "RSeq")), (vec!["200"], ""), "{method}");
+        peer.request(&ack(cseq, &to));
+    }
 }
 
 /// RFC 3262 §5: the 200 waits for the PRACK to our answer, and says it no second time (RFC 3311 §8).
@@ -143,6 +177,7 @@ fn rfc_3262_s3_a_plain_180_does_not_hold_up_the_answer() {
     let answer = answer(&mut peer);
     assert!(body(&answer).contains("m=audio 40000"), "{answer}");
     let to = header(&answer, "To").to_owned();
+    assert_eq!(ring(&mut peer), [""; 0], "nothing new after the answer");
     let late = prack(2, &to, &ringing[0]);
     assert_eq!(words(&peer.request(&late)), ["200"]);
     assert_eq!(words(&peer.request(&prack(3, &to, &ringing[0]))), ["481"]);

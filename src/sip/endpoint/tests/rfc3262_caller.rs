@@ -1,42 +1,62 @@
 //! RFC 3262 §4, §5: the reliable provisional responses to a call of ours, and who makes the offer.
 
-use super::peer::{header, response, sdp, word};
+use super::peer::{header, response, sdp};
 use super::steps::*;
 use crate::endpoint::config::{Reliable, SessionPolicy};
 use crate::event::LegEvent;
 use domain::cause::{Cause, EndedBy};
 use std::time::Duration;
 
-/// RFC 3262 §4: each in order is acknowledged once; repetitions and gaps are dropped.
+/// RFC 3262 §4: what our INVITE says, by policy.
 #[test]
-fn rfc_3262_s4_reliable_responses_are_acknowledged_in_order() {
-    let mut peer = with_policy(RELIABLE);
-    let invite = dial(&mut peer);
-    assert!(header(&invite, "Supported").contains("100rel"));
-    assert_eq!(header(&invite, "Require"), "");
-    peer.take_events();
-    for (rseq, acknowledged) in
-        [(7, true), (7, false), (9, false), (8, true), (9, true), (8, false)]
-    {
-        let sent = peer.send(&reliable(&invite, "one", rseq, ""));
-        let told = peer.take_events().len();
-        assert_eq!((sent.len(), told), (usize::from(acknowledged), usize::from(acknowledged)));
-        if acknowledged {
-            assert_eq!(word(&sent[0]), "PRACK");
-            assert_eq!(header(&sent[0], "RAck"), format!("{rseq} 1 INVITE"));
-            assert_eq!(header(&sent[0], "Require"), "", "§4: only INVITE may insist");
-            assert!(header(&sent[0], "To").ends_with(";tag=one"));
-        }
+fn our_invite_says_what_we_can() {
+    for (policy, supported, required) in [
+        (Reliable::Off, false, false),
+        (Reliable::Supported, true, false),
+        (Reliable::Required, true, true),
+    ] {
+        let mut peer = with_policy(SessionPolicy { reliable: policy, ..SessionPolicy::PLAIN });
+        let invite = dial(&mut peer);
+        let said = |name| header(&invite, name).split(", ").any(|option| option == "100rel");
+        assert_eq!((said("Supported"), said("Require")), (supported || required, required));
+        // §4: and no other request insists on it.
+        peer.send(&ok(&invite, "one"));
+        let bye = hang_up(&mut peer, OUT);
+        assert_eq!(header(&bye[0], "Require"), "");
     }
 }
 
-/// RFC 3262 §4: a 100 is never reliable, whatever it says.
+/// RFC 3262 §4: a PRACK for each in its order, with what it acknowledges, inside the early dialog; not for a
+/// 100, nor again for a repetition, nor for one out of order.
 #[test]
-fn rfc_3262_s4_a_100_is_not_acknowledged() {
+fn each_reliable_response_is_acknowledged_once_and_in_order() {
     let mut peer = with_policy(RELIABLE);
     let invite = dial(&mut peer);
-    let trying = reliable(&invite, "one", 1, "").replace("183 Session Progress", "100 Trying");
-    assert_eq!(peer.send(&trying), [""; 0]);
+    peer.take_events();
+    let trying = "Require: 100rel\r\nRSeq: 1\r\n";
+    assert_eq!(
+        peer.send(&response(&invite, "100 Trying", "one", trying, "")),
+        Vec::<String>::new()
+    );
+    let first = reliable(&invite, "one", 7, &sdp("8", "sendrecv"));
+    let sent = peer.send(&first);
+    assert_eq!(words(&sent), ["PRACK"]);
+    assert_eq!((header(&sent[0], "RAck"), header(&sent[0], "CSeq")), ("7 1 INVITE", "2 PRACK"));
+    assert!(header(&sent[0], "To").ends_with(";tag=one"));
+    assert_eq!(header(&sent[0], "Require"), "", "only INVITE may insist");
+    assert!(sent[0].starts_with("PRACK sip:4711@192.0.2.2:5060 SIP/2.0"), "{}", sent[0]);
+    let events = peer.take_events();
+    assert!(matches!(events[..], [LegEvent::Ringing { plan: Some(_), .. }]), "{events:?}");
+    assert_eq!(peer.send(&first), Vec::<String>::new(), "repeated");
+    for wrong in [6, 7, 9] {
+        let stray = reliable(&invite, "one", wrong, "");
+        assert_eq!(peer.send(&stray), Vec::<String>::new(), "{wrong}");
+    }
+    assert_eq!(peer.take_events(), [], "what is out of order says nothing");
+    peer.send(&response(&sent[0], "200 OK", "one", "", ""));
+    let sent = peer.send(&reliable(&invite, "one", 8, ""));
+    assert_eq!((words(&sent), header(&sent[0], "RAck")), (vec!["PRACK"], "8 1 INVITE"));
+    assert_eq!(header(&sent[0], "CSeq"), "3 PRACK");
 }
 
 /// RFC 3262 §4: each fork counts for itself. The ACK bears the INVITE's number (RFC 3261 §13.2.2.4),
