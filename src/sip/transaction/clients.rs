@@ -369,6 +369,8 @@ impl Entry {
         let passed = actions.iter().any(|action| matches!(action, PassUp { .. }));
         for action in actions {
             match action {
+                // No ACK is made of an INVITE too long to be read.
+                SendInvite | SendAck if self.message.is_empty() => (),
                 SendInvite | SendAck => {
                     out.push(self.transmit());
                     // The first ACK comes with the response passed up; all else is repetition.

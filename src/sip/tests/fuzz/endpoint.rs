@@ -16,9 +16,11 @@ use sip::endpoint::config::{
     AgentAccount, Credentials, EndpointConfig, Limits, Listener, Network, Reliable, SessionPolicy,
     Strangers, TrunkAccess,
 };
-use sip::event::{Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
+use sip::event::{
+    Action, Caller, Flow, LegCommand, LegEvent, MAX_FORWARDS, Target, TransferTo, Transport,
+};
 use sip::identity::border::{Border, Methods};
-use sip::message::{Message, parse};
+use sip::message::{LENGTH_MAX, Message, parse};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -276,7 +278,7 @@ impl World {
                 .unwrap_or(LegId(2)),
         };
         let local_media = SocketAddr::new(local().ip(), 40_000 + u16::from(input.byte()));
-        let command = match input.byte() % 10 {
+        let command = match input.byte() % 14 {
             0 | 1 => {
                 let agent = AgentId::new(&TenantId::default(), "ann");
                 let trunk = TrunkId::new(&TenantId::default(), "carrier");
@@ -296,7 +298,10 @@ impl World {
                     heard_within: (input.one_in(2)).then_some(Duration::from_secs(4)),
                     call_id: None,
                     max_forwards: MAX_FORWARDS,
-                    service_route: Vec::new(),
+                    service_route: match input.one_in(4) {
+                        true => vec!["<sip:192.0.2.60;lr>".into(), "<sip:x>".into()],
+                        false => Vec::new(),
+                    },
                 }
             }
             2 | 3 => LegCommand::Progress {
@@ -311,6 +316,13 @@ impl World {
             }
             7 => LegCommand::Hold { leg, on: input.one_in(2) },
             8 => LegCommand::Offer { leg, local_media },
+            10 => {
+                let (user, other) = ("4712".into(), LegId(u64::from(input.byte() % 12) + 1));
+                let to = [TransferTo::User(user), TransferTo::Leg(other)];
+                LegCommand::Transfer { leg, to: to[usize::from(input.byte() % 2)].clone() }
+            }
+            11 => LegCommand::ReferProgress { leg, status: 100 + u16::from(input.byte()) * 2 },
+            12 => LegCommand::RefuseRefer { leg, status: 400 + u16::from(input.byte()) },
             _ => LegCommand::HangUp { leg, q850: None },
         };
         // The layer above numbers each leg of its own once.
@@ -387,6 +399,10 @@ impl World {
 
     /// Whatever leaves us is a sound message, and a response answers something.
     fn transmitted(&mut self, message: Bytes) {
+        if message.len() > LENGTH_MAX {
+            // It repeats what somebody filled a whole datagram with; no transport takes it.
+            return;
+        }
         let text = String::from_utf8_lossy(&message).into_owned();
         let read = parse(message);
         let kept = match read {
@@ -425,6 +441,9 @@ impl World {
             }
             LegEvent::Established { leg, .. } => {
                 self.established += 1;
+                assert!(!self.ended.contains(leg), "nothing is told of a leg after its end");
+            }
+            LegEvent::Ringing { leg, .. } | LegEvent::Changed { leg, .. } => {
                 assert!(!self.ended.contains(leg), "nothing is told of a leg after its end");
             }
             _ => (),
