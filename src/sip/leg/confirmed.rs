@@ -31,6 +31,7 @@ use domain::cause::{Cause, EndedBy};
 use domain::id::LegId;
 use domain::media_plan::MediaPlan;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// An answered leg.
@@ -57,6 +58,8 @@ pub(crate) struct Confirmed {
     pub(super) q850: u8,
     pub(super) peer_takes_update: bool,
     pub(super) login: Option<TrunkLogin>,
+    /// The tags of the forks that did not take the call: what they still answer is their own.
+    pub(super) other_forks: Box<[Arc<str>]>,
     /// The REFERs of both sides.
     pub(super) referring: Referring,
 }
@@ -120,6 +123,7 @@ impl Confirmed {
             q850: 16,
             peer_takes_update: headers.allows(&Method::Update) == Some(true),
             login: inbound.login.take(),
+            other_forks: Box::default(),
             referring: Referring::default(),
         }
     }
@@ -300,6 +304,9 @@ impl Confirmed {
 
     fn handle_response(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Leg> {
         let Ok((cseq, method)) = response.headers.cseq() else { return None };
+        if self.is_of_another_fork(&response.headers) {
+            return None;
+        }
         if response.status < 200 {
             self.handle_provisional(cseq, response, turn);
             return None;
@@ -365,17 +372,20 @@ impl Confirmed {
         Some(again)
     }
 
+    /// Whether a request of ours, or its response, belongs to a fork that did not take the call.
+    fn is_of_another_fork(&self, headers: &Headers) -> bool {
+        let to = headers.to().ok();
+        let tag = to.as_ref().and_then(|to| to.tag());
+        tag.is_some_and(|tag| self.other_forks.iter().any(|other| **other == *tag))
+    }
+
     fn handle_failed(
         &mut self,
         method: &Method,
         request: Option<&Request>,
         turn: &mut Turn<'_>,
     ) -> Option<Leg> {
-        let is_here = |headers: &Headers| {
-            headers.to().is_ok_and(|to| to.tag().unwrap_or("") == &*self.dialog.remote_tag)
-        };
-        if request.is_some_and(|request| !is_here(&request.headers)) {
-            // It was one of another fork's, before this one took the call.
+        if request.is_some_and(|request| self.is_of_another_fork(&request.headers)) {
             return None;
         }
         let is_change = match request.and_then(|request| request.headers.cseq().ok()) {

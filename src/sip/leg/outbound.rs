@@ -423,6 +423,8 @@ impl Outbound {
             timer.restart(turn.now);
         }
         let takes_update = headers.allows(&Method::Update);
+        let other_forks =
+            self.forks.iter().map(|fork| fork.early.dialog.remote_tag.clone()).collect();
         let mut leg = Confirmed {
             leg: self.leg,
             dialog,
@@ -439,6 +441,7 @@ impl Outbound {
             q850: 16,
             peer_takes_update: takes_update.unwrap_or(peer_takes_update),
             login: self.login.take(),
+            other_forks,
             referring: Referring::default(),
         };
         match (self.state, agreed) {

@@ -209,6 +209,27 @@ fn an_early_update_without_an_answer_holds_up_nothing() {
     }
 }
 
+/// Another fork's answer to its own UPDATE says nothing of the dialog that took the call, though both
+/// count alike (RFC 3261 §12.2.1.2).
+#[test]
+fn what_another_fork_says_later_is_its_own() {
+    let challenge = "Proxy-Authenticate: Digest realm=\"carrier\",nonce=\"n\",qop=\"auth\"\r\n";
+    for (line, extra) in [("481 Gone", ""), ("408 Silent", ""), ("407 Auth", challenge)] {
+        let mut peer = with_policy(RELIABLE);
+        let invite = early_out(&mut peer);
+        let two = peer.send(&reliable(&invite, "two", 1, &sdp("8", "sendrecv")));
+        peer.send(&response(&two[0], "200 OK", "two", "", ""));
+        let sent = peer.handle(LegCommand::Hold { leg: OUT, on: true });
+        assert_eq!(header(&sent[0], "CSeq"), header(&sent[1], "CSeq"));
+        peer.send(&ok(&invite, "one"));
+        peer.take_events();
+        assert_eq!(peer.send(&response(&sent[1], line, "two", extra, "")), [""; 0], "{line}");
+        assert_eq!(peer.take_events(), [], "{line}");
+        peer.send(&response(&sent[0], "200 OK", "one", CONTACT, &sdp("8", "recvonly")));
+        assert_eq!(directions(&peer.take_events()), [Direction::SendOnly], "{line}");
+    }
+}
+
 /// RFC 3311 §5.2: in a confirmed dialog, an offer of theirs meets ours with 491; without an offer it
 /// is answered all the same.
 #[test]
