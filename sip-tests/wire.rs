@@ -14,6 +14,7 @@ mod campaigns;
 mod commands;
 mod drain;
 mod events;
+mod guard;
 mod http;
 mod installation;
 mod ipv6;

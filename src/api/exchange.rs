@@ -2,6 +2,7 @@
 
 use crate::problem::{Kind, Problem};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +23,31 @@ pub enum Busy {
 /// A reply to come.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Busy>> + Send + 'a>>;
 
+/// Who is banned, to come.
+pub type Bans<'a> = Pin<Box<dyn Future<Output = Result<Vec<Ban>, Busy>> + Send + 'a>>;
+
+/// A source whose messages are left unread.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ban {
+    /// Its address; with IPv6 the first of its network of 64 bits.
+    pub source: IpAddr,
+    /// How long it still lasts.
+    pub left: Duration,
+    /// How many messages were left unread.
+    pub dropped: u64,
+}
+
 /// Takes orders. The gateway has it over a bounded channel into the signalling loop; tests have a
 /// fake. It must never wait for room: a full channel is [`Busy::Full`].
 pub trait Exchange: Send + Sync + 'static {
     /// Gives the order; the reply comes after what it says is on disk.
     fn command(&self, command: Command) -> Answer<'_>;
+
+    /// Who is banned now, by address.
+    fn bans(&self) -> Bans<'_>;
+
+    /// Ends the ban of a source: [`Reply::NotFound`] where there is none.
+    fn unban(&self, source: IpAddr) -> Answer<'_>;
 }
 
 /// The longest wait for a reply: a commit takes milliseconds, a failing disk is noticed in seconds.
@@ -40,8 +61,12 @@ pub async fn order(
     what: &str,
     name: &str,
 ) -> Result<(), Problem> {
-    let reply = tokio::time::timeout(REPLY_WITHIN, exchange.command(command)).await;
-    match reply {
+    settled(exchange.command(command), what, name).await
+}
+
+/// Waits for a reply and turns it into a problem as [`order`] does.
+pub async fn settled(reply: Answer<'_>, what: &str, name: &str) -> Result<(), Problem> {
+    match tokio::time::timeout(REPLY_WITHIN, reply).await {
         Ok(Ok(Reply::Done)) => Ok(()),
         Ok(Ok(Reply::NotFound)) => Err(Problem::not_found(what, name)),
         Ok(Ok(Reply::Conflict { reason })) => Err(Problem::new(Kind::Conflict, &*reason)),
@@ -49,8 +74,23 @@ pub async fn order(
             Err(Problem::new(Kind::StoreFailed, &*reason).retry_after(5))
         }
         Ok(Err(busy)) => Err(refused(busy)),
-        Err(_) => Err(Problem::new(Kind::ExchangeSilent, "no reply within 10 s")),
+        Err(_) => Err(silent()),
     }
+}
+
+/// Who is banned now.
+///
+/// # Errors
+/// As [`order`].
+pub async fn bans(exchange: &dyn Exchange) -> Result<Vec<Ban>, Problem> {
+    match tokio::time::timeout(REPLY_WITHIN, exchange.bans()).await {
+        Ok(bans) => bans.map_err(refused),
+        Err(_) => Err(silent()),
+    }
+}
+
+fn silent() -> Problem {
+    Problem::new(Kind::ExchangeSilent, "no reply within 10 s")
 }
 
 fn refused(busy: Busy) -> Problem {
@@ -132,6 +172,14 @@ mod tests {
             self.taken.lock().push(command);
             Box::pin(async { Ok(Reply::Done) })
         }
+
+        fn bans(&self) -> Bans<'_> {
+            Box::pin(async { Err(Busy::Full) })
+        }
+
+        fn unban(&self, _: IpAddr) -> Answer<'_> {
+            Box::pin(async { Err(Busy::Full) })
+        }
     }
 
     /// Silent for ever.
@@ -139,6 +187,14 @@ mod tests {
 
     impl Exchange for Silent {
         fn command(&self, _: Command) -> Answer<'_> {
+            Box::pin(std::future::pending())
+        }
+
+        fn bans(&self) -> Bans<'_> {
+            Box::pin(std::future::pending())
+        }
+
+        fn unban(&self, _: IpAddr) -> Answer<'_> {
             Box::pin(std::future::pending())
         }
     }
@@ -157,8 +213,11 @@ mod tests {
     async fn silence_and_refusal_are_told_apart() {
         let silent = order(&Silent, Command::HangUp(CallId(1)), "call", "1").await.unwrap_err();
         assert_eq!(silent.kind, Kind::ExchangeSilent);
+        assert_eq!(bans(&Silent).await.unwrap_err().kind, Kind::ExchangeSilent);
         let full = Stubborn { full: Mutex::new(1), taken: Mutex::new(Vec::new()) };
         let full = order(&full, Command::HangUp(CallId(1)), "call", "1").await.unwrap_err();
         assert_eq!((full.kind, full.retry_after_s), (Kind::Busy, Some(1)));
+        let full = Stubborn { full: Mutex::new(0), taken: Mutex::default() };
+        assert_eq!(bans(&full).await.unwrap_err().kind, Kind::Busy);
     }
 }

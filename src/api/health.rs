@@ -1,5 +1,5 @@
-//! `/healthz`, `/readyz`, `/metrics` and `/trunks`: for those who run the program, on their own listener and
-//! without a key.
+//! `/healthz`, `/readyz`, `/metrics`, `/trunks` and `/bans`: for those who run the program, on their own
+//! listener and without a key.
 
 use crate::metrics;
 use crate::state::Shared;
@@ -7,7 +7,7 @@ use crate::time;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use axum::{Json, Router};
 use serde::Serialize;
 
@@ -33,6 +33,8 @@ pub fn operations_router(state: Shared) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(page))
         .route("/trunks", get(crate::trunks::all))
+        .route("/bans", get(crate::bans::all))
+        .route("/bans/{address}", delete(crate::bans::unban))
         .fallback(crate::router::no_such_path)
         .method_not_allowed_fallback(crate::router::method_not_allowed)
         .with_state(state)

@@ -25,6 +25,7 @@ pub mod views;
 
 mod agents;
 mod auth;
+mod bans;
 mod body;
 mod callbacks;
 mod calls;

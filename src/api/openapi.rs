@@ -27,6 +27,7 @@ use utoipa::{Modify, OpenApi as _};
         (name = "agents", description = "People who take calls."),
         (name = "queues", description = "Callers who wait."),
         (name = "trunks", description = "Carriers and PBXs."),
+        (name = "bans", description = "Who is left unread for a while."),
         (name = "calls", description = "Calls now and before."),
         (name = "do-not-call", description = "Numbers never to be called."),
         (name = "events", description = "What happens, as it happens."),

@@ -3,8 +3,8 @@
 use crate::problem::{Kind, Problem};
 use crate::state::Shared;
 use crate::{
-    agents, auth, callbacks, calls, campaigns, contacts, do_not_call, events, metrics, openapi,
-    queues, results, trunks,
+    agents, auth, bans, callbacks, calls, campaigns, contacts, do_not_call, events, metrics,
+    openapi, queues, results, trunks,
 };
 use axum::Router;
 use axum::body::Bytes;
@@ -57,6 +57,8 @@ pub(crate) fn described() -> (Router<Shared>, OpenApi) {
         .routes(routes!(queues::show))
         .routes(routes!(queues::set_open))
         .routes(routes!(trunks::list))
+        .routes(routes!(bans::list))
+        .routes(routes!(bans::remove))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(do_not_call::list))

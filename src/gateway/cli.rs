@@ -1,6 +1,8 @@
 //! The command line.
 
 mod admin;
+mod at_work;
+mod bans;
 mod check;
 mod explain;
 mod serve;
@@ -10,6 +12,7 @@ mod trunks;
 mod would_route;
 
 use crate::config::Config;
+use at_work::AtWork;
 use clap::{Parser, Subcommand};
 use domain::fault::Fault;
 use std::path::{Path, PathBuf};
@@ -78,10 +81,25 @@ enum Command {
     /// How the trunks of a gateway at work stand, and how their calls have gone of late.
     Trunks {
         #[command(flatten)]
-        place: Where,
-        /// Where its metrics and health are; without it, as the configuration says.
+        gateway: AtWork,
+        /// As JSON.
         #[arg(long)]
-        at: Option<std::net::SocketAddr>,
+        json: bool,
+    },
+    /// Who is banned from a gateway at work, for how long, and how much of his was left unread.
+    Bans {
+        #[command(flatten)]
+        gateway: AtWork,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a ban: its source is read again at once.
+    Unban {
+        #[command(flatten)]
+        gateway: AtWork,
+        /// The source's address; with IPv6, any address of its network of 64 bits.
+        address: std::net::IpAddr,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -160,7 +178,9 @@ pub fn main() -> ExitCode {
         }
         Command::Explain { place, call, json } => explain::run(&place, &call, json),
         Command::WouldRoute { place, call, json } => would_route::run(&place, &call, json),
-        Command::Trunks { place, at, json } => trunks::run(&place, at, json),
+        Command::Trunks { gateway, json } => trunks::run(&gateway, json),
+        Command::Bans { gateway, json } => bans::list(&gateway, json),
+        Command::Unban { gateway, address, json } => bans::unban(&gateway, address, json),
         Command::Trunk { place, action } => trunk::run(&place, action),
         Command::Key { place, action } => admin::key(&place, action),
         Command::Secret { place, action } => admin::secret(&place, action),

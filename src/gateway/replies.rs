@@ -1,10 +1,11 @@
 //! API requests waiting for the exchange's reply.
 
 use crate::signalling::{Inbox, Told};
-use api::exchange::{Answer, Busy};
+use api::exchange::{Answer, Ban, Bans, Busy};
 use domain::id::RequestId;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use switchboard::event::{Command, Event, Reply};
 use tokio::sync::oneshot;
@@ -85,6 +86,28 @@ impl api::exchange::Exchange for ExchangeDoor {
         Box::pin(async move {
             let (request, receiver) = self.replies.wait()?;
             self.inbox.tell(Told::Event(Event::Command { request, command }));
+            receiver.await.map_err(|_| Busy::Stopping)
+        })
+    }
+
+    fn bans(&self) -> Bans<'_> {
+        Box::pin(async move {
+            let (asker, answer) = oneshot::channel();
+            self.inbox.tell(Told::Bans(asker));
+            let bans = answer.await.map_err(|_| Busy::Stopping)?;
+            let told = |ban: sip::guard::Ban| Ban {
+                source: ban.source,
+                left: ban.left,
+                dropped: ban.dropped,
+            };
+            Ok(bans.into_iter().map(told).collect())
+        })
+    }
+
+    fn unban(&self, source: IpAddr) -> Answer<'_> {
+        Box::pin(async move {
+            let (request, receiver) = self.replies.wait()?;
+            self.inbox.tell(Told::Unban(request, source));
             receiver.await.map_err(|_| Busy::Stopping)
         })
     }

@@ -12,10 +12,12 @@ use bytes::Bytes;
 use domain::id::RequestId;
 use domain::now::Now;
 use sip::event::{Flow, Transport};
+use sip::guard::Ban;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use switchboard::event::{Command, Event, Restored};
+use switchboard::event::{Command, Event, Reply, Restored};
 use switchboard::exchange::{Effect, Exchange, Input};
 use tokio::runtime::{EnterGuard, Runtime};
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +41,10 @@ pub enum Told {
     Event(Event),
     /// Clips for an order to play are ready.
     ClipsReady(crate::prompts::ClipsReady),
+    /// Somebody asks who is banned.
+    Bans(oneshot::Sender<Vec<Ban>>),
+    /// Somebody asks that a source be read again.
+    Unban(RequestId, IpAddr),
     /// End all calls and stop.
     Stop,
 }
@@ -247,6 +253,17 @@ impl Signalling {
                     self.turn(Input::Event(event), effects);
                 }
             }
+            Told::Bans(asker) => {
+                // Whoever asked may have gone.
+                let _ = asker.send(self.exchange.endpoint().bans(now().instant));
+            }
+            Told::Unban(request, source) => {
+                let reply = match self.exchange.unban(source, now()) {
+                    true => Reply::Done,
+                    false => Reply::NotFound,
+                };
+                self.performer.replies.answer(request, reply);
+            }
             Told::Stop => self.end_calls(effects),
         }
     }
@@ -266,6 +283,12 @@ impl Signalling {
 
     fn take_stream(&mut self, event: StreamEvent, effects: &mut Vec<Effect>) {
         match event {
+            StreamEvent::Knocks(source, word) => {
+                if self.exchange.admits_connection(source, now()) {
+                    // Whoever knocked may have gone.
+                    let _ = word.send(());
+                }
+            }
             StreamEvent::Accepted(flow, messages, names) => {
                 self.performer.streams.accepted(flow, messages);
                 self.turn(Input::Connected { flow, names }, effects);
@@ -278,10 +301,10 @@ impl Signalling {
     fn turn(&mut self, input: Input, effects: &mut Vec<Effect>) {
         let now = now();
         let received = match &input {
-            Input::Message { flow, message } => Some((*flow, message.clone())),
-            Input::Framed { flow, message: Ok(message) } => Some((*flow, message.print())),
-            Input::Framed { message: Err(_), .. }
-            | Input::FramingLost { .. }
+            Input::Message { flow, message } | Input::Framed { flow, message } => {
+                Some((*flow, message.clone()))
+            }
+            Input::FramingLost { .. }
             | Input::TransportFailed { .. }
             | Input::Connected { .. }
             | Input::ConnectionClosed { .. }

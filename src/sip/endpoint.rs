@@ -141,9 +141,9 @@ impl Endpoint {
         }
     }
 
-    /// Takes one datagram, or the bytes of one message of a stream.
+    /// Takes one datagram, or one frame of a WebSocket.
     pub fn receive(&mut self, flow: Flow, message: Bytes, now: Now, out: &mut Vec<Action>) {
-        if !self.admits(flow.remote.ip(), message.len(), now.instant) {
+        if self.keeps_out(flow, message.len(), now.instant, out) {
             return;
         }
         if stun::is_stun(&message) && !flow.transport.is_reliable() {
@@ -154,18 +154,10 @@ impl Endpoint {
         self.take(flow, message::parse(message), now, out);
     }
 
-    /// Takes what was cut out of a stream and read there.
-    pub fn receive_parsed(
-        &mut self,
-        flow: Flow,
-        message: Result<Message, ParseError>,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
-        // What a stream brings was read there; a source over its budget has it closed.
-        match self.admits(flow.remote.ip(), 1, now.instant) {
-            true => self.take(flow, message, now, out),
-            false => out.push(Action::Close { flow }),
+    /// Takes one message that was cut out of a stream.
+    pub fn receive_framed(&mut self, flow: Flow, message: Bytes, now: Now, out: &mut Vec<Action>) {
+        if !self.keeps_out(flow, message.len(), now.instant, out) {
+            self.take(flow, message::parse_framed(message), now, out);
         }
     }
 
@@ -266,8 +258,10 @@ impl Endpoint {
 
     /// The framing of a stream is lost: what can still be answered is, and the stream closed.
     pub fn framing_lost(&mut self, flow: Flow, error: ParseError, now: Now, out: &mut Vec<Action>) {
-        self.receive_parsed(flow, Err(error), now, out);
-        out.push(Action::Close { flow });
+        if !self.keeps_out(flow, 1, now.instant, out) {
+            self.take(flow, Err(error), now, out);
+            out.push(Action::Close { flow });
+        }
     }
 
     /// Lets time pass: everything that is due by `now`.

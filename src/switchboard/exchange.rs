@@ -12,8 +12,8 @@ use domain::now::Now;
 use sip::endpoint::Endpoint;
 use sip::error::ParseError;
 use sip::event::{Action as SipAction, Flow, LegCommand};
-use sip::message::Message;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stir::attest::Attestation;
@@ -22,12 +22,12 @@ use stir::time::print_sip_date;
 /// What enters a turn.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A message cut out of a stream, or why it is none.
+    /// A message cut out of a stream.
     Framed {
         /// Between which addresses.
         flow: Flow,
         /// The message.
-        message: Result<Message, ParseError>,
+        message: Bytes,
     },
     /// A stream's framing is lost: it is answered where possible and closed.
     FramingLost {
@@ -168,7 +168,7 @@ impl Exchange {
                 self.endpoint.receive(flow, message, now, &mut self.sip_out);
             }
             Input::Framed { flow, message } => {
-                self.endpoint.receive_parsed(flow, message, now, &mut self.sip_out);
+                self.endpoint.receive_framed(flow, message, now, &mut self.sip_out);
             }
             Input::FramingLost { flow, error } => {
                 self.endpoint.framing_lost(flow, error, now, &mut self.sip_out);
@@ -183,6 +183,16 @@ impl Exchange {
             Input::Event(event) => self.work.push_back(Work::Up(event)),
         }
         self.run(now, out);
+    }
+
+    /// Whether a connection from `source` is taken, before anything is said on it.
+    pub fn admits_connection(&mut self, source: IpAddr, now: Now) -> bool {
+        self.endpoint.admits_connection(source, now)
+    }
+
+    /// Ends a ban; whether there was one.
+    pub fn unban(&mut self, source: IpAddr, now: Now) -> bool {
+        self.endpoint.unban(source, now.instant)
     }
 
     /// The next datagram has waited so long before it was taken (see `sip::overload`).

@@ -1,6 +1,6 @@
 //! What the tests share: the API over a real ledger and a fake exchange, and two tenants.
 
-use crate::exchange::{Answer, Busy, Exchange};
+use crate::exchange::{Answer, Ban, Bans, Busy, Exchange};
 use crate::feed::EventFeed;
 use crate::health::operations_router;
 use crate::metrics;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use queue::event::QueueRules;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,6 +36,8 @@ pub struct FakeExchange {
     pub taken: Mutex<Vec<Command>>,
     /// Replies to give instead of `Done`.
     pub replies: Mutex<VecDeque<Result<Reply, Busy>>>,
+    /// Who is banned.
+    pub bans: Mutex<Vec<Ban>>,
 }
 
 impl Exchange for FakeExchange {
@@ -52,6 +55,19 @@ impl Exchange for FakeExchange {
         }
         self.taken.lock().push(command);
         Box::pin(async { reply })
+    }
+
+    fn bans(&self) -> Bans<'_> {
+        let bans = self.bans.lock().clone();
+        Box::pin(async { Ok(bans) })
+    }
+
+    fn unban(&self, source: IpAddr) -> Answer<'_> {
+        let mut bans = self.bans.lock();
+        let before = bans.len();
+        bans.retain(|ban| ban.source != source);
+        let reply = if bans.len() < before { Reply::Done } else { Reply::NotFound };
+        Box::pin(async { Ok(reply) })
     }
 }
 
@@ -113,6 +129,7 @@ impl Kit {
             ledger: ledger.clone(),
             taken: Mutex::default(),
             replies: Mutex::default(),
+            bans: Mutex::default(),
         });
         let trunk_up = Arc::new(AtomicBool::new(true));
         let up = trunk_up.clone();

@@ -1,6 +1,7 @@
 //! Callbacks, agents, queues, calls, suppressed numbers; health and figures.
 
 use super::kit::{Kit, fresh_key, send};
+use crate::exchange::Ban;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use domain::cause::{Cause, EndedBy};
@@ -8,6 +9,7 @@ use domain::id::{AgentId, CallId, CallbackId, LegId, QueueId, TenantId};
 use queue::event::{AgentSays, AgentState};
 use serde_json::json;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use store::fact::StoreFacts;
 use switchboard::event::{Command, Fact, LegRecord, LegRole, Live};
 
@@ -191,4 +193,42 @@ async fn trunks_are_shown_with_how_their_calls_have_gone() {
         "post_dial_delay_ms": 1_500, "loss_ratio": 0.01, "jitter_ms": 2.5,
     }]});
     assert_eq!(kit.get("/v1/trunks").await.body, expected);
+}
+
+/// The guard is the whole program's, so the keys of `default` alone see its bans; whoever runs the
+/// program needs none.
+#[tokio::test]
+async fn a_ban_is_shown_and_ended() {
+    let kit = Kit::new();
+    let ban = |source: &str| Ban {
+        source: source.parse().unwrap(),
+        left: Duration::from_millis(590_900),
+        dropped: 3,
+    };
+    *kit.exchange.bans.lock() = vec![ban("198.51.100.7"), ban("2001:db8::")];
+    let shown = json!({"items": [
+        {"source": "198.51.100.7", "left_s": 590, "dropped": 3},
+        {"source": "2001:db8::", "left_s": 590, "dropped": 3},
+    ]});
+    assert_eq!(kit.get("/v1/bans").await.body, shown);
+    let of_other = async |method: &str, path: &str| {
+        let bearer = format!("Bearer {}", kit.keys[1]);
+        let request = Request::builder().method(method).uri(path).header("authorization", bearer);
+        kit.send(request.body(Body::empty()).unwrap()).await
+    };
+    assert_eq!(of_other("GET", "/v1/bans").await.body, json!({"items": []}));
+    let refused = of_other("DELETE", "/v1/bans/198.51.100.7").await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    let path = "/v1/bans/198.51.100.7";
+    assert_eq!(kit.order(Method::DELETE, path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(kit.order(Method::DELETE, path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(kit.order(Method::DELETE, "/v1/bans/anna").await.body["code"], 1005);
+    let without_key = async |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        send(&kit.operations, request).await
+    };
+    assert_eq!(without_key("GET", "/bans").await.body["items"][0]["source"], "2001:db8::");
+    let ended = without_key("DELETE", "/bans/2001:db8::").await;
+    assert_eq!(ended.status, StatusCode::NO_CONTENT);
+    assert_eq!(without_key("GET", "/bans").await.body, json!({"items": []}));
 }

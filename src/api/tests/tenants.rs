@@ -2,10 +2,12 @@
 //! the description, so that a new one cannot be forgotten.
 
 use super::kit::{Got, Kit, fresh_key};
+use crate::exchange::Ban;
 use crate::router::described;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Method and path of every operation.
 fn operations() -> Vec<(Method, String)> {
@@ -42,6 +44,7 @@ async fn without_a_valid_key_nothing_is_reached() {
     let kit = Kit::new();
     for (method, path) in operations() {
         let path = path.replace("{id}", "1").replace("{name}", "anna").replace("{number}", "110");
+        let path = path.replace("{address}", "198.51.100.7");
         let bare = Request::builder().method(&method).uri(&path).body(Body::empty()).unwrap();
         let got = kit.send(bare).await;
         assert_eq!(
@@ -78,6 +81,8 @@ async fn another_tenants_key_sees_nothing_and_changes_nothing() {
     kit.call_started("default", 7);
     kit.order(Method::PUT, "/v1/do-not-call/110").await;
     kit.exchange.taken.lock().clear();
+    let source = "198.51.100.7".parse().unwrap();
+    *kit.exchange.bans.lock() = vec![Ban { source, left: Duration::from_secs(9), dropped: 0 }];
 
     for (method, template) in operations() {
         let id = match template.split('/').nth(2) {
@@ -87,6 +92,7 @@ async fn another_tenants_key_sees_nothing_and_changes_nothing() {
         };
         let name = if template.contains("queues") { "support" } else { "anna" };
         let path = template.replace("{id}", &id).replace("{name}", name).replace("{number}", "110");
+        let path = path.replace("{address}", "198.51.100.7");
         let body = match &*template {
             "/v1/agents/{name}/state" => json!({"state": "ready"}),
             "/v1/queues/{name}/open" => json!({"open": true}),
@@ -112,6 +118,7 @@ async fn another_tenants_key_sees_nothing_and_changes_nothing() {
         assert!(!got.text.contains("renewals") && !got.text.contains("+49301"), "{}", got.text);
     }
     assert_eq!(*kit.exchange.taken.lock(), []);
+    assert_eq!(kit.exchange.bans.lock().len(), 1);
     assert_eq!(kit.get("/v1/do-not-call/110").await.body["listed"], true);
     assert_eq!(kit.get(&format!("/v1/campaigns/{campaign}")).await.body["state"], "draft");
 }

@@ -1,31 +1,17 @@
 //! `trunkline trunks`: how the trunks of a gateway at work stand.
-//!
-//! It asks the listener of metrics and health, which is for whoever runs the program and needs no
-//! key.
 
-use super::{Where, failed, runtime};
+use super::at_work::AtWork;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use reqwest::Method;
 use serde_json::Value;
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 const WIDTH: u16 = 80;
-const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn run(place: &Where, at: Option<SocketAddr>, json: bool) -> ExitCode {
-    let config = match place.read() {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed("no runtime", &error),
-    };
-    let address = at.unwrap_or(config.http.operations);
-    match runtime.block_on(ask(address)) {
+pub(super) fn run(gateway: &AtWork, json: bool) -> ExitCode {
+    match gateway.ask(Method::GET, "/trunks") {
         Ok(trunks) => {
             match json {
                 true => println!("{trunks}"),
@@ -33,15 +19,8 @@ pub(super) fn run(place: &Where, at: Option<SocketAddr>, json: bool) -> ExitCode
             }
             ExitCode::SUCCESS
         }
-        Err(why) => failed(&format!("the gateway at {address} does not tell"), &why),
+        Err(code) => code,
     }
-}
-
-async fn ask(address: SocketAddr) -> Result<Value, reqwest::Error> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
-    let reply = client.get(format!("http://{address}/trunks")).send().await?;
-    let text = reply.error_for_status()?.text().await?;
-    Ok(serde_json::from_str(&text).unwrap_or_default())
 }
 
 const HEADS: [&str; 10] =

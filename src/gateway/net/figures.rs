@@ -23,10 +23,12 @@ pub enum Loss {
     Unopened,
     /// A datagram that the system had no room for: it is repeated as if lost.
     Datagram,
+    /// Its source is banned or over its budget: it is closed before anything is said.
+    Guard,
 }
 
 /// All of them, with the words of their metrics.
-pub const LOSSES: [(Loss, &str); 9] = [
+pub const LOSSES: [(Loss, &str); 10] = [
     (Loss::Total, "total"),
     (Loss::Source, "source"),
     (Loss::Handshake, "handshake"),
@@ -36,6 +38,7 @@ pub const LOSSES: [(Loss, &str); 9] = [
     (Loss::NoPong, "no_pong"),
     (Loss::Unopened, "unopened"),
     (Loss::Datagram, "datagram"),
+    (Loss::Guard, "guard"),
 ];
 
 /// The counters, shared by all tasks of connections.
@@ -66,6 +69,6 @@ mod tests {
             (0..=index).for_each(|_| figures.count(loss));
         }
         let found: Vec<_> = LOSSES.iter().map(|(loss, _)| figures.of(*loss)).collect();
-        assert_eq!(found, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(found, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     }
 }

@@ -2,8 +2,8 @@
 //! WebSocket differ in how they begin; what then passes is the same.
 //!
 //! ```text
-//! accept ─► a place ─► handshake ─► Accepted ─┐
-//! send ───► a place ─► connect ─► handshake ──┴─► connection: reads, writes ─► Gone
+//! accept ─► a place ─► Knocks, let in ─► handshake ─► Accepted ─┐
+//! send ───► a place ─► connect ─► handshake ────────────────────┴─► connection: reads, writes ─► Gone
 //! ```
 //!
 //! The signalling task never waits for a connection: one whose queue of unsent messages is full is
@@ -21,13 +21,13 @@ use sip::event::{Flow, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::exchange::Input;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -46,6 +46,8 @@ const EXPECTED_MAX: usize = 4_096;
 /// What a connection's tasks tell the signalling task.
 #[derive(Debug)]
 pub enum StreamEvent {
+    /// Somebody wants to connect; it is let in by a word, before any handshake is begun.
+    Knocks(IpAddr, oneshot::Sender<()>),
     /// A peer connected; this is where messages to it go, and the SIP domains of the certificate
     /// it showed, if any.
     Accepted(Flow, Messages, Option<Vec<Arc<str>>>),
@@ -248,6 +250,9 @@ impl Door {
     async fn admit(self, stream: TcpStream, remote: SocketAddr, place: Place) {
         let _ = stream.set_nodelay(true);
         let flow = Flow { transport: self.transport, local: self.local, remote };
+        if !self.is_let_in(remote.ip()).await {
+            return self.shared.rules.figures.count(Loss::Guard);
+        }
         let served = async {
             match self.transport {
                 Transport::Udp | Transport::Tcp => {
@@ -271,6 +276,13 @@ impl Door {
         };
         // What went wrong is counted where it did.
         let _ = served.await;
+    }
+
+    /// Asks whether a source is heard at all: a handshake costs us more than its asker.
+    async fn is_let_in(&self, source: IpAddr) -> bool {
+        let (word, let_in) = oneshot::channel();
+        let knock = StreamEvent::Knocks(source, word);
+        self.shared.events.send(knock).await.is_ok() && let_in.await.is_ok()
     }
 
     /// Begins TLS: the stream, and the SIP domains of the certificate shown.

@@ -32,7 +32,7 @@ use sip::event::{
 };
 use sip::identity::border::{Border, Methods};
 use sip::message::uri::Uri;
-use sip::message::{Message, parse};
+use sip::message::{Message, parse, parse_framed};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -279,15 +279,17 @@ impl Line {
 
     fn stream(&mut self, event: StreamEvent, script: &mut Script) {
         match event {
+            // Whoever knocked may have gone.
+            StreamEvent::Knocks(_, word) => drop(word.send(())),
             StreamEvent::Accepted(flow, messages, _) => self.streams.accepted(flow, messages),
             StreamEvent::Gone(flow, way) => self.streams.gone(&flow, &way),
             StreamEvent::Input(Input::Framed { flow, message }) => {
-                if let Ok(message) = &message
-                    && self.look(message, script)
+                if let Ok(message) = parse_framed(message.clone())
+                    && self.look(&message, script)
                 {
                     return;
                 }
-                self.endpoint.receive_parsed(flow, message, now(), &mut self.sip);
+                self.endpoint.receive_framed(flow, message, now(), &mut self.sip);
             }
             StreamEvent::Input(Input::FramingLost { flow, error }) => {
                 self.endpoint.framing_lost(flow, error, now(), &mut self.sip);

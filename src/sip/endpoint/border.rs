@@ -18,7 +18,7 @@ impl Endpoint {
         request.headers.remove_starting(&self.config.internal_headers);
         // It is for the first proxy of a telephone (RFC 3325 §9.2), which we are to nobody.
         request.headers.remove(Name::PPreferredIdentity);
-        match self.config.trunk_at(flow.remote.ip()) {
+        match self.trunk_of(flow) {
             Some(access) => access.border.enter(request),
             None => request.headers.remove(Name::PAssertedIdentity),
         }
@@ -49,7 +49,7 @@ impl Endpoint {
 
     /// Which methods a peer may use.
     pub(super) fn methods_at(&self, flow: Flow) -> &Methods {
-        match self.config.trunk_at(flow.remote.ip()) {
+        match self.trunk_of(flow) {
             Some(access) => &access.border.methods,
             None => &self.config.methods,
         }
@@ -85,7 +85,7 @@ impl Endpoint {
 
     /// Whether a trunk is there, or a registered telephone.
     pub(super) fn is_known(&self, flow: Flow) -> bool {
-        self.config.trunk_at(flow.remote.ip()).is_some() || self.registrar.knows(flow)
+        self.trunk_of(flow).is_some() || self.registrar.knows(flow)
     }
 
     /// Takes the challenges out of a response that comes from elsewhere than the trunk dialled:

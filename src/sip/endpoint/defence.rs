@@ -47,12 +47,31 @@ pub struct DefenceFigures {
 }
 
 impl Endpoint {
-    /// Whether a message is read, before anything of it is. Trunks have no budget.
-    pub(super) fn admits(&mut self, source: IpAddr, length: usize, now: Instant) -> bool {
-        let Some(rules) = self.config.defence.guard else { return true };
-        if self.config.trunk_at(source).is_some() {
-            return true;
+    /// Whether a message of `length` octets is left unread, before anything of it is read. Trunks have
+    /// no budget. A connection over its budget is closed: its peer would only send on.
+    pub(super) fn keeps_out(
+        &mut self,
+        flow: Flow,
+        length: usize,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        if self.trunk_of(flow).is_some() || self.admits(flow.remote.ip(), length, now) {
+            return false;
         }
+        if flow.transport.is_reliable() {
+            out.push(Action::Close { flow });
+        }
+        true
+    }
+
+    /// Whether a connection is taken, before anything is said on it: it counts as a message.
+    pub fn admits_connection(&mut self, source: IpAddr, now: Now) -> bool {
+        self.config.trunk_at(source).is_some() || self.admits(source, 1, now.instant)
+    }
+
+    fn admits(&mut self, source: IpAddr, length: usize, now: Instant) -> bool {
+        let Some(rules) = self.config.defence.guard else { return true };
         if self.defence.guard.is_none() {
             self.defence.guard = Some(Guard::new(rules, self.rng.next_u64(), now));
         }
@@ -61,11 +80,11 @@ impl Endpoint {
     }
 
     /// Notes what a source did wrong; a trunk's faults are its carrier's to mend.
-    pub(super) fn offended(&mut self, source: IpAddr, offence: Offence, now: Instant) {
-        if self.config.trunk_at(source).is_none()
+    pub(super) fn offended(&mut self, flow: Flow, offence: Offence, now: Instant) {
+        if self.trunk_of(flow).is_none()
             && let Some(guard) = &mut self.defence.guard
         {
-            guard.offended(source, offence, now);
+            guard.offended(flow.remote.ip(), offence, now);
         }
     }
 
@@ -77,8 +96,9 @@ impl Endpoint {
     }
 
     /// Whether what cannot be read gets an answer.
-    pub(super) fn answers_rubbish(&mut self, source: IpAddr, now: Instant) -> bool {
-        self.config.trunk_at(source).is_some()
+    pub(super) fn answers_rubbish(&mut self, flow: Flow, now: Instant) -> bool {
+        let source = flow.remote.ip();
+        self.trunk_of(flow).is_some()
             || self.defence.guard.as_mut().is_none_or(|guard| guard.answers_rubbish(source, now))
     }
 
@@ -133,9 +153,7 @@ impl Endpoint {
             let params = via.params;
             params.has("oc") && params.get("oc-algo").is_none_or(|list| list.contains("loss"))
         };
-        if !request.headers.via().is_ok_and(asks)
-            || self.config.trunk_at(flow.remote.ip()).is_none()
-        {
+        if !request.headers.via().is_ok_and(asks) || self.trunk_of(flow).is_none() {
             return;
         }
         if let Some(control) = self.control(now) {
@@ -153,7 +171,7 @@ impl Endpoint {
 
     /// The parameters of our Via that ask a neighbour for its state (RFC 7339 §4.1, §4.2).
     pub(super) fn asks_for_advice(&self, flow: Flow) -> &'static str {
-        let is_neighbour = self.config.trunk_at(flow.remote.ip()).is_some();
+        let is_neighbour = self.trunk_of(flow).is_some();
         match self.config.defence.overload {
             Some(_) if is_neighbour => ";oc;oc-algo=\"loss\"",
             _ => "",

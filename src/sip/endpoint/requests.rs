@@ -314,10 +314,9 @@ impl Endpoint {
             return;
         }
         self.counters.parse_errors += 1;
-        let source = flow.remote.ip();
-        self.offended(source, Offence::Unreadable, now);
+        self.offended(flow, Offence::Unreadable, now);
         // Whoever scans for servers learns nothing from us.
-        if !self.answers_rubbish(source, now) {
+        if !self.answers_rubbish(flow, now) {
             return;
         }
         let tag = self.token();

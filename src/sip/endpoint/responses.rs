@@ -110,7 +110,7 @@ impl Endpoint {
         let dialled = self.legs.get(&leg).map(|entry| entry.far_end.as_ref());
         let trunk = match dialled {
             Some(far_end) => far_end.map(|far_end| &far_end.trunk),
-            None => self.config.trunk_at(flow.remote.ip()).map(|access| &access.trunk),
+            None => self.trunk_of(flow).map(|access| &access.trunk),
         };
         self.config.credentials_of(trunk?).as_ref().map(TrunkLogin::new)
     }

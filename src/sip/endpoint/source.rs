@@ -2,7 +2,7 @@
 //! (RFC 3261 §22).
 
 use super::Endpoint;
-use super::config::AgentAccount;
+use super::config::{AgentAccount, TrunkAccess};
 use crate::digest::challenger::{Challenger, Verdict};
 use crate::event::{Flow, Source};
 use crate::guard::Offence;
@@ -18,6 +18,14 @@ use std::time::{Duration, Instant};
 const NONCE_LIFE: Duration = Duration::from_secs(300);
 
 impl Endpoint {
+    /// The trunk that is at the other end: by the certificate it showed, which says more than an
+    /// address (RFC 5922 §7.4), else by its address.
+    pub(super) fn trunk_of(&self, flow: Flow) -> Option<&TrunkAccess> {
+        let names = self.ways.names(flow).filter(|_| flow.transport.is_secure());
+        let certified = names.and_then(|names| self.config.trunk_named(names));
+        certified.or_else(|| self.config.trunk_at(flow.remote.ip()))
+    }
+
     /// Who sent an INVITE.
     ///
     /// # Errors
@@ -32,17 +40,13 @@ impl Endpoint {
         let claims_us = from.as_ref().is_some_and(|uri| self.config.is_our_host(uri.host()));
         let user = from.as_ref().and_then(|uri| uri.user());
         let is_agent = user.is_some_and(|user| self.account(&user).is_some());
-        // RFC 5922 §7.4: a certificate says more than an address.
-        let certified = self.ways.names(flow).and_then(|names| self.config.trunk_named(names));
-        let found = certified.or_else(|| self.config.trunk_at(flow.remote.ip()));
-        let trunk = found.map(|access| access.trunk.clone());
-        match trunk {
+        match self.trunk_of(flow).map(|access| access.trunk.clone()) {
             // A PBX may well put our name into From, but no agent's.
             Some(trunk) if !(claims_us && is_agent) => Ok(Source::Trunk(trunk)),
             // Whether such an agent exists is not told: all of our names are challenged.
             _ if claims_us => self.authenticate(request, flow, now).map(Source::Agent),
             Some(_) | None => {
-                self.offended(flow.remote.ip(), Offence::Forbidden, now);
+                self.offended(flow, Offence::Forbidden, now);
                 Err(Box::new(self.refusal(request, 403)))
             }
         }
@@ -90,8 +94,8 @@ impl Endpoint {
         match &user {
             Some(_) => self.vouches_for(source, now),
             None if stale => (),
-            None if is_signed => self.offended(source, Offence::WrongPassword, now),
-            None => self.offended(source, Offence::Challenged, now),
+            None if is_signed => self.offended(flow, Offence::WrongPassword, now),
+            None => self.offended(flow, Offence::Challenged, now),
         }
         let Some(user) = user else {
             // RFC 3261 §22.2: 401 and not 407, as we are no proxy to anybody.

@@ -5,18 +5,19 @@
 //! [`LENGTH_MAX`](crate::message::LENGTH_MAX) loses the framing, and the stream must be closed.
 
 use crate::error::{Fault, FieldFault, ParseError};
-use crate::message::parse::{self, Carrier, Length};
-use crate::message::{LENGTH_MAX, Message};
+use crate::message::LENGTH_MAX;
+use crate::message::parse::{self, Length};
 use bytes::{Buf, Bytes, BytesMut};
 
 /// The longest head taken from a stream, in octets.
 pub const HEAD_MAX: usize = 16_384;
 
 /// What comes out of a stream.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Framed {
-    /// A message, or why it is none; the stream goes on behind it.
-    Message(Result<Message, ParseError>),
+    /// A whole message, to be read by [`parse_framed`](crate::message::parse_framed); the stream goes
+    /// on behind it.
+    Message(Bytes),
     /// An empty line twice: the other side asks whether we are there, and gets one line end
     /// back ([`PONG`], RFC 5626 §4.4.1).
     Ping,
@@ -86,7 +87,7 @@ impl StreamFramer {
                 self.searched = 0;
                 self.half_ping = false;
                 let message = self.buffer.split_to(length).freeze();
-                Ok(Some(Framed::Message(parse::message(message, Carrier::Stream))))
+                Ok(Some(Framed::Message(message)))
             }
             Some(_) | None => Ok(None),
         }

@@ -88,6 +88,14 @@ pub fn parse(datagram: Bytes) -> Result<Message, ParseError> {
     parse::message(datagram, parse::Carrier::Datagram)
 }
 
+/// Reads one message that was cut out of a stream, where Content-Length has told its end.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_framed(message: Bytes) -> Result<Message, ParseError> {
+    parse::message(message, parse::Carrier::Stream)
+}
+
 impl Message {
     /// The header fields.
     pub fn headers(&self) -> &Headers {

@@ -21,6 +21,12 @@ fn stand(connections_max: usize) -> Stand {
 }
 
 fn stand_with(transport: Transport, connections_max: usize, tls: Option<Arc<Tls>>) -> Stand {
+    let stand = stand_at_the_door(transport, connections_max, tls);
+    Stand { events: let_in(stand.events), ..stand }
+}
+
+/// One whose test says who is let in.
+fn stand_at_the_door(transport: Transport, connections_max: usize, tls: Option<Arc<Tls>>) -> Stand {
     let (streams, events) = Streams::new(Rules {
         places: Places::new(connections_max, 8),
         tls,
@@ -30,6 +36,24 @@ fn stand_with(transport: Transport, connections_max: usize, tls: Option<Arc<Tls>
     let any = (Ipv4Addr::LOCALHOST, 0).into();
     let local = streams.listen(transport, any, ClientCertificate::Asked).unwrap();
     Stand { streams, events, local }
+}
+
+/// The same events, whoever knocks being let in.
+fn let_in(mut all: mpsc::Receiver<StreamEvent>) -> mpsc::Receiver<StreamEvent> {
+    let (sender, events) = mpsc::channel(INPUT_MAX);
+    tokio::spawn(async move {
+        while let Some(event) = all.recv().await {
+            match event {
+                StreamEvent::Knocks(_, word) => drop(word.send(())),
+                other => {
+                    if sender.send(other).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    events
 }
 
 async fn next(events: &mut mpsc::Receiver<StreamEvent>) -> StreamEvent {
@@ -68,6 +92,22 @@ async fn one_too_many_is_closed_and_not_only_forgotten() {
     assert_eq!(streams.figures().of(Loss::Total), 1);
     assert!(streams.send(first, Bytes::from_static(b"still there")));
     assert_eq!(streams.len(), 1);
+}
+
+/// Who is not let in is closed before anything is said, over TLS before the handshake.
+#[tokio::test]
+async fn who_is_not_let_in_is_closed_at_once() {
+    let Stand { streams, mut events, local } = stand_at_the_door(Transport::Tls, 1, None);
+    let mut peer = TcpStream::connect(local).await.unwrap();
+    let knock = next(&mut events).await;
+    let StreamEvent::Knocks(source, word) = knock else { panic!("{knock:?}") };
+    assert_eq!(source, Ipv4Addr::LOCALHOST);
+    drop(word);
+    assert_eq!(read_to_end(&mut peer).await, b"");
+    assert_eq!(streams.figures().of(Loss::Guard), 1);
+    // Its place is free again.
+    let _next = TcpStream::connect(local).await.unwrap();
+    assert!(matches!(next(&mut events).await, StreamEvent::Knocks(..)));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The endpoint under attack and overload, message by message.
 
-use super::pair::{A, address, config, media, trunk};
+use super::pair::{A, B, address, config, media, trunk};
 use super::peer::{Draft, Peer, header, response, word};
 use crate::endpoint::defence::DefenceRules;
 use crate::event::{Caller, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
@@ -59,6 +59,55 @@ fn strangers_have_a_budget_and_trunks_have_none() {
     let mut peer = defended();
     let answers = (1..=20).map(|it| peer.request(&Draft::new("OPTIONS", it)).len()).sum::<usize>();
     assert_eq!(answers, 20);
+}
+
+/// A message of a stream costs what it weighs before it is read, and so does opening one; who has no
+/// more is closed.
+#[test]
+fn streams_of_strangers_have_the_same_budget_and_are_closed_over_it() {
+    for (transport, weight, taken) in [(Transport::Tcp, 0, 6), (Transport::Tcp, 4_000, 2)] {
+        let mut peer = stranger();
+        peer.flow.transport = transport;
+        let via = format!("SIP/2.0/{} 198.51.100.9;branch=z9hG4bK1", transport.via_name());
+        let heavy = "x".repeat(weight);
+        let mut answers = 0;
+        while peer.closed.is_empty() && answers < 20 {
+            let options = Draft::new("OPTIONS", answers + 1).set("Via", &via);
+            answers += peer.send_framed(&options.set("Subject", &heavy).print()).len() as u32;
+        }
+        assert_eq!((answers, &peer.closed[..]), (taken, &[peer.flow][..]));
+        let ip = peer.flow.remote.ip();
+        let mut opens = 0;
+        let mut fresh = stranger();
+        while fresh.endpoint.admits_connection(ip, fresh.now) && opens < 20 {
+            opens += 1;
+        }
+        assert_eq!(opens, 6);
+        assert!(fresh.endpoint.admits_connection(address(B).ip(), fresh.now), "a trunk's");
+    }
+}
+
+/// RFC 5922 §7.4: a trunk is known by its certificate in all that is done for trunks: it has no budget,
+/// is told of its faults, and is believed what its border says.
+#[test]
+fn a_trunk_known_by_its_certificate_is_treated_as_one() {
+    let mut config = defended().endpoint.config;
+    config.trunks[0].networks.clear();
+    config.trunks[0].tls_names = vec!["sip.carrier.example".into()];
+    config.trunks[0].border.trusted = true;
+    let mut peer = Peer::with(config);
+    peer.flow.transport = Transport::Tls;
+    peer.endpoint.connected(peer.flow, Some(vec!["sip.carrier.example".into()]));
+    let via = |draft: Draft| draft.set("Via", "SIP/2.0/TLS 192.0.2.2;branch=z9hG4bK7");
+    let answers = (1..=20).map(|it| peer.request(&via(Draft::new("OPTIONS", it))).len());
+    assert_eq!(answers.sum::<usize>(), 20);
+    let rubbish = via(Draft::new("INVITE", 1)).set("CSeq", "one INVITE").print();
+    assert_eq!(word(&peer.send_framed(&rubbish)[0]), "400");
+    let asserted = "<sip:+49309@carrier.example>";
+    peer.request(&via(Draft::invite(30)).set("P-Asserted-Identity", asserted));
+    let [LegEvent::Incoming { call, .. }] = &peer.take_events()[..] else { panic!("a call") };
+    assert_eq!(call.asserted.as_deref(), Some("+49309"));
+    assert!(peer.closed.is_empty());
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(super) struct Peer {
     pub(super) flow: Flow,
     pub(super) events: Vec<LegEvent>,
     pub(super) trunk_events: Vec<TrunkEvent>,
+    /// Streams closed by us.
+    pub(super) closed: Vec<Flow>,
     sent: Vec<String>,
     /// Of the last message sent, its flow.
     pub(super) sent_over: Option<Flow>,
@@ -126,6 +128,7 @@ impl Peer {
             flow,
             events: Vec::new(),
             trunk_events: Vec::new(),
+            closed: Vec::new(),
             sent: Vec::new(),
             sent_over: None,
             expected: Vec::new(),
@@ -137,6 +140,14 @@ impl Peer {
         let mut out = Vec::new();
         let message = Bytes::copy_from_slice(text.as_bytes());
         self.endpoint.receive(self.flow, message, self.now, &mut out);
+        self.perform(out)
+    }
+
+    /// The same as one message of a stream.
+    pub(super) fn send_framed(&mut self, text: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        let message = Bytes::copy_from_slice(text.as_bytes());
+        self.endpoint.receive_framed(self.flow, message, self.now, &mut out);
         self.perform(out)
     }
 
@@ -199,7 +210,8 @@ impl Peer {
                 Action::Up(event) => self.events.push(event),
                 Action::Expect { flow, trunk, .. } => self.expected.push((flow, trunk)),
                 Action::Trunk(event) => self.trunk_events.push(event),
-                Action::Matched { .. } | Action::Close { .. } => (),
+                Action::Close { flow } => self.closed.push(flow),
+                Action::Matched { .. } => (),
             }
         }
         std::mem::take(&mut self.sent)

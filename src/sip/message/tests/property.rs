@@ -1,8 +1,9 @@
 //! Whatever comes in: nothing breaks, and what is read prints and reads again the same.
 
-use crate::message::framer::StreamFramer;
+use crate::message::framer::{Framed, StreamFramer};
 use crate::message::name_addr::NameAddr;
 use crate::message::params::{Params, quote, split_list, unquote};
+use crate::message::parse_framed;
 use crate::message::uri::Uri;
 use crate::message::via::Via;
 use crate::message::{Message, parse};
@@ -135,7 +136,11 @@ proptest! {
         let mut framer = StreamFramer::new();
         for chunk in text.as_bytes().chunks(step) {
             framer.push(chunk);
-            while let Ok(Some(_)) = framer.take() {}
+            while let Ok(Some(framed)) = framer.take() {
+                if let Framed::Message(message) = framed {
+                    let _ = parse_framed(message);
+                }
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use sip::message::name::Name;
 use sip::message::name_addr::NameAddr;
 use sip::message::uri::Uri;
 use sip::message::via::Via;
-use sip::message::{Message, parse};
+use sip::message::{Message, parse, parse_framed};
 use sip::sdp::Session;
 use sip::sdp::negotiate::Negotiation;
 use std::net::SocketAddr;
@@ -87,7 +87,7 @@ fn swallow_stream(octets: &[u8]) {
             framer.push(chunk);
             loop {
                 match framer.take() {
-                    Ok(Some(Framed::Message(message))) => messages.push(message),
+                    Ok(Some(Framed::Message(message))) => messages.push(parse_framed(message)),
                     Ok(Some(Framed::Ping | Framed::Pong)) => (),
                     Ok(None) => break,
                     Err(error) => {

@@ -1,7 +1,7 @@
 //! A stream cut into messages: however it arrives, the same comes out, and little is held.
 
-use sip::message::LENGTH_MAX;
 use sip::message::framer::{Framed, HEAD_MAX, StreamFramer};
+use sip::message::{LENGTH_MAX, parse_framed};
 
 /// The first octet says in what pieces the rest arrives.
 pub fn run(data: &[u8]) {
@@ -19,7 +19,9 @@ fn frames(stream: &[u8], step: usize) -> Vec<String> {
         framer.push(chunk);
         loop {
             match framer.take() {
-                Ok(Some(Framed::Message(message))) => found.push(format!("{message:?}")),
+                Ok(Some(Framed::Message(message))) => {
+                    found.push(format!("{:?}", parse_framed(message)));
+                }
                 Ok(Some(Framed::Ping | Framed::Pong)) => (),
                 Ok(None) => break,
                 Err(error) => {
