@@ -79,6 +79,71 @@ fn caller_and_agent_hear_each_other_and_either_may_hang_up_first() {
     }
 }
 
+/// Hold is answered by its other half (RFC 3264 §8.4) and drops nothing: the sound goes both ways again
+/// after it.
+#[test]
+fn hold_and_resume_of_an_agents_telephone_bring_the_sound_back() {
+    let installation = Installation::new(&Plan::default());
+    let gateway = installation.start();
+    let mut events = gateway.events();
+    let mut agent = agent(&gateway, &installation, Role::Answering("anna"));
+    let mut caller = caller(&gateway, &installation);
+    let call = bridge(&gateway, &mut caller, &mut events, "anna");
+    wait_until_heard(&caller, AGENTS_HERTZ);
+    let told = |wanted: &str, times: usize| {
+        wait_for(wanted, || {
+            let output = installation.run(&["trace", &call.to_string(), "--full"]);
+            let full = super::installation::text(&output.stdout);
+            (full.matches(wanted).count() >= times).then_some(())
+        });
+    };
+    for round in 1..=2 {
+        agent.hold();
+        told("a=sendonly", round);
+        told("a=recvonly", round);
+        let before = sound::seconds_of(&caller.heard(), AGENTS_HERTZ);
+        agent.resume();
+        wait_for("the sound to come back", || {
+            (sound::seconds_of(&caller.heard(), AGENTS_HERTZ) > before + 1.0).then_some(())
+        });
+    }
+    caller.hang_up();
+    let ended = events.of(call, "call.ended");
+    assert_eq!((&ended["cause"], &ended["by"]), (&"normal".into(), &"peer".into()), "{ended}");
+    agent.wait("CALL_CLOSED");
+    // This telephone records nothing more once it has held somebody, so what it was sent is counted:
+    // 1.6 s before the first hold and a second after each.
+    let legs = gateway.legs(call, 2);
+    let agents = legs.iter().find(|leg| leg["role"] == "agent").expect("her leg has a record");
+    assert!(agents["packets_sent"].as_u64().unwrap() > 150, "{agents}");
+}
+
+/// Without asking first: the caller hears the colleague, and the agent is out of it.
+#[test]
+fn an_agents_telephone_sends_the_caller_on_to_a_colleague() {
+    const BENS_HERTZ: f64 = 1_400.0;
+    let installation = Installation::new(&Plan::default());
+    let gateway = installation.start();
+    let mut events = gateway.events();
+    let mut anna = agent(&gateway, &installation, Role::Answering("anna"));
+    let tone = installation.folder.at("ben.wav");
+    sound::write_tone(&tone, BENS_HERTZ, 60);
+    let mut ben = Baresip::start(gateway.sip, Role::Answering("ben"), &tone);
+    let mut caller = caller(&gateway, &installation);
+    let call = bridge(&gateway, &mut caller, &mut events, "anna");
+    wait_until_heard(&caller, AGENTS_HERTZ);
+    anna.transfer(gateway.sip, "ben");
+    ben.wait("CALL_ESTABLISHED");
+    anna.wait("CALL_CLOSED");
+    wait_until_heard(&caller, BENS_HERTZ);
+    wait_until_heard(&ben, CALLERS_HERTZ);
+    caller.hang_up();
+    ben.wait("CALL_CLOSED");
+    events.of(call, "call.ended");
+    // What was done is told by NOTIFY (RFC 3515 §2.4.4).
+    installation.trace(call, &["REFER", "202", "NOTIFY"]);
+}
+
 /// The one whose turn it is does not answer: after his time the next is rung, and the missed ring
 /// stands in the records.
 #[test]

@@ -84,6 +84,21 @@ impl Baresip {
         self.command("hangup", "");
     }
 
+    /// Holds the other side of its only call.
+    pub fn hold(&mut self) {
+        self.command("hold", "");
+    }
+
+    /// Takes it back.
+    pub fn resume(&mut self) {
+        self.command("resume", "");
+    }
+
+    /// Sends the other side on to somebody else, without asking him.
+    pub fn transfer(&mut self, gateway: SocketAddr, to: &str) {
+        self.command("transfer", &format!("sip:{to}@{gateway}"));
+    }
+
     fn command(&mut self, command: &str, parameters: &str) {
         let text = json!({ "command": command, "params": parameters, "token": "test" }).to_string();
         let frame = format!("{}:{text},", text.len());

@@ -1,4 +1,4 @@
-//! linphone as an agent's telephone, told what to do line by line: hold and resume, a transfer, and
+//! linphone as an agent's telephone, told what to do line by line: hold and resume, transfers without and after asking, and
 //! registration and calls over TLS.
 
 use super::baresip::{Baresip, Role};
@@ -141,11 +141,45 @@ fn an_agent_transfers_a_caller_to_a_colleague() {
     ben.wait("CALL_CLOSED");
 }
 
+/// After asking him: the second call takes the caller's first place in it (RFC 3891), the agent leaves
+/// both, and nobody else is cut off.
+#[test]
+fn an_agent_asks_a_colleague_and_then_hands_the_caller_over() {
+    let installation = Installation::new(&Plan::default());
+    let gateway = installation.start();
+    let mut anna = Linphone::start(&gateway, None);
+    let tone = installation.folder.at("ben.wav");
+    sound::write_tone(&tone, BENS_HERTZ, 60);
+    let mut ben = Baresip::start(gateway.sip, Role::Answering("ben"), &tone);
+    let mut events = gateway.events();
+    let (mut caller, call) = bridged(&gateway, &installation, &mut events);
+    anna.process.wait_line(|line| line.contains("connected").then_some(()));
+    anna.tell("pause 1");
+    anna.process.wait_line(|line| line.contains("paused").then_some(()));
+    anna.tell(&format!("call sip:ben@{}", gateway.sip));
+    ben.wait("CALL_ESTABLISHED");
+    super::process::wait_for("her second call", || {
+        (anna.process.output().matches("connected").count() > 1).then_some(())
+    });
+    assert_eq!(sound::seconds_of(&caller.heard(), BENS_HERTZ), 0.0, "he is on hold");
+    anna.tell("transfer 1 --to-call 2");
+    super::process::wait_for("the colleague's tone", || {
+        (sound::seconds_of(&caller.heard(), BENS_HERTZ) >= 1.0).then_some(())
+    });
+    super::process::wait_for("the caller's tone", || {
+        (sound::seconds_of(&ben.heard(), CALLERS_HERTZ) >= 1.0).then_some(())
+    });
+    caller.hang_up();
+    events.of(call, "call.ended");
+    ben.wait("CALL_CLOSED");
+    installation.trace(call, &["REFER", "202"]);
+}
+
 #[test]
 fn a_telephone_registers_and_talks_over_tls() {
     let (installation, certificates) = super::tls::installation();
     let gateway = installation.start();
-    let authority = certificates.text("ca.pem");
+    let authority = certificates.0.text("ca.pem");
     let secure = super::tls::listeners(&gateway, "TLS")[2];
     let mut anna = Linphone::start(&gateway, Some((secure, &authority)));
     let mut events = gateway.events();

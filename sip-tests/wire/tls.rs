@@ -1,8 +1,9 @@
 //! TLS, WebSocket, IPv6 and several listeners, against bare sockets with rustls and tungstenite.
 
 use super::PATIENCE;
+use super::certificates::{Certificates, Keys};
 use super::installation::{Gateway, Installation, PASSWORD, Plan};
-use super::process::{Folder, wait_for};
+use super::process::wait_for;
 use rand::SeedableRng;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -12,49 +13,16 @@ use sip::message::name::Name;
 use sip::message::{Message, parse};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// A certificate and its key.
-pub struct Keys {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
-
-/// Makes an authority (no `names`), or a certificate that the authority `ca` vouches for.
-pub fn make(folder: &Folder, name: &str, names: Option<&str>) -> Keys {
-    let (certificate, key) = (folder.at(&format!("{name}.pem")), folder.at(&format!("{name}.key")));
-    let mut command = Command::new("openssl");
-    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
-    command.args(["-nodes", "-days", "30", "-subj", &format!("/CN={name}")]);
-    command.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
-    match names {
-        Some(names) => {
-            command.arg("-CA").arg(folder.at("ca.pem")).arg("-CAkey").arg(folder.at("ca.key"));
-            command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-            command.args(["-addext", &format!("subjectAltName={names}")]);
-        }
-        None => drop(command.args(["-addext", "basicConstraints=critical,CA:TRUE"])),
-    }
-    let made = command.output().expect("openssl is installed: scripts/setup test");
-    assert!(made.status.success(), "{made:?}");
-    Keys { certificate, key }
-}
-
-/// An installation with a listener of each kind, and the certificates for it in a folder.
-pub fn installation() -> (Installation, Folder) {
-    let folder = Folder::new("certificates");
-    make(&folder, "ca", None);
-    let own = make(&folder, "gateway", Some("DNS:gw.example"));
-    let more = format!(
-        r#"
-[tls]
-certificate = {:?}
-key = {:?}
-ca = {:?}
+/// An installation with a listener of each kind, and the certificates for it.
+pub fn installation() -> (Installation, Certificates) {
+    let certificates = Certificates::new();
+    let own = certificates.issue("gateway", "DNS:gw.example");
+    let more = certificates.tls(&own)
+        + r#"
 [sip.listeners.tls]
 address = "127.0.0.1:0"
 transports = ["tls"]
@@ -84,12 +52,8 @@ tls_names = ["pbx.example"]
 [trunks.six]
 address = "[::1]:9"
 allow = ["::1/128"]
-"#,
-        own.certificate,
-        own.key,
-        folder.at("ca.pem"),
-    );
-    (Installation::new(&Plan { more, ..Plan::default() }), folder)
+"#;
+    (Installation::new(&Plan { more, ..Plan::default() }), certificates)
 }
 
 /// Where the listeners of this name's transports are, in the order of the configuration.
@@ -109,9 +73,9 @@ trait Wire {
     fn via(&self) -> (&'static str, String);
 }
 
-fn connect(folder: &Folder, to: SocketAddr, name: &str, shown: Option<&Keys>) -> Tls {
+fn connect(certificates: &Certificates, to: SocketAddr, name: &str, shown: Option<&Keys>) -> Tls {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(folder.at("ca.pem")).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(certificates.authority()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -258,33 +222,33 @@ fn hang_up(wire: &mut dyn Wire, answer: &str) {
 }
 
 /// Whether a connection with this name on the certificate comes about.
-fn is_named(folder: &Folder, to: SocketAddr, name: &str) -> bool {
-    let mut stream = connect(folder, to, name, None);
+fn is_named(certificates: &Certificates, to: SocketAddr, name: &str) -> bool {
+    let mut stream = connect(certificates, to, name, None);
     stream.write_all(b"\r\n\r\n").and_then(|()| stream.read_exact(&mut [0; 2])).is_ok()
 }
 
 #[test]
 fn a_call_over_tls_goes_on_while_certificates_change() {
-    let (installation, folder) = installation();
+    let (installation, certificates) = installation();
     let gateway = installation.start();
     let tls = listeners(&gateway, "TLS")[0];
     let mut events = gateway.events();
-    let mut wire = connect(&folder, tls, "gw.example", None);
+    let mut wire = connect(&certificates, tls, "gw.example", None);
     let answer = call(&mut wire);
     let contact = format!("<sip:4000@gw.example:{};transport=tls>", tls.port());
     assert_eq!(line(&answer, "Contact"), contact);
     let number = events.call();
     // A file that cannot be used changes nothing, and is told of.
-    std::fs::write(folder.at("gateway.pem"), "no certificate").unwrap();
+    std::fs::write(certificates.0.at("gateway.pem"), "no certificate").unwrap();
     gateway.process.signal("HUP");
     wait_for("the fault to be told", || {
         gateway.process.errors().contains("certificates stay as they were").then_some(())
     });
-    assert!(is_named(&folder, tls, "gw.example"));
-    make(&folder, "gateway", Some("DNS:new.example"));
+    assert!(is_named(&certificates, tls, "gw.example"));
+    certificates.issue("gateway", "DNS:new.example");
     gateway.process.signal("HUP");
-    wait_for("the new certificate", || is_named(&folder, tls, "new.example").then_some(()));
-    assert!(!is_named(&folder, tls, "gw.example"));
+    wait_for("the new certificate", || is_named(&certificates, tls, "new.example").then_some(()));
+    assert!(!is_named(&certificates, tls, "gw.example"));
     // The call has not noticed.
     hang_up(&mut wire, &answer);
     let ended = events.of(number, "call.ended");
@@ -294,13 +258,13 @@ fn a_call_over_tls_goes_on_while_certificates_change() {
 
 #[test]
 fn a_certificate_is_demanded_and_identifies_a_trunk() {
-    let (installation, folder) = installation();
+    let (installation, certificates) = installation();
     let gateway = installation.start();
     let mutual = listeners(&gateway, "TLS")[1];
-    assert!(!is_named(&folder, mutual, "gw.example"), "nothing was shown");
-    let pbx = make(&folder, "pbx", Some("DNS:pbx.example"));
+    assert!(!is_named(&certificates, mutual, "gw.example"), "nothing was shown");
+    let pbx = certificates.issue("pbx", "DNS:pbx.example");
     let mut events = gateway.events();
-    let mut wire = connect(&folder, mutual, "gw.example", Some(&pbx));
+    let mut wire = connect(&certificates, mutual, "gw.example", Some(&pbx));
     let answer = call(&mut wire);
     let number = events.call();
     hang_up(&mut wire, &answer);
@@ -314,10 +278,10 @@ fn a_certificate_is_demanded_and_identifies_a_trunk() {
 
 #[test]
 fn a_browser_registers_and_calls_over_wss() {
-    let (installation, folder) = installation();
+    let (installation, certificates) = installation();
     let gateway = installation.start();
     let wss = listeners(&gateway, "WSS")[0];
-    let stream = connect(&folder, wss, "gw.example", None);
+    let stream = connect(&certificates, wss, "gw.example", None);
     let request_of_ours = tungstenite::http::Request::builder()
         .uri(format!("wss://gw.example:{}/", wss.port()))
         .header("Host", "gw.example")
@@ -385,7 +349,7 @@ fn signature(refused: &str, method: &str, uri: &str) -> String {
 /// Each listener says its own address, and none a wildcard; one of them is IPv6.
 #[test]
 fn each_listener_has_an_address_and_a_family_of_its_own() {
-    let (installation, _folder) = installation();
+    let (installation, _certificates) = installation();
     let gateway = installation.start();
     let outside = listeners(&gateway, "UDP")[0];
     let six = listeners(&gateway, "UDP, TCP")[1];
@@ -408,9 +372,9 @@ fn each_listener_has_an_address_and_a_family_of_its_own() {
 /// What the page says of TLS is what `check` takes.
 #[test]
 fn a_certificate_that_cannot_be_used_is_found_by_check() {
-    let (installation, folder) = installation();
+    let (installation, certificates) = installation();
     assert!(installation.run(&["check"]).status.success());
-    std::fs::copy(folder.at("ca.key"), folder.at("gateway.key")).unwrap();
+    std::fs::copy(certificates.0.at("ca.key"), certificates.0.at("gateway.key")).unwrap();
     let checked = installation.run(&["check"]);
     assert!(!checked.status.success());
     let said = super::installation::text(&[checked.stdout, checked.stderr].concat());

@@ -1,27 +1,25 @@
 //! Two gateways as each other's carrier over mutual TLS: calls in both directions, sound both ways,
 //! and the record of both.
 
+use super::certificates::Certificates;
 use super::installation::{Gateway, Installation, Plan};
 use super::ports;
-use super::process::{Folder, wait_for};
-use super::tls::{listeners, make};
+use super::process::wait_for;
+use super::tls::listeners;
 use std::net::SocketAddr;
 
 /// An installation whose certificate is for `own` and whose trunk is the gateway of `other` at `port`.
 fn installation(
-    certificates: &Folder,
+    certificates: &Certificates,
     own: &str,
     other: &str,
     port: u16,
     listen: u16,
 ) -> Installation {
-    let keys = make(certificates, own, Some(&format!("DNS:{own}")));
+    let keys = certificates.issue(own, &format!("DNS:{own}"));
     let more = format!(
         r#"
-[tls]
-certificate = {:?}
-key = {:?}
-ca = {:?}
+{}
 [sip.listeners.tls]
 address = "127.0.0.1:{listen}"
 transports = ["tls"]
@@ -46,9 +44,7 @@ dialled = "+49304000"
 trunk = "other"
 flow = "hotline"
 "#,
-        keys.certificate,
-        keys.key,
-        certificates.at("ca.pem"),
+        certificates.tls(&keys),
     );
     Installation::new(&Plan { more, ..Plan::default() })
 }
@@ -78,8 +74,7 @@ fn call(installation: &Installation, from: &Gateway, to: &Gateway) {
 
 #[test]
 fn two_gateways_are_each_others_carrier_over_mutual_tls() {
-    let certificates = Folder::new("certificates");
-    make(&certificates, "ca", None);
+    let certificates = Certificates::new();
     let (a_port, b_port) = (ports::free(), ports::free());
     let a = installation(&certificates, "a.example", "b.example", b_port, a_port);
     let b = installation(&certificates, "b.example", "a.example", a_port, b_port);

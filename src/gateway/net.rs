@@ -10,7 +10,7 @@ pub mod resolve;
 pub mod rtp;
 pub mod streams;
 #[cfg(test)]
-mod test_certificates;
+pub(crate) mod test_certificates;
 pub mod tls;
 pub mod udp;
 mod web_socket;

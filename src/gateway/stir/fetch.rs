@@ -106,6 +106,15 @@ async fn get(client: &Client, url: &str, now_s: u64) -> Result<(Vec<u8>, u64), I
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::test_certificates::Certificates;
+    use crate::net::tls::KeyFiles;
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject;
+    use stir::verdict::CredentialFault;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
 
     #[tokio::test]
     async fn what_stands_behind_the_firewall_is_not_asked() {
@@ -132,5 +141,81 @@ mod tests {
         let (result, until_s) = fetch.certificate("https://localhost:8443/a", 100).await;
         assert_eq!(result, Err(Fault::BadInfo(InfoFault::Unreachable)));
         assert_eq!(until_s, 100 + FAILURE_S);
+    }
+
+    /// A web server with one answer to everything; its port.
+    async fn server(keys: &KeyFiles, answer: Vec<u8>) -> u16 {
+        let chain = vec![Certificates::der(&keys.certificate)];
+        let key = PrivateKeyDer::from_pem_file(&keys.key).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Whoever does not believe our certificate is gone by now.
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut request = [0; 4_096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        port
+    }
+
+    fn answer(head: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    }
+
+    /// Over real TLS: only a server whose certificate is believed and for its name is read, and only
+    /// a whole answer of bearable size that is a certificate is taken.
+    #[tokio::test]
+    async fn a_certificate_comes_from_a_server_that_is_believed() {
+        let made = Certificates::new();
+        let authority = std::fs::read(made.authority("ca")).unwrap();
+        let stranger = std::fs::read(made.authority("stranger")).unwrap();
+        let own = made.issue("web", "ca", "DNS:localhost");
+        let other = made.issue("other", "ca", "DNS:elsewhere.example");
+        let signer = std::fs::read(made.issue("signer", "ca", "DNS:signer").certificate).unwrap();
+        let unreachable = || Err(Fault::BadInfo(InfoFault::Unreachable));
+        let good = || answer("200 OK\r\nCache-Control: max-age=600", &signer);
+        let moved = answer("302 Found\r\nLocation: https://localhost/", b"");
+        let huge = vec![b'x'; CHAIN_OCTETS_MAX + 1];
+        for (what, keys, roots, answer, expected) in [
+            ("good", &own, Some(&authority), good(), Ok(600)),
+            ("an unknown authority", &own, None, good(), unreachable()),
+            ("another authority", &own, Some(&stranger), good(), unreachable()),
+            ("another name", &other, Some(&authority), good(), unreachable()),
+            ("not there", &own, Some(&authority), answer("404 No", &signer), unreachable()),
+            ("elsewhere", &own, Some(&authority), moved, unreachable()),
+            ("too large", &own, Some(&authority), answer("200 OK", &huge), unreachable()),
+            (
+                "no certificate",
+                &own,
+                Some(&authority),
+                answer("200 OK", b"hello"),
+                Err(Fault::Credential(CredentialFault::Malformed)),
+            ),
+        ] {
+            let port = server(keys, answer).await;
+            let allowed = vec![format!("localhost:{port}").into()];
+            let fetch = Fetch::new(allowed, roots.map(Vec::as_slice)).unwrap();
+            let (result, until_s) =
+                fetch.certificate(&format!("https://localhost:{port}/signer.pem"), 100).await;
+            let found = result.map(|chain| {
+                assert_eq!(*chain, Chain::parse(&signer).unwrap(), "{what}");
+                until_s - 100
+            });
+            assert_eq!(found, expected, "{what}");
+            assert!(expected.is_ok() || until_s == 100 + FAILURE_S, "{what}");
+        }
     }
 }
