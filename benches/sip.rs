@@ -347,6 +347,7 @@ fn config(callee: SocketAddrV4, lean: bool) -> String {
         address = "{callee}"
         allow = ["127.0.0.1/32"]
         calls_per_second_max = 100000
+        incoming_per_second_max = 100000
         channels_max = 100000
         [[numbers]]
         dialled = "4000"

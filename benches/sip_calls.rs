@@ -164,6 +164,7 @@ fn endpoint(side: usize) -> Endpoint {
             credentials: None,
             border: Border::default(),
             session: SessionPolicy::PLAIN,
+            codecs: Vec::new(),
         }],
         agent_sessions: SessionPolicy::PLAIN,
         sound_ip: IpVersions::of([address(side).ip()]),

@@ -41,7 +41,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("store", &["domain", "campaign", "queue", "switchboard", "media", "sip"]),
     ("speech", &["domain"]),
-    ("api", &["domain", "switchboard", "store", "queue", "campaign", "media", "sip"]),
+    ("api", &["domain", "switchboard", "store", "queue", "campaign", "media", "sip", "trunk"]),
     (
         "gateway",
         &[

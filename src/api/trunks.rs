@@ -7,9 +7,10 @@ use axum::Json;
 use axum::extract::State;
 use domain::id::{TenantId, TrunkId};
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 
-/// A trunk. Figures are of its calls that ended within the last 15 minutes, a thousand at most.
+/// A trunk. Figures are of its calls that ended within its `window_s`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Trunk)]
 pub struct TrunkView {
@@ -76,9 +77,7 @@ fn of(state: &ApiState, tenant: Option<&TenantId>) -> TrunkList {
 
 fn view(id: &TrunkId, trunk: &LiveTrunk) -> TrunkView {
     let figures = &trunk.figures;
-    let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-    let of_calls = |part: u32| ratio(part.into(), figures.calls.into());
-    let mean = |sum: u64, count: u32| (count > 0).then(|| sum / u64::from(count));
+    let ms = |delay: Duration| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
     let text = |why: &str| (!why.is_empty()).then(|| why.to_owned());
     TrunkView {
         name: id.name.to_string(),
@@ -91,12 +90,11 @@ fn view(id: &TrunkId, trunk: &LiveTrunk) -> TrunkView {
         channels: trunk.channels,
         channels_max: trunk.channels_max,
         calls: figures.calls,
-        answer_ratio: of_calls(figures.answered),
-        failure_ratio: of_calls(figures.failed),
-        unavailable_ratio: of_calls(figures.unavailable),
-        post_dial_delay_ms: mean(figures.post_dial_delay_ms, figures.rung)
-            .map(|ms| u32::try_from(ms).unwrap_or(u32::MAX)),
-        loss_ratio: ratio(figures.lost, figures.received + figures.lost),
-        jitter_ms: mean(figures.jitter_us, figures.heard).map(|us| us as f64 / 1_000.0),
+        answer_ratio: figures.answer_ratio(),
+        failure_ratio: figures.failure_ratio(),
+        unavailable_ratio: figures.unavailable_ratio(),
+        post_dial_delay_ms: figures.mean_post_dial_delay().map(ms),
+        loss_ratio: figures.loss(),
+        jitter_ms: figures.mean_jitter().map(|jitter| jitter.as_secs_f64() * 1_000.0),
     }
 }

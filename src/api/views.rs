@@ -9,6 +9,7 @@ use domain::id::{AgentId, CallId, CampaignId, QueueId, TenantId, TrunkId};
 use queue::event::{AgentState, QueueRules};
 use std::sync::Arc;
 use switchboard::event::{LegRole, Live};
+use trunk::health::traffic::Figures;
 
 /// Calls shown at once; the exchange admits fewer. Beyond it a call is missing from the view only.
 const CALLS_MAX: usize = 100_000;
@@ -129,32 +130,7 @@ pub struct LiveTrunk {
     /// See `channels`.
     pub channels_max: u32,
     /// How its calls have gone of late.
-    pub figures: TrunkFigures,
-}
-
-/// How the calls through a trunk have gone of late.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct TrunkFigures {
-    /// Calls of ours that ended.
-    pub calls: u32,
-    /// Of them answered.
-    pub answered: u32,
-    /// Of them ended by 5xx or silence.
-    pub failed: u32,
-    /// Of them refused with 503.
-    pub unavailable: u32,
-    /// Of them those that were heard ringing, and their delays together in milliseconds.
-    pub rung: u32,
-    /// See `rung`.
-    pub post_dial_delay_ms: u64,
-    /// Packets that came, and those that should have, in calls both ways.
-    pub received: u64,
-    /// See `received`.
-    pub lost: u64,
-    /// Calls whose jitter is known, and theirs together in microseconds.
-    pub heard: u32,
-    /// See `heard`.
-    pub jitter_us: u64,
+    pub figures: Figures,
 }
 
 /// Who waits in a queue now.

@@ -10,6 +10,7 @@ mod hours;
 mod layered;
 pub mod listeners;
 mod parts;
+mod routes;
 pub mod stir;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::Fact;
-use switchboard::rules::{EmergencyRules, Limits, Listening, NumberRule, QueueVoice, RouteRule};
+use switchboard::rules::{Limits, Listening, NumberRule, QueueVoice};
 use toml_edit::ImDocument;
 
 /// The embedded file: every key with its unit, default and reason.
@@ -82,10 +83,10 @@ pub struct Config {
     pub dns: Vec<SocketAddr>,
     /// Numbers.
     pub numbers: Vec<NumberRule>,
-    /// How numbers are dialled out.
-    pub routes: Vec<RouteRule>,
-    /// Calls for help.
-    pub emergency: EmergencyRules,
+    /// How numbers are dialled out; the first is the way of calls for help.
+    pub routes: Vec<trunk::route::Route>,
+    /// `[tenant]`: what may be shown, and caps over all trunks.
+    pub tenant_rules: trunk::rules::TenantRules,
     /// What agents may dial from their telephones, as patterns.
     pub agents_may_dial: BTreeMap<AgentId, Vec<Arc<str>>>,
     /// Queues.
@@ -171,10 +172,12 @@ pub struct SpeechConfig {
 /// `[trunks.NAME]`.
 #[derive(Clone, Debug)]
 pub struct TrunkConfig {
-    /// How it is reached, and its caps.
+    /// What is done with its calls.
     pub rule: switchboard::rules::TrunkRule,
     /// Its place, probes, registration, numbers and failover.
     pub carrier: trunk::rules::TrunkRules,
+    /// What is spoken with it; empty: what the house speaks.
+    pub codecs: Vec<Codec>,
     /// Networks its calls come from: `(address, prefix length)`.
     pub allow: Vec<(IpAddr, u8)>,
     /// Name for digest; its secret is kept apart.

@@ -13,7 +13,7 @@ use crate::prompts::{ClipsReady, Prompts};
 use crate::replies::Replies;
 use crate::signalling::Inbox;
 use crate::stir::Verifier;
-use crate::telemetry::trunks::Trunks;
+use crate::telemetry::trunks;
 use crate::telemetry::wire::Wire;
 use crate::telemetry::{self, Sources};
 use crate::trace::{Record, Trace};
@@ -78,8 +78,6 @@ pub struct Performer {
     pub withheld: BTreeSet<LegId>,
     /// Messages counted.
     pub wire: Wire,
-    /// How the calls of trunks have gone.
-    pub trunks: Trunks,
     /// One span per call, for the log.
     pub spans: BTreeMap<CallId, tracing::Span>,
     /// Set once the loop is to end.
@@ -103,9 +101,7 @@ impl Performer {
             Effect::Transmit { flow, message, leg } => self.transmit(flow, message, leg, now),
             Effect::Received { leg } => {
                 if let Some((flow, message)) = self.received.clone() {
-                    if let Some(delay) = self.wire.answered(leg, &message, now.instant) {
-                        self.trunks.rang(leg, delay);
-                    }
+                    self.wire.answered(leg, &message, now.instant);
                     let record = Record::Message { leg: Some(leg), sent: false, flow, message };
                     self.trace.record(now.wall_ms, record);
                 }
@@ -265,7 +261,6 @@ impl Performer {
         for fact in &facts {
             if let Fact::Leg(leg) = fact {
                 api::metrics::leg_ended(leg);
-                self.trunks.leg_ended(leg);
             }
         }
         facts.retain(|fact| self.records.want(fact));
@@ -370,7 +365,7 @@ impl Performer {
     /// Once a second: figures for the metrics.
     pub fn sample(&self, exchange: &Exchange) {
         let (media, trace, recognizer) = (&self.media, &self.trace, &*self.recognizer);
-        self.trunks.show(exchange.switchboard(), crate::signalling::now(), &self.api.views);
+        trunks::show(exchange.switchboard().trunks(), crate::signalling::now(), &self.api.views);
         telemetry::sample(
             &self.wire,
             &self.streams,

@@ -17,7 +17,6 @@ use crate::stir::Verifier;
 use crate::stir::fetch::Fetch;
 use crate::stir::signing::Signing;
 use crate::telemetry;
-use crate::telemetry::trunks::Trunks;
 use crate::telemetry::wire::Wire;
 use crate::trace::Trace;
 use crate::{engines, media_worker, webhook};
@@ -165,7 +164,6 @@ impl Running {
             withheld: BTreeSet::new(),
             spans: BTreeMap::new(),
             wire: Wire::default(),
-            trunks: Trunks::new(config.trunks.keys().cloned()),
             done: false,
         };
         let (api, operations) = (doors.api.1, doors.operations.1);
@@ -456,6 +454,7 @@ fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets
         credentials,
         border: trunk.border.clone(),
         session: trunk.session,
+        codecs: trunk.codecs.clone(),
     }
 }
 
@@ -468,8 +467,9 @@ fn carriers(config: &Config) -> trunk::rules::Rules {
     let locate = LocateRules { ipv4, ipv6, ..LocateRules::default() };
     trunk::rules::Rules {
         trunks: trunks.map(|(id, trunk)| (id.clone(), trunk.carrier.clone())).collect(),
+        routes: config.routes.clone(),
+        tenants: [(config.tenant(), config.tenant_rules.clone())].into(),
         locate,
-        ..Default::default()
     }
 }
 
@@ -477,8 +477,6 @@ fn carriers(config: &Config) -> trunk::rules::Rules {
 pub(crate) fn rules(config: &Config, flows: BTreeMap<FlowId, Arc<Flow>>) -> Rules {
     Rules {
         numbers: config.numbers.clone(),
-        routes: config.routes.clone(),
-        emergency: config.emergency.clone(),
         agents_may_dial: config.agents_may_dial.clone(),
         flows,
         variables: BTreeMap::from([(config.tenant(), config.variables.clone())]),

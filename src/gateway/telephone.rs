@@ -215,6 +215,7 @@ fn endpoint_config(address: SocketAddr, account: Option<Account>) -> EndpointCon
             credentials,
             border: Border::default(),
             session: SessionPolicy::PLAIN,
+            codecs: Vec::new(),
         }],
         agent_sessions: SessionPolicy::PLAIN,
         sound_ip: IpVersions::of([address.ip()]),
@@ -419,6 +420,7 @@ impl Line {
                 }
             }
             LegEvent::Dialled { .. }
+            | LegEvent::RetryAfter { .. }
             | LegEvent::Referred { .. }
             | LegEvent::TransferProgress { .. }
             | LegEvent::Registered { .. }

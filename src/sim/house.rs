@@ -24,10 +24,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::{CampaignDefinition, KeyAnswer, Message};
 use switchboard::rules::{
-    EmergencyRules, FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, ReferPolicy,
-    RouteRule, Rules, StirRules, TransferPolicy, TrunkRule, VerifyPolicy,
+    FeatureCode, LeadsTo, Limits, Listening, NumberRule, QueueVoice, ReferPolicy, Rules, StirRules,
+    TransferPolicy, TrunkRule, VerifyPolicy,
 };
 use trunk::locate::Place;
+use trunk::number::DialPlan;
+use trunk::route::Route;
+use trunk::rules::{Caps, TenantRules, TrunkRules};
 
 const FLOW: &str = include_str!("../../config/flows/hotline.toml");
 const INTENTS: &str = include_str!("../../config/intents/hotline.toml");
@@ -132,9 +135,6 @@ impl House {
         };
         let queues = ["support", "sales"].map(|name| QueueId::new(&tenant, name));
         let trunk = TrunkRule {
-            calls_per_second_max: 20,
-            channels_max: tuning.channels_max,
-            caller_id: PhoneNumber::parse("+4930555000").ok(),
             verify: VerifyPolicy::Off,
             sign: false,
             refer: ReferPolicy::Refuse,
@@ -142,8 +142,6 @@ impl House {
         };
         Rules {
             numbers: numbers(&flow),
-            routes: routes(&tenant),
-            emergency: EmergencyRules { numbers: vec!["112".into()], trunks: Vec::new() },
             agents_may_dial: AGENTS.map(|name| (agent(name), vec!["+49*".into()])).into(),
             flows: BTreeMap::from([(flow, self.flow.clone())]),
             variables: BTreeMap::new(),
@@ -151,7 +149,7 @@ impl House {
             queue_voices: queues.into_iter().map(|queue| (queue, voice.clone())).collect(),
             agents: AGENTS.map(agent).to_vec(),
             trunks: trunks(&tenant, trunk),
-            carriers: carriers(&tenant),
+            carriers: carriers(&tenant, tuning),
             callbacks: CallbackRules {
                 gap: Duration::from_secs(120),
                 tries_max: 3,
@@ -175,14 +173,26 @@ fn trunks(tenant: &TenantId, rule: TrunkRule) -> BTreeMap<TrunkId, TrunkRule> {
 }
 
 /// Where they are; neither probed nor registered at: the ladders show calls alone.
-fn carriers(tenant: &TenantId) -> trunk::rules::Rules {
+fn carriers(tenant: &TenantId, tuning: &Tuning) -> trunk::rules::Rules {
     let far = FAR_NAMES.into_iter().zip(FAR);
     let far = far.map(|(name, address)| (TrunkId::new(tenant, name), address));
+    let caps = Caps { outgoing_per_second: 20, channels: tuning.channels_max, ..Caps::NONE };
+    let own = DialPlan::default().read("+4930555000");
     let at = |(trunk, address)| {
-        (trunk, trunk::rules::TrunkRules::plain(Place::at(Transport::Udp, address)))
+        let plain = TrunkRules::plain(Place::at(Transport::Udp, address));
+        (trunk, TrunkRules { caps, caller_id: Some(own.clone()), ..plain })
     };
-    let trunks = far.chain([(carrier(), CARRIER)]).map(at).collect();
-    trunk::rules::Rules { trunks, ..Default::default() }
+    let trunks: BTreeMap<TrunkId, TrunkRules> = far.chain([(carrier(), CARRIER)]).map(at).collect();
+    // Agents may call for help; what comes from trunks, all of which lead there, does not.
+    let plan = DialPlan { emergency: vec!["112".into()], ..DialPlan::default() };
+    let tenant_rules = TenantRules { plan, caller_ids: Default::default(), caps: Caps::NONE };
+    let all: Vec<TrunkId> = trunks.keys().cloned().collect();
+    trunk::rules::Rules {
+        trunks,
+        routes: vec![Route::to_help(tenant.clone(), &all), onward(tenant)],
+        tenants: [(tenant.clone(), tenant_rules)].into(),
+        ..Default::default()
+    }
 }
 
 /// 4000 is the hotline, 4100 rings anna, and what begins with 00 goes on through the carrier.
@@ -200,15 +210,13 @@ fn numbers(flow: &FlowId) -> Vec<NumberRule> {
 }
 
 /// Onward by one of two carriers, the second when the first fails.
-fn routes(tenant: &TenantId) -> Vec<RouteRule> {
-    vec![RouteRule {
-        name: "onward".into(),
-        tenant: tenant.clone(),
-        numbers: vec!["+49*".into()],
-        trunks: FAR_NAMES.map(|name| TrunkId::new(tenant, name)).to_vec(),
+fn onward(tenant: &TenantId) -> Route {
+    let far = FAR_NAMES.map(|name| TrunkId::new(tenant, name));
+    Route {
+        dialled: vec!["+49*".into()],
         ring_for: Duration::from_secs(30),
-        heard_within: None,
-    }]
+        ..Route::new("onward", tenant.clone(), &far)
+    }
 }
 
 fn feature_codes() -> Vec<(Arc<str>, FeatureCode)> {
@@ -300,6 +308,7 @@ fn access(name: &str, network: &str, session: SessionPolicy) -> TrunkAccess {
         credentials: None,
         border: Border::default(),
         session,
+        codecs: Vec::new(),
     }
 }
 

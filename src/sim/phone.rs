@@ -395,6 +395,7 @@ impl Telephone {
                 self.due.retain(|_, (other, _)| *other != leg);
             }
             LegEvent::Dialled { .. }
+            | LegEvent::RetryAfter { .. }
             | LegEvent::Ringing { .. }
             | LegEvent::Changed { .. }
             | LegEvent::InfoDigit { .. }

@@ -52,6 +52,16 @@ pub enum Target {
     Agent(AgentId),
 }
 
+impl Target {
+    /// The trunk, if it is one.
+    pub fn trunk(&self) -> Option<&TrunkId> {
+        match self {
+            Self::Trunk { trunk, .. } => Some(trunk),
+            Self::Agent(_) => None,
+        }
+    }
+}
+
 /// What an INVITE from outside says. Texts are as long as its headers at most.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct IncomingCall {
@@ -322,6 +332,14 @@ pub enum LegEvent {
         /// 100–199 under way, 200–299 done, else why not: the REFER itself was refused, or the call
         /// it led to, or nothing was heard of it (408).
         status: u16,
+    },
+    /// The final response that ends a leg of ours asks for a pause (RFC 3261 §20.33): told just
+    /// before `Ended`.
+    RetryAfter {
+        /// Which leg.
+        leg: LegId,
+        /// How long.
+        after: Duration,
     },
     /// The leg is over. Exactly once for each leg that was Incoming or dialled.
     Ended {

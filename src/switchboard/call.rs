@@ -13,7 +13,7 @@
 //! Bridged, Through ──REFER──► Transferring ──answered──► Through                      (`transfer`)
 //! ```
 
-use crate::event::{LegRole, Rejected};
+use crate::event::LegRole;
 use crate::transfer::Transferring;
 use campaign::event::LeasedContact;
 use domain::cause::Cause;
@@ -27,11 +27,11 @@ use ivr::conversation::Conversation;
 use media::event::QualityReport;
 use queue::event::AgentSays;
 use sip::event::{Caller, Target};
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use stir::verdict::Verdict;
+use trunk::route::{Decision, RouteRequest};
 
 /// What a call is for.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub(crate) enum Purpose {
         afterwards: Option<AgentSays>,
     },
     /// We keep a promise; its agent is reserved.
-    Callback { ticket: TicketId },
+    Callback { ticket: TicketId, way: Box<Way> },
     /// A campaign's attempt.
     Attempt(Attempt),
     /// Somebody who called is led through to somebody else.
@@ -67,8 +67,6 @@ pub(crate) struct Transit {
     pub(crate) max_forwards: u8,
     /// Whether both hear each other before the answer.
     pub(crate) early: bool,
-    /// What was tried before, for the record of the decision.
-    pub(crate) tried: Vec<Rejected>,
 }
 
 /// Where a call is led on to.
@@ -76,22 +74,15 @@ pub(crate) struct Transit {
 pub(crate) enum Onward {
     /// An agent's telephone.
     Agent(AgentId),
-    /// A number, through the first of these trunks that takes it.
-    Number {
-        number: Arc<str>,
-        route: Arc<str>,
-        trunks: VecDeque<TrunkId>,
-        limits: RingLimits,
-        /// A call for help: no cap stops it, and it is tried everywhere.
-        emergency: bool,
-    },
+    /// A number, through a trunk.
+    Number(Box<Way>),
 }
 
-/// How long to wait for whom.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RingLimits {
-    pub(crate) ring_for: Duration,
-    pub(crate) heard_within: Option<Duration>,
+/// A number on its way out: what is asked for, and what was decided last.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    pub(crate) request: RouteRequest,
+    pub(crate) decision: Decision,
 }
 
 /// What a campaign's call carries.
@@ -268,11 +259,13 @@ pub(crate) struct Leg {
     pub(crate) sound: Sound,
     pub(crate) sip_call_id: Arc<str>,
     pub(crate) trunk: Option<TrunkId>,
-    /// Whether it holds one of the trunk's channels.
-    pub(crate) holds_channel: bool,
     pub(crate) from: Arc<str>,
     pub(crate) to: Arc<str>,
     pub(crate) agent: Option<AgentId>,
+    /// Whether it was heard to ring: a person may have been reached.
+    pub(crate) rang: bool,
+    /// The number under which calls that come back are looked for, until it is answered.
+    pub(crate) reaches: Option<Arc<str>>,
     /// The leg whose place it shall take once it is up.
     pub(crate) replaces: Option<LegId>,
     /// Whether his telephone holds the one he talks with.

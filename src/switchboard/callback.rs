@@ -1,19 +1,23 @@
 //! Journey b: from a promise to a bridge.
 
-use crate::call::{Dial, Leg, Purpose, Ring, Signalling, Sound, Treatment};
+use crate::call::{Purpose, Ring, Treatment};
+use crate::decisions::Question;
+use crate::dialling::{Refused, dialled_leg, rejected_of};
 use crate::event::{Action, Fact, LegRole, Live, Reply};
 use crate::journal::Waiting;
 use crate::switchboard::{Inner, Switchboard, Timer};
-use domain::id::{CallId, CallbackId, QueueId, RequestId, TicketId};
+use domain::cause::Cause;
+use domain::id::{CallId, CallbackId, LegId, QueueId, RequestId, TenantId, TicketId};
 use domain::now::Now;
 use domain::phone_number::PhoneNumber;
 use domain::prompt::Language;
 use ivr::event::Event as IvrEvent;
 use queue::callback::{Action as CallbackAction, Event as CallbackEvent, Made};
 use queue::event::{CallbackState, Event as QueueEvent, Promise};
-use sip::event::{Caller, MAX_FORWARDS, Target};
+use sip::event::{Caller, MAX_FORWARDS};
 use std::sync::Arc;
 use std::time::Duration;
+use trunk::route::{Asked, RouteRequest, RouteSource};
 
 /// Whoever is promised a call is still on the line: called at once, he would be busy with us.
 const HANGS_UP_WITHIN_MS: u64 = 20_000;
@@ -85,12 +89,9 @@ impl Switchboard {
         let Some(arrived_wall_ms) = self.calls.get(&call).map(|call| call.arrived_wall_ms) else {
             return;
         };
-        let reachable = self.rules.queue_voices.get(&queue).and_then(|voice| {
-            voice.callback_trunk.as_ref().filter(|trunk| self.rules.trunks.contains_key(trunk))
-        });
-        if reachable.is_none() {
+        if !self.leads_back(&queue, &number, now) {
             // Offered only when it can be kept.
-            let reason = format!("queue {queue} has no trunk to call back through").into();
+            let reason = format!("no trunk leads back from queue {queue} to {number}").into();
             self.inner.push_back(Inner::Talk(call, IvrEvent::PromiseRefused { reason }));
             return;
         }
@@ -213,85 +214,106 @@ impl Switchboard {
     ) {
         let Some(ring) = self.reserved.remove(&ticket) else { return };
         let queue = self.callbacks.get(callback).map(|promise| promise.queue.clone());
-        let Some((dial, trunk)) =
-            queue.as_ref().and_then(|queue| self.callback_dial(queue, &number, ring_for, now))
-        else {
-            // No trunk, its caps are reached, or we are ending: not this try's fault, so it does
-            // not count.
-            self.callback_tickets.remove(&ticket);
-            self.inner.push_back(Inner::Callback(CallbackEvent::TryFailed(ticket)));
-            self.inner.push_back(Inner::Queue(QueueEvent::ReservationReleased { ticket }));
-            return;
+        // The next start keeps what is not begun at an end.
+        let queue = queue.filter(|_| !self.is_draining());
+        let random = self.ids.next_number();
+        let request = queue.as_ref().and_then(|queue| self.way_back(queue, &number, random));
+        let question = callback_question(&ring.agent.tenant, callback, &number);
+        let way = request.map(|request| self.way(request, now));
+        let mut way = match way {
+            Some(Ok(way)) => way,
+            // Not this try's fault, so it does not count.
+            refused => {
+                if let Some(Err(decision)) = refused {
+                    let status = Refused::by(&decision).status;
+                    self.refused_with(question, status, rejected_of(&decision), now, out);
+                }
+                self.callback_tickets.remove(&ticket);
+                self.inner.push_back(Inner::Callback(CallbackEvent::TryFailed(ticket)));
+                self.inner.push_back(Inner::Queue(QueueEvent::ReservationReleased { ticket }));
+                return;
+            }
         };
+        let way_out = self.way_out(&mut way, None, &Caller::default(), now);
+        // Between the two nothing else took a channel: it is there.
+        let Ok(mut found) = way_out.to else { return };
+        found.ring_for = ring_for;
         self.inner.push_back(Inner::Callback(CallbackEvent::Dialling(ticket)));
-        let id = self.new_leg_id();
         let tenant = ring.agent.tenant.clone();
-        let mut call = self.new_call(tenant, Purpose::Callback { ticket }, id, now);
+        let purpose = Purpose::Callback { ticket, way: Box::new(way) };
+        let mut call = self.new_call(tenant, purpose, found.leg, now);
         call.queue = queue;
         out.push(Action::Note {
             call: call.id,
             what: format!("keep callback {callback}").into(),
             why: format!("agent {} is reserved for it", ring.agent).into(),
         });
+        let question = Question { call: Some(call.id), ..question };
+        self.decided(question, way_out.chosen, way_out.rejected, now, out);
         call.treatment = Treatment::Setup { then: Some(ring) };
         self.tickets.insert(ticket, call.id);
-        let leg = Leg {
-            id,
-            call: call.id,
-            role: LegRole::Callback,
-            from: dial.caller.user.clone(),
-            to: number.as_str().into(),
-            signalling: Signalling::NotBegun(Box::new(dial)),
-            sound: Sound::Opening,
-            sip_call_id: "".into(),
-            trunk: Some(trunk),
-            holds_channel: true,
-            agent: None,
-            replaces: None,
-            holds: false,
-            started_wall_ms: now.wall_ms,
-            answered_wall_ms: None,
-            ended_wall_ms: now.wall_ms,
-        };
+        let leg = dialled_leg(&call, LegRole::Callback, found, MAX_FORWARDS, now);
         self.begin_call(call, leg, now, out);
     }
 
-    /// How a promise's caller is dialled; `None` when the queue's trunk is gone or at its caps, or no
-    /// new call may begin.
-    fn callback_dial(
+    /// A promise's caller was not reached: whether the next trunk rings him, his agent being held
+    /// still.
+    pub(crate) fn callback_goes_on(
         &mut self,
-        queue: &QueueId,
-        number: &PhoneNumber,
-        ring_for: Duration,
+        id: CallId,
+        leg: LegId,
+        cause: Cause,
         now: Now,
-    ) -> Option<(Dial, domain::id::TrunkId)> {
-        if self.is_draining() {
-            // The next start keeps it.
-            return None;
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let Some(failed) = self.legs.get(&leg).map(|leg| (cause, leg.rang)) else { return false };
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        let (Purpose::Callback { way, .. }, Treatment::Setup { then: Some(ring) }) =
+            (&call.purpose, &call.treatment)
+        else {
+            return false;
+        };
+        let (mut way, tenant) = (way.clone(), ring.agent.tenant.clone());
+        let way_out = self.way_out(&mut way, Some(failed), &Caller::default(), now);
+        let Ok(found) = way_out.to else { return false };
+        let Some(mut call) = self.calls.remove(&id) else { return false };
+        let source = format!("callback of call {id}").into();
+        let (from, to) = (way.request.caller.clone(), way.request.dialled.clone());
+        let sip_call_id = "".into();
+        let question = Question { call: Some(id), sip_call_id, tenant, source, from, to };
+        self.decided(question, way_out.chosen, way_out.rejected, now, out);
+        call.first = found.leg;
+        if let Purpose::Callback { way: last, .. } = &mut call.purpose {
+            *last = way;
         }
+        self.ring_out(&mut call, LegRole::Callback, found, MAX_FORWARDS, now, out);
+        self.calls.insert(id, call);
+        true
+    }
+
+    /// Whether some route or trunk leads back to a number, as far as the rules say.
+    fn leads_back(&self, queue: &QueueId, number: &PhoneNumber, now: Now) -> bool {
+        let Some(request) = self.way_back(queue, number, 0) else { return false };
+        match &request.asked {
+            Asked::Trunk(trunk) => self.rules.trunks.contains_key(trunk),
+            Asked::Any | Asked::Route(_) => self.carriers.route(&request, now).route.is_some(),
+        }
+    }
+
+    /// How a promise's caller is dialled; `None`: the queue is gone.
+    fn way_back(&self, queue: &QueueId, number: &PhoneNumber, random: u64) -> Option<RouteRequest> {
         let voice = self.rules.queue_voices.get(queue)?;
-        let trunk_id = voice.callback_trunk.clone()?;
-        let trunk = self.rules.trunks.get(&trunk_id)?;
-        let caller_id = voice.callback_caller_id.as_ref().or(trunk.caller_id.as_ref());
-        let from_user: Arc<str> = caller_id.map_or("anonymous", PhoneNumber::as_str).into();
-        let hop = self.hop_of(&trunk_id, now)?;
-        let target = Target::Trunk { trunk: trunk_id.clone(), hop, user: number.as_str().into() };
-        if !self.trunks.get_mut(&trunk_id)?.take(now.instant) {
-            return None;
-        }
-        let caller = Caller::shown(from_user);
-        Some((
-            Dial {
-                target,
-                caller,
-                ring_for,
-                heard_within: None,
-                max_forwards: MAX_FORWARDS,
-                call_id: None,
-                attempt: None,
-            },
-            trunk_id,
-        ))
+        let caller_id = voice.callback_caller_id.as_ref();
+        Some(RouteRequest {
+            tenant: queue.tenant.clone(),
+            from: RouteSource::Callback,
+            caller: caller_id.map_or("", PhoneNumber::as_str).into(),
+            private: false,
+            dialled: number.as_str().into(),
+            asked: voice.callback_trunk.clone().map_or(Asked::Any, Asked::Trunk),
+            second_ring: true,
+            random,
+        })
     }
 
     /// The caller took the call: the reserved agent is rung.
@@ -329,5 +351,16 @@ impl Switchboard {
             Some(call) => self.end_call(call, out),
             None => self.inner.push_back(Inner::Queue(QueueEvent::Left(ticket))),
         }
+    }
+}
+
+fn callback_question(tenant: &TenantId, callback: CallbackId, number: &PhoneNumber) -> Question {
+    Question {
+        call: None,
+        sip_call_id: "".into(),
+        tenant: tenant.clone(),
+        source: format!("callback {callback}").into(),
+        from: "".into(),
+        to: number.as_str().into(),
     }
 }

@@ -3,41 +3,17 @@
 
 use crate::event::{Action, Live};
 use crate::switchboard::{Switchboard, Timer};
-use domain::hop::Hop;
-use domain::id::{LegId, TrunkId};
+use domain::cause::CauseKind;
+use domain::id::TrunkId;
 use domain::now::Now;
+use sip::event::LegEvent;
 use sip::event::trunk::{TrunkCommand, TrunkEvent};
-use sip::event::{LegEvent, Target};
 use std::sync::Arc;
 use trunk::event::{Action as TrunkAction, Event, ProbeReply, RegisterFailure};
 use trunk::failover::Outcome;
 use trunk::health::State;
 use trunk::registration::Standing;
-use trunk::route::live::{Condition, Live as _};
 use trunk::trunks::Trunks;
-
-/// The target that a call to a trunk is sent to now.
-///
-/// # Errors
-/// The first test that the trunk fails, and how.
-pub(crate) fn usable_target(
-    trunks: &Trunks,
-    trunk: &TrunkId,
-    random: u64,
-    now: Now,
-) -> Result<Hop, (&'static str, Arc<str>)> {
-    trunks.registered(trunk, now).map_err(|why| ("registered", why))?;
-    match trunks.state(trunk, now) {
-        State::Down { why, .. } if !trunks.is_trial_due(trunk, now) => {
-            return Err(("health", why));
-        }
-        State::Up | State::Degraded { .. } | State::Down { .. } => (),
-    }
-    let targets = trunks.targets(trunk, random, now);
-    let usable = |(_, condition): &(Hop, Condition)| !matches!(condition, Condition::Down(_));
-    let found = targets.into_iter().find(usable).map(|(hop, _)| hop);
-    found.ok_or(("located", "its place is not known".into()))
-}
 
 impl Switchboard {
     /// The trunks, to be looked at.
@@ -77,28 +53,19 @@ impl Switchboard {
         self.carriers(event, now, out);
     }
 
-    /// Where a call to a trunk is sent that no route has chosen; `None`: it takes none now.
-    pub(crate) fn hop_of(&mut self, trunk: &TrunkId, now: Now) -> Option<Hop> {
-        let random = self.ids.next_number();
-        usable_target(&self.carriers, trunk, random, now).ok()
-    }
-
-    /// A call is about to leave: what becomes of it tells of its trunk.
-    pub(crate) fn follow(&mut self, leg: LegId, target: &Target, now: Now) {
-        if let Target::Trunk { trunk, hop, .. } = target {
-            self.carriers.follow(leg, trunk, hop, now);
-        }
-    }
-
     /// What a leg tells of the trunk it was dialled through; of other legs the trunks know nothing.
     pub(crate) fn watch(&mut self, event: &LegEvent, now: Now, out: &mut Vec<Action>) {
         let event = match event {
             LegEvent::Ringing { leg, status, .. } => Event::Ringing { leg: *leg, status: *status },
             LegEvent::Established { leg, .. } => Event::Answered { leg: *leg },
-            LegEvent::Ended { leg, cause } => {
-                let outcome = Some(Outcome::of(cause, false, None));
-                Event::Over { leg: *leg, outcome, sound: None }
+            // What our own limits refused never left.
+            LegEvent::Ended { leg, cause } if cause.kind == CauseKind::NotAdmitted => {
+                Event::Freed { leg: *leg }
             }
+            LegEvent::Ended { leg, cause } => {
+                Event::Over { leg: *leg, outcome: Some(Outcome::of(cause, false, None)) }
+            }
+            LegEvent::RetryAfter { leg, after } => Event::RetryAfter { leg: *leg, after: *after },
             _ => return,
         };
         self.carriers(event, now, out);

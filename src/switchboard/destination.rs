@@ -3,12 +3,16 @@
 //! himself, a trunk (where it is obeyed at all) what an INVITE of its own would lead to.
 
 use crate::call::{Onward, Purpose, Treatment};
-use crate::event::Rejected;
+use crate::dialling::{Refused, rejected_of};
+use crate::event::{REJECTED_MAX, Rejected};
+use crate::lead::Asking;
 use crate::routing;
 use crate::rules::{LeadsTo, ReferPolicy};
 use crate::switchboard::Switchboard;
-use domain::id::{AgentId, FlowId, LegId, TenantId};
+use domain::id::{AgentId, FlowId, LegId, TenantId, TrunkId};
+use domain::now::Now;
 use sip::event::ReferTo;
+use trunk::route::{Asked, RouteSource};
 
 /// Where a REFER leads.
 pub(crate) enum Destination {
@@ -42,6 +46,7 @@ impl Switchboard {
         &self,
         leg: LegId,
         to: &ReferTo,
+        (random, now): (u64, Now),
         rejected: &mut Vec<Rejected>,
     ) -> Result<Destination, Refusal> {
         let referrer = self.legs.get(&leg).and_then(|leg| leg.agent.clone());
@@ -57,9 +62,12 @@ impl Switchboard {
         if !to.is_here {
             return Err((403, "host", format!("{} is not one of our hosts", to.host)));
         }
+        let caller = self.number_of(party).unwrap_or_default();
+        let (dialled, private) = (to.user.clone(), false);
+        let asking = Asking { dialled, caller, private, random };
         match referrer {
-            Some(agent) => self.destination_of_agent(party, &agent, &to.user, rejected),
-            None => self.destination_of_trunk(leg, party, &to.user, rejected),
+            Some(agent) => self.destination_of_agent(party, &agent, (&asking, now), rejected),
+            None => self.destination_of_trunk(leg, party, (&asking, now), rejected),
         }
     }
 
@@ -83,43 +91,74 @@ impl Switchboard {
         &self,
         party: LegId,
         agent: &AgentId,
-        user: &std::sync::Arc<str>,
+        (asking, now): (&Asking, Now),
         rejected: &mut Vec<Rejected>,
     ) -> Result<Destination, Refusal> {
+        let user = &asking.dialled;
         let other = AgentId { tenant: agent.tenant.clone(), name: user.clone() };
         if self.rules.agents.contains(&other) {
             return Ok(Destination::Onward(Onward::Agent(other)));
         }
+        let from = RouteSource::Agent(agent.clone());
         // A number of ours leads the party where it would if he had dialled it himself.
         if let Some(trunk) = self.legs.get(&party).and_then(|party| party.trunk.as_ref())
-            && let Some(found) = routing::leads_to(&self.rules.numbers, trunk, user, rejected)
+            && let Some(found) = self.number_rule(trunk, user, rejected)
         {
-            return self.led(found, party, &agent.tenant, user);
+            return self.led(found, party, (from, &agent.tenant), (asking, now), rejected);
         }
-        if !routing::may_dial(&self.rules, agent, user) {
+        if !self.may_dial(agent, user) {
             return Err((403, "dial", format!("{agent} may not dial {user}")));
         }
-        match self.onward_number(&agent.tenant, user) {
-            Some(onward) => Ok(Destination::Onward(onward)),
-            None => Err((404, "route", format!("no route takes {user}"))),
-        }
+        self.on_to((from, &agent.tenant), Asked::Any, (asking, now), rejected)
     }
 
     fn destination_of_trunk(
         &self,
         leg: LegId,
         party: LegId,
-        user: &str,
+        (asking, now): (&Asking, Now),
         rejected: &mut Vec<Rejected>,
     ) -> Result<Destination, Refusal> {
+        let user = &asking.dialled;
         let trunk = self.legs.get(&leg).and_then(|leg| leg.trunk.as_ref());
-        let found = trunk.and_then(|trunk| {
-            let found = routing::leads_to(&self.rules.numbers, trunk, user, rejected)?;
-            Some((found, &trunk.tenant))
-        });
+        let found = trunk.and_then(|trunk| Some((self.number_rule(trunk, user, rejected)?, trunk)));
         match found {
-            Some((found, tenant)) => self.led(found, party, tenant, user),
+            Some((found, trunk)) => {
+                let from = RouteSource::Trunk(trunk.clone());
+                self.led(found, party, (from, &trunk.tenant), (asking, now), rejected)
+            }
             None => Err((403, "number", format!("{user} leads nowhere from this trunk"))),
+        }
+    }
+
+    fn number_rule(
+        &self,
+        trunk: &TrunkId,
+        dialled: &str,
+        rejected: &mut Vec<Rejected>,
+    ) -> Option<&LeadsTo> {
+        let from = RouteSource::Trunk(trunk.clone());
+        let number = self.carriers.read(&from, &trunk.tenant, dialled);
+        routing::leads_to(&self.rules.numbers, trunk, &number, rejected)
+    }
+
+    /// On to a number outside.
+    fn on_to(
+        &self,
+        (from, tenant): (RouteSource, &TenantId),
+        asked: Asked,
+        (asking, now): (&Asking, Now),
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Destination, Refusal> {
+        match self.way_for(from, tenant, asked, asking, now) {
+            Ok(way) => Ok(Destination::Onward(Onward::Number(Box::new(way)))),
+            Err(decision) => {
+                rejected.extend(rejected_of(&decision));
+                rejected.truncate(REJECTED_MAX);
+                let why = decision.refusal.as_ref().map(|refusal| refusal.why.to_string());
+                let status = Refused::by(&decision).status;
+                Err((status, "route", why.unwrap_or_default()))
+            }
         }
     }
 
@@ -127,15 +166,16 @@ impl Switchboard {
         &self,
         leads_to: &LeadsTo,
         party: LegId,
-        tenant: &TenantId,
-        number: &str,
+        (from, tenant): (RouteSource, &TenantId),
+        (asking, now): (&Asking, Now),
+        rejected: &mut Vec<Rejected>,
     ) -> Result<Destination, Refusal> {
         match leads_to {
             LeadsTo::Agent(agent) => Ok(Destination::Onward(Onward::Agent(agent.clone()))),
-            LeadsTo::Route(name) => self
-                .onward_by_route(tenant, name, number)
-                .map(Destination::Onward)
-                .ok_or_else(|| (404, "route", format!("there is no route {name}"))),
+            LeadsTo::Route(name) => {
+                let asked = Asked::Route(name.clone());
+                self.on_to((from, tenant), asked, (asking, now), rejected)
+            }
             LeadsTo::Flow(flow) => {
                 let call = self.legs.get(&party).and_then(|leg| self.calls.get(&leg.call));
                 match call.map(|call| &call.purpose) {

@@ -1,171 +1,290 @@
 //! A number to be dialled → the trunk that takes it: one way for callers led through, agents who
-//! dial and transfers. Whoever wants a number dialled asks [`Switchboard::way_out`] for the way and
-//! has [`Switchboard::ring_out`] open the leg.
+//! dial, transfers, callbacks and campaigns. The engine in `trunk::route` decides; here its choice
+//! becomes a channel taken and a leg that rings.
+//!
+//! ```text
+//! RouteRequest ─► way ─► Way ─► way_out ─► channel taken, Found ─► ring_out ─► INVITE
+//!                         ▲                                                      │
+//!                         └──────────── way_out(failed) ◄──── 503, silence ──────┘
+//! ```
 
-use crate::call::{Call, Dial, Leg, Onward, RingLimits, Signalling, Sound};
-use crate::carriers;
+use crate::call::{Call, Dial, Leg, Signalling, Sound, Way};
 use crate::event::{Action, LegRole, REJECTED_MAX, Rejected};
-use crate::routing;
-use crate::rules::{ROUTE_TRUNKS_MAX, RouteRule};
 use crate::switchboard::Switchboard;
-use domain::id::{LegId, TenantId, TrunkId};
+use crate::transit::refusal_of;
+use domain::cause::Cause;
+use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use sip::event::{Caller, Target};
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
+use trunk::caller_id::Shown;
+use trunk::failover::Outcome;
+use trunk::number::Number;
+use trunk::route::{Candidate, Decision, Rejectee, RouteRequest, RouteSource, Test};
 
-/// The way to a number.
-pub(crate) struct WayOut {
+/// How long a telephone rings where neither route nor journey says it.
+const RINGS_FOR: Duration = Duration::from_secs(60);
+
+/// Somebody to be rung.
+pub(crate) struct Found {
+    /// The leg that holds the channel.
+    pub(crate) leg: LegId,
     pub(crate) target: Target,
+    /// Who is shown to him.
+    pub(crate) caller: Caller,
+    pub(crate) ring_for: Duration,
+    pub(crate) heard_within: Option<Duration>,
+    /// The number in its one form, by which a call that comes back is known.
+    pub(crate) reaches: Arc<str>,
+}
+
+/// Nobody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoWay {
+    /// How the last try ended, or that there was none.
+    pub(crate) cause: Cause,
+    /// What whoever asked is refused with.
+    pub(crate) refused: Refused,
+}
+
+/// How a call is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Refused {
+    pub(crate) status: u16,
+    pub(crate) retry_after_s: Option<u32>,
+}
+
+/// What was decided: who is rung, in words too, and who is not.
+pub(crate) struct WayOut {
+    pub(crate) to: Result<Found, NoWay>,
+    pub(crate) chosen: Arc<str>,
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+impl Refused {
+    pub(crate) fn with(status: u16) -> Self {
+        Self { status, retry_after_s: None }
+    }
+
+    /// As a decision without a choice says.
+    pub(crate) fn by(decision: &Decision) -> Self {
+        let refusal = decision.refusal.as_ref();
+        let retry_after = refusal.and_then(|refusal| refusal.retry_after);
+        Self {
+            status: refusal.map_or(500, |refusal| refusal.status),
+            retry_after_s: retry_after.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(1)),
+        }
+    }
 }
 
 impl Switchboard {
-    /// Where a number dialled from inside leads: the trunks of the first route that takes it.
-    /// `None`: no route takes it.
-    pub(crate) fn onward_number(&self, tenant: &TenantId, number: &str) -> Option<Onward> {
-        routing::route_for(&self.rules, tenant, number).map(|route| onward(route, number))
+    /// The way of a call.
+    ///
+    /// # Errors
+    /// No trunk takes it: why.
+    pub(crate) fn way(&self, request: RouteRequest, now: Now) -> Result<Way, Box<Decision>> {
+        let decision = self.carriers.route(&request, now);
+        match decision.chosen {
+            Some(_) => Ok(Way { request, decision }),
+            None => Err(Box::new(decision)),
+        }
     }
 
-    /// As [`onward_number`](Self::onward_number), by the route of this name.
-    pub(crate) fn onward_by_route(
-        &self,
-        tenant: &TenantId,
-        name: &str,
-        number: &str,
-    ) -> Option<Onward> {
-        routing::route_named(&self.rules, tenant, name).map(|route| onward(route, number))
-    }
-
-    /// Takes a channel of the first of `trunks` that has one, or of the first of all in an
-    /// `emergency`; those before it are taken off the list and added to `rejected`. The channel is
-    /// given back with the leg's end.
+    /// Takes a channel of the trunk that is chosen, which is given back with the leg's end. `failed`:
+    /// how the last try ended, and whether it was heard to ring.
     pub(crate) fn way_out(
         &mut self,
-        number: &Arc<str>,
-        (trunks, emergency): (&mut VecDeque<TrunkId>, bool),
-        rejected: &mut Vec<Rejected>,
+        way: &mut Way,
+        failed: Option<(Cause, bool)>,
+        caller: &Caller,
         now: Now,
-    ) -> Option<WayOut> {
-        let id = self.first_with_room((trunks, emergency), rejected, now)?;
-        // A call for help tries even a target that is down.
-        let first = |board: &mut Self| {
-            let random = board.ids.next_number();
-            board.carriers.hops(&id, random, now).into_iter().next()
-        };
-        let hop = self.hop_of(&id, now).or_else(|| first(self))?;
-        self.trunks.get_mut(&id)?.take_always(now.instant);
-        Some(WayOut { target: Target::Trunk { trunk: id, hop, user: number.clone() } })
-    }
-
-    /// The first of `trunks` that bears another call; those before it are taken off the list and
-    /// added to `rejected`. Takes nothing: a dry run asks the same.
-    pub(crate) fn first_with_room(
-        &self,
-        (trunks, emergency): (&mut VecDeque<TrunkId>, bool),
-        rejected: &mut Vec<Rejected>,
-        now: Now,
-    ) -> Option<TrunkId> {
-        while let Some(id) = trunks.pop_front() {
-            let candidate = || format!("trunk {}", id.name);
-            let Some(cap) = self.trunks.get(&id) else {
-                routing::reject(rejected, candidate, "known", || "there is no such trunk".into());
-                continue;
-            };
-            let usable = carriers::usable_target(&self.carriers, &id, 0, now);
-            // A dry run without the program knows nothing of where trunks are and how they do.
-            let lenient = emergency || !self.carriers.is_started();
-            if let (Err((test, why)), false) = (usable, lenient) {
-                routing::reject(rejected, candidate, test, || why.to_string());
-                continue;
-            }
-            let may_begin = cap.next(now.instant).is_some_and(|at| at <= now.instant);
-            if emergency || (cap.has_channel() && may_begin) {
-                return Some(id);
-            }
-            let why = || match cap.has_channel() {
-                false => format!("all {} channels are in use", cap.channels_max()),
-                true => format!("{} calls were begun in a second", cap.rate(now.instant)),
-            };
-            routing::reject(rejected, candidate, "caps", why);
+    ) -> WayOut {
+        let leg = self.new_leg_id();
+        if let Some((cause, rang)) = failed {
+            let outcome = Outcome::of(&cause, rang, None);
+            way.decision = self.carriers.next(&way.request, &way.decision, outcome, now);
         }
-        None
-    }
-
-    /// Who is calling, as the trunk's callee is shown it: the caller's own number where he has one,
-    /// else the trunk's.
-    pub(crate) fn shown_to(&self, trunk: &TrunkId, caller: &Caller) -> Caller {
-        let is_number = caller.user.strip_prefix('+').unwrap_or(&caller.user);
-        let is_number = !is_number.is_empty() && is_number.bytes().all(|it| it.is_ascii_digit());
-        if is_number || caller.private {
-            return caller.clone();
+        while let Some(chosen) = &way.decision.chosen {
+            let tenant = &way.request.tenant;
+            if self.carriers.take(leg, chosen, tenant, way.decision.emergency, now) {
+                break;
+            }
+            // Another call took the last channel since: that trunk is out now.
+            way.decision = self.carriers.again(&way.request, &way.decision, now);
         }
-        let own = self.rules.trunks.get(trunk).and_then(|rule| rule.caller_id.as_ref());
-        let user = own.map(|number| number.as_str().into()).unwrap_or_default();
-        Caller { user, display: None, asserted: None, ..caller.clone() }
+        let decision = &way.decision;
+        WayOut {
+            to: match &decision.chosen {
+                Some(chosen) => Ok(found(leg, decision, chosen, caller)),
+                None => Err(no_way(decision, failed.map(|(cause, _)| cause))),
+            },
+            chosen: chosen_name(decision),
+            rejected: rejected_of(decision),
+        }
     }
 
-    /// Opens a leg that rings `to` once its port is there.
-    #[expect(clippy::too_many_arguments, reason = "each is a fact of the leg")]
+    /// Opens a leg that rings whoever was found once its port is there.
     pub(crate) fn ring_out(
         &mut self,
         call: &mut Call,
         role: LegRole,
-        target: Target,
-        caller: Caller,
-        limits: RingLimits,
+        found: Found,
         max_forwards: u8,
         now: Now,
         out: &mut Vec<Action>,
     ) -> LegId {
-        let id = self.new_leg_id();
-        let (trunk, agent, to) = match &target {
-            Target::Trunk { trunk, user, .. } => (Some(trunk.clone()), None, user.clone()),
-            Target::Agent(agent) => (None, Some(agent.clone()), agent.name.clone()),
-        };
-        let from = caller.user.clone();
-        let dial = Dial {
-            target,
-            caller,
-            ring_for: limits.ring_for,
-            heard_within: limits.heard_within,
-            max_forwards,
-            call_id: None,
-            attempt: None,
-        };
-        let leg = Leg {
-            id,
-            call: call.id,
-            role,
-            signalling: Signalling::NotBegun(Box::new(dial)),
-            sound: Sound::Opening,
-            sip_call_id: "".into(),
-            holds_channel: trunk.is_some(),
-            trunk,
-            from,
-            to,
-            agent,
-            replaces: None,
-            holds: false,
-            started_wall_ms: now.wall_ms,
-            answered_wall_ms: None,
-            ended_wall_ms: now.wall_ms,
-        };
+        let leg = dialled_leg(call, role, found, max_forwards, now);
+        let id = leg.id;
         self.open_leg(leg, call, now, out);
         id
     }
 }
 
-fn onward(route: &RouteRule, number: &str) -> Onward {
-    Onward::Number {
-        number: number.into(),
-        route: route.name.clone(),
-        trunks: route.trunks.iter().take(ROUTE_TRUNKS_MAX).cloned().collect(),
-        limits: RingLimits { ring_for: route.ring_for, heard_within: route.heard_within },
-        emergency: false,
+/// A leg that is not yet dialled.
+pub(crate) fn dialled_leg(
+    call: &Call,
+    role: LegRole,
+    found: Found,
+    max_forwards: u8,
+    now: Now,
+) -> Leg {
+    let (trunk, agent, to) = match &found.target {
+        Target::Trunk { trunk, user, .. } => (Some(trunk.clone()), None, user.clone()),
+        Target::Agent(agent) => (None, Some(agent.clone()), agent.name.clone()),
+    };
+    let from = found.caller.user.clone();
+    let dial = Dial {
+        target: found.target,
+        caller: found.caller,
+        ring_for: found.ring_for,
+        heard_within: found.heard_within,
+        max_forwards,
+        call_id: None,
+        attempt: None,
+    };
+    Leg {
+        id: found.leg,
+        call: call.id,
+        role,
+        signalling: Signalling::NotBegun(Box::new(dial)),
+        sound: Sound::Opening,
+        sip_call_id: "".into(),
+        trunk,
+        from,
+        to,
+        agent,
+        rang: false,
+        reaches: None,
+        replaces: None,
+        holds: false,
+        started_wall_ms: now.wall_ms,
+        answered_wall_ms: None,
+        ended_wall_ms: now.wall_ms,
     }
 }
 
-/// Adds what was tried in vain before, as long as there is room.
-pub(crate) fn after(tried: &[Rejected], rejected: Vec<Rejected>) -> Vec<Rejected> {
-    tried.iter().cloned().chain(rejected).take(REJECTED_MAX).collect()
+fn found(leg: LegId, decision: &Decision, chosen: &Candidate, caller: &Caller) -> Found {
+    let (trunk, hop, user) = (chosen.trunk.clone(), chosen.hop.clone(), chosen.user.clone());
+    Found {
+        leg,
+        target: Target::Trunk { trunk, hop, user },
+        caller: shown_as(caller, &chosen.shown),
+        ring_for: chosen.ring_for.unwrap_or(RINGS_FOR),
+        heard_within: chosen.heard_within,
+        reaches: decision.dialled.normalised.clone(),
+    }
+}
+
+fn no_way(decision: &Decision, failed: Option<Cause>) -> NoWay {
+    match failed {
+        // What the callee said is told in our words.
+        Some(cause) => NoWay { cause, refused: Refused::with(refusal_of(cause)) },
+        None => NoWay { cause: Cause::not_admitted(), refused: Refused::by(decision) },
+    }
+}
+
+/// Who calls, as the trunk is to show it. Where another number stands in the place of his own, his
+/// name and the signature of his number do not go with it.
+fn shown_as(caller: &Caller, shown: &Shown) -> Caller {
+    let own = shown.changed.is_none();
+    Caller {
+        user: shown.user.clone(),
+        display: caller.display.clone().filter(|_| own),
+        private: shown.private,
+        asserted: shown.asserted.clone().or_else(|| caller.asserted.clone().filter(|_| own)),
+        identity: caller.identity.clone().filter(|_| own),
+        referred_by: caller.referred_by.clone(),
+        date: caller.date.clone().filter(|_| own),
+    }
+}
+
+/// What was chosen, with the number as it is dialled and the one that is shown.
+pub(crate) fn chosen_name(decision: &Decision) -> Arc<str> {
+    let Some(chosen) = &decision.chosen else {
+        return format!("refused with {}", Refused::by(decision).status).into();
+    };
+    let mut text = trunk_name(&chosen.trunk);
+    text += &written_as(&decision.dialled, &chosen.user, " dials ");
+    match &*chosen.shown.user {
+        "" if decision.caller.raw.is_empty() => (),
+        "" => text += ", shows no number",
+        user => text += &written_as(&decision.caller, user, ", shows "),
+    }
+    if let Some(why) = &chosen.shown.changed {
+        text += &format!(" ({why})");
+    }
+    if chosen.trial {
+        text += ", which is on trial";
+    }
+    text.into()
+}
+
+/// A number that goes out in another form than it came in, with its normalised form where that is a
+/// third.
+fn written_as(number: &Number, user: &str, verb: &str) -> String {
+    match (user == &*number.raw, user == &*number.normalised || number.is_unknown()) {
+        (true, true) => String::new(),
+        (_, true) => format!("{verb}{user}"),
+        (true, false) | (false, false) => format!("{verb}{user} for {}", number.normalised),
+    }
+}
+
+/// What was not chosen: what was tried in vain first.
+pub(crate) fn rejected_of(decision: &Decision) -> Vec<Rejected> {
+    let tried = decision.tried.iter().map(|tried| Rejected {
+        candidate: format!("{} at {}", trunk_name(&tried.trunk), tried.hop).into(),
+        test: "answer".into(),
+        why: tried.outcome.to_string().into(),
+    });
+    // That it was tried is told above; that a call is none for help goes without saying.
+    let tells = |it: &&trunk::route::Rejected| match it.test {
+        Test::Tried => matches!(it.candidate, Rejectee::Call),
+        Test::Emergency => false,
+        _ => true,
+    };
+    let others = decision.rejected.iter().filter(tells);
+    let others = others.map(|rejected| Rejected {
+        candidate: match &rejected.candidate {
+            Rejectee::Route(name) => format!("route {name}").into(),
+            Rejectee::Trunk(trunk) => trunk_name(trunk).into(),
+            Rejectee::Hop(trunk, hop) => format!("{} at {hop}", trunk_name(trunk)).into(),
+            Rejectee::Call => "another try".into(),
+        },
+        test: rejected.test.to_string().into(),
+        why: rejected.why.clone(),
+    });
+    tried.chain(others).take(REJECTED_MAX).collect()
+}
+
+pub(crate) fn trunk_name(trunk: &TrunkId) -> String {
+    format!("trunk {}", trunk.name)
+}
+
+/// What a call from `source` comes from, as routes know it.
+pub(crate) fn route_source(source: &sip::event::Source) -> RouteSource {
+    match source {
+        sip::event::Source::Trunk(trunk) => RouteSource::Trunk(trunk.clone()),
+        sip::event::Source::Agent(agent) => RouteSource::Agent(agent.clone()),
+    }
 }

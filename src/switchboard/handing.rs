@@ -14,22 +14,23 @@ use crate::event::{Action, Rejected};
 use crate::rules::TransferPolicy;
 use crate::switchboard::Switchboard;
 use crate::transfer::{Attempt, Transferring, part, progress};
-use crate::transit::may_try_another;
 use domain::cause::Cause;
 use domain::id::{CallId, LegId, TrunkId};
 use domain::now::Now;
 use sip::event::{LegCommand, TransferTo};
 use std::sync::Arc;
+use trunk::failover::{FailoverRules, Outcome, Verdict};
 
 impl Switchboard {
     /// The trunk that does this transfer itself, and the number it is asked to call. Only agents hand
     /// over: what a trunk asks for is not asked of another.
     pub(crate) fn trunk_to_hand_to(&self, transfer: &Transferring) -> Option<(TrunkId, Arc<str>)> {
-        let Onward::Number { number, emergency: false, .. } = &transfer.onward else { return None };
+        let Onward::Number(way) = &transfer.onward else { return None };
         let trunk = self.legs.get(&transfer.party)?.trunk.as_ref()?;
         let hands_over = self.rules.trunks.get(trunk)?.transfer == TransferPolicy::Refer;
-        let is_wanted = hands_over && self.is_agents(transfer.referrer);
-        is_wanted.then(|| (trunk.clone(), number.clone()))
+        let is_wanted = hands_over && !way.decision.emergency && self.is_agents(transfer.referrer);
+        let rules = self.carriers.rules().trunks.get(trunk)?;
+        is_wanted.then(|| (trunk.clone(), rules.dialled.write(&way.decision.dialled, &rules.plan)))
     }
 
     /// Asks the party's trunk.
@@ -120,7 +121,9 @@ impl Switchboard {
         transfer.attempt = Attempt::None;
         // RFC 3515 §2.4.5: of a REFER that was taken and is not heard of again, anything may have come.
         let is_in_doubt = status == 408;
-        match transfer.rang || is_in_doubt || (heard && !may_try_another(cause)) {
+        let outcome = Outcome::of(&cause, transfer.rang, None);
+        let goes_on = FailoverRules::default().judge(&outcome, true) == Verdict::TryNext;
+        match transfer.rang || is_in_doubt || (heard && !goes_on) {
             true => self.transfer_failed(call, *transfer, cause, now, out),
             false => self.transfer_reach(call, *transfer, None, now, out),
         }

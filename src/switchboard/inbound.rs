@@ -3,8 +3,9 @@
 
 use crate::call::{Call, Leg, Purpose, Signalling, Sound};
 use crate::decisions::Question;
+use crate::dialling::Refused;
 use crate::event::{Action, LegRole, Rejected};
-use crate::lead::{Led, LedTo};
+use crate::lead::{Asking, Led, LedTo};
 use crate::rules::FeatureCode;
 use crate::switchboard::{Inner, Switchboard};
 use crate::transit::Incoming;
@@ -14,6 +15,10 @@ use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use queue::event::AgentSays;
 use sip::event::{IncomingCall, LegCommand, Source};
+use trunk::lease::{Full, Whose};
+
+/// After this many seconds a caller may try again for whom there is no channel.
+const RETRY_AFTER_S: u32 = 5;
 
 impl Switchboard {
     pub(crate) fn incoming(
@@ -26,7 +31,7 @@ impl Switchboard {
         out: &mut Vec<Action>,
     ) {
         let question = question_of(&source, &call);
-        let is_for_help = self.emergency_onward(&source, &call.dialled).is_some();
+        let is_for_help = self.is_for_help(&source, &call.dialled);
         if let Some((retry_after_s, why)) = self.closed_to_new_calls().filter(|_| !is_for_help) {
             // RFC 3261 §21.5.4: refused while it is cheap, with a time to come back.
             let rejected = vec![Rejected {
@@ -50,7 +55,8 @@ impl Switchboard {
 
     /// Finds out where a call leads.
     pub(crate) fn take_up_call(&mut self, incoming: Incoming, now: Now, out: &mut Vec<Action>) {
-        let Led { to, rejected } = self.lead(&incoming.source, &incoming.call.dialled);
+        let asking = Asking::of(&incoming.call, self.ids.next_number());
+        let Led { to, rejected } = self.lead(&incoming.source, &asking, now);
         let agent = match &incoming.source {
             Source::Agent(agent) => Some(agent.clone()),
             Source::Trunk(_) => None,
@@ -64,21 +70,23 @@ impl Switchboard {
                 self.agent_dials_code(incoming, agent, code, now, out);
             }
             // Codes are led to for agents alone.
-            (Ok(LedTo::Code(_)), None) => self.refuse_unknown(incoming, 404, rejected, now, out),
-            (Err(status), _) => self.refuse_unknown(incoming, status, rejected, now, out),
+            (Ok(LedTo::Code(_)), None) => {
+                self.refuse_unled(incoming, Refused::with(404), rejected, now, out);
+            }
+            (Err(refused), _) => self.refuse_unled(incoming, refused, rejected, now, out),
         }
     }
 
-    fn refuse_unknown(
+    fn refuse_unled(
         &mut self,
         incoming: Incoming,
-        status: u16,
+        refused: Refused,
         rejected: Vec<Rejected>,
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        self.refused_with(incoming.question, status, rejected, now, out);
-        refuse(incoming.leg, status, None, out);
+        self.refused_with(incoming.question, refused.status, rejected, now, out);
+        refuse(incoming.leg, refused.status, refused.retry_after_s, out);
     }
 
     /// Why no new call is taken now: the seconds after which to try again, and the ground.
@@ -94,28 +102,34 @@ impl Switchboard {
         }
     }
 
-    /// Takes a channel of the trunk that a call comes from, or refuses the call; whether it has one.
+    /// Takes a channel of the trunk that a call comes from, or refuses the call: whether it may go on.
+    /// A call for help always may.
     pub(crate) fn take_incoming(
         &mut self,
         leg: LegId,
         trunk: Option<&TrunkId>,
+        emergency: bool,
         question: &Question,
         now: Now,
         out: &mut Vec<Action>,
-    ) -> Result<bool, ()> {
-        let Some(trunk) = trunk else { return Ok(false) };
-        let Some(cap) = self.trunks.get_mut(trunk) else { return Ok(false) };
-        if cap.take_incoming() {
-            return Ok(true);
-        }
-        let rejected = vec![Rejected {
-            candidate: format!("trunk {}", trunk.name).into(),
-            test: "caps".into(),
-            why: format!("all {} channels are in use", cap.channels()).into(),
-        }];
+    ) -> bool {
+        let Some(trunk) = trunk else { return true };
+        let Err((whose, full)) = self.carriers.take_incoming(leg, trunk, emergency, now) else {
+            return true;
+        };
+        let (test, why, wait) = match full {
+            Full::Rate(_) => ("calls per second", "as many as allowed began in this second", 1),
+            Full::Channels => ("channels", "as many calls as allowed are up", RETRY_AFTER_S),
+        };
+        let candidate = match whose {
+            Whose::Trunk => format!("trunk {}", trunk.name),
+            Whose::Tenant => format!("tenant {}", trunk.tenant),
+        };
+        let rejected =
+            vec![Rejected { candidate: candidate.into(), test: test.into(), why: why.into() }];
         self.refused_with(question.clone(), 503, rejected, now, out);
-        refuse(leg, 503, Some(5), out);
-        Err(())
+        refuse(leg, 503, Some(wait), out);
+        false
     }
 
     fn caller_rings(
@@ -128,14 +142,14 @@ impl Switchboard {
     ) {
         let Incoming { leg, source, call: offered, mut question, verdict, .. } = incoming;
         let Source::Trunk(trunk) = source else { return };
-        let taken = self.take_incoming(leg, Some(&trunk), &question, now, out);
-        let Ok(holds_channel) = taken else { return };
+        if !self.take_incoming(leg, Some(&trunk), false, &question, now, out) {
+            return;
+        }
         let tenant = trunk.tenant.clone();
         let mut call = self.new_call(tenant, Purpose::Inbound { flow: flow.clone() }, leg, now);
         question.call = Some(call.id);
         let mut leg = incoming_leg(leg, call.id, LegRole::Caller, offered, now);
         leg.trunk = Some(trunk);
-        leg.holds_channel = holds_channel;
         self.decided(question, format!("flow {flow}").into(), rejected, now, out);
         out.extend(verdict.as_ref().map(|verdict| verification::note(call.id, verdict)));
         call.verdict = verdict;
@@ -199,7 +213,8 @@ pub(crate) fn incoming_leg(
         sound: Sound::Opening,
         sip_call_id: offered.call_id,
         trunk: None,
-        holds_channel: false,
+        rang: false,
+        reaches: None,
         from: offered.from_user,
         to: offered.dialled,
         agent: None,

@@ -35,6 +35,10 @@ impl Switchboard {
             // Early sound goes on only to callers who are led through: those of a queue have music,
             // campaigns wait.
             LegEvent::Ringing { leg, status, plan } => {
+                // A 183 may carry the ringing as sound.
+                if let Some(leg) = self.legs.get_mut(&leg) {
+                    leg.rang |= (180..=183).contains(&status);
+                }
                 if !self.transfer_rings(leg, status, out) {
                     self.transit_rings(leg, status, plan, out);
                 }
@@ -52,6 +56,8 @@ impl Switchboard {
                 self.forget_unverified(leg);
                 self.signalling_over(leg, cause, now, out);
             }
+            // The trunks were told.
+            LegEvent::RetryAfter { .. } => (),
             LegEvent::Registered { agent, ip } => {
                 self.phones.insert(agent.clone(), ip);
                 self.inner
@@ -168,7 +174,6 @@ impl Switchboard {
         match std::mem::replace(&mut leg.signalling, Signalling::Begun) {
             Signalling::Offered(_) => self.port_of_caller_opened(id, local, now, out),
             Signalling::NotBegun(dial) => {
-                self.follow(id, &dial.target, now);
                 let service_route = match &dial.target {
                     Target::Trunk { trunk, .. } => self.carriers.service_route(trunk, now.instant),
                     Target::Agent(_) => &[],
@@ -295,19 +300,18 @@ impl Switchboard {
         leg.signalling = Signalling::Over(cause);
         leg.ended_wall_ms = now.wall_ms;
         let is_open = matches!(leg.sound, Sound::Open);
-        if leg.holds_channel
-            && let Some(cap) = leg.trunk.as_ref().and_then(|trunk| self.trunks.get_mut(trunk))
-        {
-            leg.holds_channel = false;
-            cap.release();
-        }
         let call = leg.call;
+        if leg.trunk.is_some() {
+            // What ended on the wire was told to the trunks before; what was never sent ends here.
+            self.carriers(trunk::event::Event::Freed { leg: id }, now, out);
+        }
         if is_open {
             self.close_sound(id, now, out);
         }
         self.off_the_phone(id);
         let is_treated = self.transfer_leg_over(call, id, cause, now, out);
         match self.calls.get(&call).filter(|_| !is_treated).map(|call| call.first == id) {
+            Some(true) if self.callback_goes_on(call, id, cause, now, out) => (),
             Some(true) => self.caller_over(call, cause, out),
             Some(false) => self.other_over(call, id, cause, now, out),
             None => (),
@@ -369,6 +373,11 @@ impl Switchboard {
     fn finish_leg(&mut self, id: LegId, now: Now, out: &mut Vec<Action>) {
         let Some((cause, quality)) = self.legs.get(&id).and_then(Leg::finished) else { return };
         let Some(leg) = self.legs.remove(&id) else { return };
+        if let Some(trunk) = leg.trunk.clone().filter(|_| quality.received > 0) {
+            let QualityReport { received, lost, jitter_us, .. } = quality;
+            let sound = trunk::event::Sound { received, lost, jitter_us };
+            self.carriers(trunk::event::Event::Sounded { trunk, sound }, now, out);
+        }
         let Some(call) = self.calls.get_mut(&leg.call) else { return };
         call.legs_open -= 1;
         let record = Fact::Leg(leg_record(&leg, call, cause, quality));

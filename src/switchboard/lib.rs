@@ -16,7 +16,6 @@ mod command;
 mod decisions;
 mod destination;
 mod dialling;
-mod emergency;
 mod handing;
 mod inbound;
 mod journal;

@@ -1,7 +1,9 @@
 //! Journey c: from a campaign's wish to a call, and from the call's end to a disposition on disk.
 
-use crate::call::{Attempt, Dial, Leg, Purpose, Signalling, Sound};
-use crate::event::{Action, AttemptClosed, Fact, LegRole, Live};
+use crate::call::{Attempt, Purpose, Signalling};
+use crate::decisions::Question;
+use crate::dialling::{Found, Refused, WayOut, dialled_leg, rejected_of};
+use crate::event::{Action, AttemptClosed, CampaignDefinition, Fact, LegRole, Live, Rejected};
 use crate::journal::Waiting;
 use crate::switchboard::{Inner, RunningCampaign, Switchboard, Timer};
 use campaign::event::{
@@ -10,11 +12,22 @@ use campaign::event::{
 };
 use campaign::retry;
 use domain::cause::Cause;
-use domain::hop::{Hop, Transport};
 use domain::id::{AttemptId, CallId, CampaignId};
 use domain::now::Now;
-use sip::event::{Caller, MAX_FORWARDS, Target};
+use sip::event::{Caller, MAX_FORWARDS};
 use std::sync::Arc;
+use trunk::route::{Asked, Decision, RouteRequest, RouteSource};
+
+/// An attempt whose permit is on its way; its channel is taken.
+pub(crate) struct Permit {
+    campaign: CampaignId,
+    /// The Call-ID that it is on disk under, once it is.
+    call_id: Arc<str>,
+    found: Box<Found>,
+    /// What was decided, to be kept with the call.
+    chosen: Arc<str>,
+    rejected: Vec<Rejected>,
+}
 
 impl Switchboard {
     pub(crate) fn campaign(
@@ -75,20 +88,57 @@ impl Switchboard {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        let draining = self.is_draining();
         let Some(campaign) = self.campaigns.get(&id) else { return };
-        let trunk = campaign.definition.rules.trunk.clone();
-        let located = self.hop_of(&trunk, now).is_some();
-        let cap = self.trunks.get_mut(&trunk);
-        let admitted = !draining && located && cap.is_some_and(|cap| cap.take(now.instant));
-        match admitted {
-            true => {
-                self.permits.insert(attempt, (id, "".into()));
-                out.push(Action::Permit { campaign: id, attempt, contact });
+        let rules = &campaign.definition.rules;
+        let request = RouteRequest {
+            tenant: campaign.definition.tenant.clone(),
+            from: RouteSource::Campaign,
+            caller: rules.caller_id.as_str().into(),
+            private: false,
+            dialled: contact.number.as_str().into(),
+            asked: Asked::Trunk(rules.trunk.clone()),
+            // In silence a telephone may have rung: such an attempt is in doubt, never made again.
+            second_ring: false,
+            random: attempt.0,
+        };
+        let ring_for = rules.ring_for;
+        let way = match self.is_draining() {
+            true => None,
+            false => Some(self.way(request, now)),
+        };
+        let way_out = match way {
+            Some(Ok(mut way)) => Some(self.way_out(&mut way, None, &Caller::default(), now)),
+            Some(Err(decision)) => {
+                self.held_back(id, &contact, &decision, now, out);
+                None
             }
-            false => {
-                self.inner.push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
-            }
+            None => None,
+        };
+        let Some(WayOut { to: Ok(mut found), chosen, rejected }) = way_out else {
+            return self.inner.push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
+        };
+        found.ring_for = ring_for;
+        let (campaign, call_id) = (id, "".into());
+        let permit = Permit { campaign, call_id, found: Box::new(found), chosen, rejected };
+        self.permits.insert(attempt, permit);
+        out.push(Action::Permit { campaign, attempt, contact });
+    }
+
+    /// Full caps are the pace of every campaign; whatever else stands in its way is kept.
+    fn held_back(
+        &mut self,
+        id: CampaignId,
+        contact: &LeasedContact,
+        decision: &Decision,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Refused { status, retry_after_s } = Refused::by(decision);
+        if retry_after_s.is_none()
+            && let Some(campaign) = self.campaigns.get(&id)
+        {
+            let question = question_of(id, &campaign.definition, contact);
+            self.refused_with(question, status, rejected_of(decision), now, out);
         }
     }
 
@@ -111,34 +161,36 @@ impl Switchboard {
     }
 
     pub(crate) fn permitted(&mut self, attempt: AttemptId, call_id: Arc<str>) {
-        let Some((campaign, slot)) = self.permits.get_mut(&attempt) else { return };
-        *slot = call_id;
-        self.inner.push_back(Inner::Campaign(*campaign, CampaignEvent::Permitted { attempt }));
+        let Some(permit) = self.permits.get_mut(&attempt) else { return };
+        permit.call_id = call_id;
+        let campaign = permit.campaign;
+        self.inner.push_back(Inner::Campaign(campaign, CampaignEvent::Permitted { attempt }));
     }
 
-    pub(crate) fn permit_refused(&mut self, attempt: AttemptId) {
-        if let Some(id) = self.forget_permit(attempt) {
+    pub(crate) fn permit_refused(&mut self, attempt: AttemptId, now: Now, out: &mut Vec<Action>) {
+        if let Some(id) = self.forget_permit(attempt, now, out) {
             self.inner.push_back(Inner::Campaign(id, CampaignEvent::Refused { attempt }));
         }
     }
 
     /// The contact is still leased to us, so it is tried again; were it looked for in the store, it
     /// would not be found there before its lease runs out.
-    pub(crate) fn permit_failed(&mut self, attempt: AttemptId) {
-        if let Some(id) = self.forget_permit(attempt) {
+    pub(crate) fn permit_failed(&mut self, attempt: AttemptId, now: Now, out: &mut Vec<Action>) {
+        if let Some(id) = self.forget_permit(attempt, now, out) {
             self.inner.push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
         }
     }
 
     /// Gives back the channel taken for an attempt that is not to be.
-    fn forget_permit(&mut self, attempt: AttemptId) -> Option<CampaignId> {
-        let (id, _) = self.permits.remove(&attempt)?;
-        if let Some(campaign) = self.campaigns.get(&id)
-            && let Some(cap) = self.trunks.get_mut(&campaign.definition.rules.trunk)
-        {
-            cap.release();
-        }
-        Some(id)
+    fn forget_permit(
+        &mut self,
+        attempt: AttemptId,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> Option<CampaignId> {
+        let permit = self.permits.remove(&attempt)?;
+        self.carriers(trunk::event::Event::Freed { leg: permit.found.leg }, now, out);
+        Some(permit.campaign)
     }
 
     /// Places the call of a permitted attempt.
@@ -150,49 +202,23 @@ impl Switchboard {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        let Some((_, call_id)) = self.permits.remove(&attempt) else { return };
         let Some(definition) = self.campaigns.get(&id).map(|campaign| campaign.definition.clone())
         else {
+            self.forget_permit(attempt, now, out);
             return;
         };
-        let rules = &definition.rules;
-        // Its place was known when the permit was asked for; if it has been lost since, the leg ends
-        // unsent like any other that the endpoint cannot take.
-        let hop = self.hop_of(&rules.trunk, now).unwrap_or_else(nowhere);
-        let user: Arc<str> = contact.number.as_str().into();
-        let target = Target::Trunk { trunk: rules.trunk.clone(), hop, user: user.clone() };
-        let from: Arc<str> = rules.caller_id.as_str().into();
-        let dial = Dial {
-            target,
-            caller: Caller::shown(from.clone()),
-            ring_for: rules.ring_for,
-            heard_within: None,
-            max_forwards: MAX_FORWARDS,
-            call_id: Some(call_id),
-            attempt: Some(attempt),
-        };
-        let leg_id = self.new_leg_id();
+        let Some(permit) = self.permits.remove(&attempt) else { return };
+        let question = question_of(id, &definition, &contact);
         let purpose =
             Purpose::Attempt(Attempt { attempt, campaign: id, contact, joined_agent: false });
-        let call = self.new_call(definition.tenant.clone(), purpose, leg_id, now);
-        let leg = Leg {
-            id: leg_id,
-            call: call.id,
-            role: LegRole::Contact,
-            signalling: Signalling::NotBegun(Box::new(dial)),
-            sound: Sound::Opening,
-            sip_call_id: "".into(),
-            trunk: Some(rules.trunk.clone()),
-            holds_channel: true,
-            from,
-            to: user,
-            agent: None,
-            replaces: None,
-            holds: false,
-            started_wall_ms: now.wall_ms,
-            answered_wall_ms: None,
-            ended_wall_ms: now.wall_ms,
-        };
+        let call = self.new_call(definition.tenant.clone(), purpose, permit.found.leg, now);
+        let mut leg = dialled_leg(&call, LegRole::Contact, *permit.found, MAX_FORWARDS, now);
+        if let Signalling::NotBegun(dial) = &mut leg.signalling {
+            (dial.call_id, dial.attempt) = (Some(permit.call_id.clone()), Some(attempt));
+        }
+        let (call_id, sip_call_id) = (Some(call.id), permit.call_id);
+        let question = Question { call: call_id, sip_call_id, ..question };
+        self.decided(question, permit.chosen, permit.rejected, now, out);
         out.push(Action::Note {
             call: call.id,
             what: format!("dial for campaign {id}").into(),
@@ -265,7 +291,17 @@ impl Switchboard {
     }
 }
 
-/// Where nothing is sent: a transport whose peers cannot be connected to (RFC 7118 §5).
-fn nowhere() -> Hop {
-    Hop::at(Transport::Ws, ([0, 0, 0, 0], 0).into())
+fn question_of(
+    id: CampaignId,
+    definition: &CampaignDefinition,
+    contact: &LeasedContact,
+) -> Question {
+    Question {
+        call: None,
+        sip_call_id: "".into(),
+        tenant: definition.tenant.clone(),
+        source: format!("campaign {id}").into(),
+        from: definition.rules.caller_id.as_str().into(),
+        to: contact.number.as_str().into(),
+    }
 }

@@ -1,20 +1,24 @@
-//! The number dialled → a flow, an agent or a route; a code dialled by an agent → what it says.
+//! The number dialled → a flow, an agent or the name of a route; a code dialled by an agent → what it
+//! says.
 
 use crate::event::{REJECTED_MAX, Rejected};
-use crate::rules::{FeatureCode, LeadsTo, NumberRule, RouteRule, Rules};
-use domain::id::{AgentId, TenantId, TrunkId};
+use crate::rules::{FeatureCode, LeadsTo, NumberRule, Rules};
+use domain::id::{TenantId, TrunkId};
+use trunk::number::Number;
 
 /// Where `dialled` leads when it comes in through `trunk`; the first match wins. The rules passed
 /// over are added to `rejected`, each with the first test it failed.
 pub(crate) fn leads_to<'a>(
     rules: &'a [NumberRule],
     trunk: &TrunkId,
-    dialled: &str,
+    dialled: &Number,
     rejected: &mut Vec<Rejected>,
 ) -> Option<&'a LeadsTo> {
     for rule in rules {
         let (test, why) = match () {
-            () if !matches(&rule.dialled, dialled) => ("number", format!("{dialled} was dialled")),
+            () if !dialled.matches(&rule.dialled) => {
+                ("number", format!("{} was dialled", dialled.raw))
+            }
             () if rule.trunk.as_ref().is_some_and(|only| only != trunk) => {
                 ("trunk", format!("the call came from trunk {}", trunk.name))
             }
@@ -50,49 +54,16 @@ pub(crate) fn reject(
     }
 }
 
-/// The route of this name.
-pub(crate) fn route_named<'a>(
-    rules: &'a Rules,
-    tenant: &TenantId,
-    name: &str,
-) -> Option<&'a RouteRule> {
-    rules.routes.iter().find(|route| *route.name == *name && route.tenant == *tenant)
-}
-
-/// The route that `number` takes when it is dialled from inside.
-pub(crate) fn route_for<'a>(
-    rules: &'a Rules,
-    tenant: &TenantId,
-    number: &str,
-) -> Option<&'a RouteRule> {
-    let takes = |route: &&RouteRule| {
-        route.tenant == *tenant && route.numbers.iter().any(|pattern| matches(pattern, number))
-    };
-    rules.routes.iter().find(takes)
-}
-
-/// Whether an agent may dial `number` from his telephone.
-pub(crate) fn may_dial(rules: &Rules, agent: &AgentId, number: &str) -> bool {
-    let patterns = rules.agents_may_dial.get(agent);
-    patterns.is_some_and(|patterns| patterns.iter().any(|pattern| matches(pattern, number)))
-}
-
 /// What an agent's telephone asks for by dialling `code`.
 pub(crate) fn feature_code<'a>(rules: &'a Rules, code: &str) -> Option<&'a FeatureCode> {
     rules.feature_codes.iter().find(|(known, _)| **known == *code).map(|(_, what)| what)
-}
-
-fn matches(pattern: &str, dialled: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => dialled.starts_with(prefix),
-        None => dialled == pattern,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use domain::id::FlowId;
+    use trunk::number::DialPlan;
 
     #[test]
     fn the_first_rule_that_fits_wins_and_trunks_are_kept_apart() {
@@ -110,26 +81,32 @@ mod tests {
             rule("4000", Some(pbx.clone()), "internal"),
             rule("4000", None, "hotline"),
             rule("49*", None, "national"),
+            rule("+44*", None, "abroad"),
             rule("*", Some(pbx.clone()), "rest"),
         ];
-        let name = |trunk: &TrunkId, dialled| {
-            let leads_to = leads_to(&rules, trunk, dialled, &mut Vec::new())?;
+        let plan = DialPlan { country_code: "49".into(), ..DialPlan::default() };
+        let name = |trunk: &TrunkId, dialled: &str| {
+            let dialled = plan.read(dialled);
+            let leads_to = leads_to(&rules, trunk, &dialled, &mut Vec::new())?;
             leads_to.flow().map(|flow| flow.name.to_string())
         };
         assert_eq!(name(&pbx, "4000"), Some("internal".into()));
         assert_eq!(name(&carrier, "4000"), Some("hotline".into()));
         assert_eq!(name(&carrier, "4930"), Some("national".into()));
+        assert_eq!(name(&carrier, "0044301234"), Some("abroad".into()), "in its one form");
         assert_eq!(name(&pbx, "123"), Some("rest".into()));
         assert_eq!(name(&carrier, "123"), None);
         assert_eq!(name(&TrunkId::new(&other, "x"), "4000"), None);
         let mut rejected = Vec::new();
-        assert_eq!(leads_to(&rules, &TrunkId::new(&other, "x"), "4000", &mut rejected), None);
+        let dialled = plan.read("4000");
+        assert_eq!(leads_to(&rules, &TrunkId::new(&other, "x"), &dialled, &mut rejected), None);
         let failed: Vec<(&str, &str)> =
             rejected.iter().map(|it| (&*it.candidate, &*it.test)).collect();
         let expected = [
             ("number 4000", "trunk"),
             ("number 4000", "tenant"),
             ("number 49*", "number"),
+            ("number +44*", "number"),
             ("number *", "trunk"),
         ];
         assert_eq!(failed, expected);

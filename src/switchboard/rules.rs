@@ -17,10 +17,6 @@ use stir::number::Numbering;
 pub struct Rules {
     /// Which number leads where, the first match wins.
     pub numbers: Vec<NumberRule>,
-    /// How numbers are dialled out, the first match wins.
-    pub routes: Vec<RouteRule>,
-    /// Calls for help.
-    pub emergency: EmergencyRules,
     /// Which numbers an agent may dial from his telephone, as patterns; agents who are not named
     /// may dial none.
     pub agents_may_dial: BTreeMap<AgentId, Vec<Arc<str>>>,
@@ -36,7 +32,8 @@ pub struct Rules {
     pub agents: Vec<AgentId>,
     /// The trunks.
     pub trunks: BTreeMap<TrunkId, TrunkRule>,
-    /// The same as `trunk` knows them: their places, registrations, health and numbers.
+    /// The same as `trunk` knows them: their places, registrations, health and numbers; and the routes
+    /// over them, calls for help among them.
     pub carriers: trunk::rules::Rules,
     /// How promises are kept.
     pub callbacks: CallbackRules,
@@ -53,7 +50,8 @@ pub struct Rules {
 /// Which number leads where.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NumberRule {
-    /// The number dialled; `*` at its end matches any rest, `*` alone anything.
+    /// The number dialled, as it comes or normalised; `*` at its end matches any rest, `*` alone
+    /// anything.
     pub dialled: Arc<str>,
     /// Only for calls from this trunk; `None` is any.
     pub trunk: Option<TrunkId>,
@@ -82,57 +80,20 @@ impl LeadsTo {
     }
 }
 
-/// How numbers are dialled out.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RouteRule {
-    /// What numbers and records call it.
-    pub name: Arc<str>,
-    /// Whose.
-    pub tenant: TenantId,
-    /// Patterns of the numbers that take it when agents, transfers and callbacks dial them, as in
-    /// [`NumberRule::dialled`]; empty: only calls that are led to it by its name.
-    pub numbers: Vec<Arc<str>>,
-    /// The trunks, in the order they are tried; at most [`ROUTE_TRUNKS_MAX`] of them count.
-    pub trunks: Vec<TrunkId>,
-    /// How long the callee's telephone rings.
-    pub ring_for: Duration,
-    /// How long one trunk may be silent before the next is tried; `None`: for as long as RFC 3261
-    /// waits (32 s).
-    pub heard_within: Option<Duration>,
-}
-
-/// Calls for help: no cap, limit, permit or drain stops them.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct EmergencyRules {
-    /// The numbers, as they are dialled: `112`.
-    pub numbers: Vec<Arc<str>>,
-    /// The trunks, in the order they are tried; empty: all of the tenant, in the order of their names.
-    pub trunks: Vec<TrunkId>,
-}
-
-/// More trunks of one route are not tried: nobody waits that long.
-pub const ROUTE_TRUNKS_MAX: usize = 8;
-
 /// How a queue speaks and calls back.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct QueueVoice {
     /// In which language waiting callers hear their place.
     pub language: Language,
-    /// Through which trunk promises are kept.
+    /// Through which trunk promises are kept; `None`: by the route that their numbers take.
     pub callback_trunk: Option<TrunkId>,
     /// The number shown when calling back.
     pub callback_caller_id: Option<PhoneNumber>,
 }
 
-/// A carrier or PBX, as far as calls to it go.
+/// What is done with the calls of a carrier or PBX.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TrunkRule {
-    /// Calls begun per second at most.
-    pub calls_per_second_max: u32,
-    /// Calls at once at most.
-    pub channels_max: u32,
-    /// The number shown when a call has none of its own.
-    pub caller_id: Option<PhoneNumber>,
     /// What is done about the numbers its callers show.
     pub verify: VerifyPolicy,
     /// Whether calls to it are signed (RFC 8224 §6.1).

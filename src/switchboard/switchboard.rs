@@ -12,13 +12,13 @@ use crate::call::{Call, Leg, Ring};
 use crate::decisions::RefusalRate;
 use crate::event::{Action, Command, Event, Live, Reply, Restored};
 use crate::journal::{Journal, Waiting};
+use crate::outbound::Permit;
 use crate::rules::Rules;
 use crate::verification::Held;
 use campaign::campaign::Campaign;
 use domain::cause::Cause;
 use domain::id::{
     AgentId, AttemptId, CallId, CallbackId, CampaignId, IdSource, LegId, RequestId, TicketId,
-    TrunkId,
 };
 use domain::ip_version::IpVersion;
 use domain::now::Now;
@@ -28,7 +28,6 @@ use queue::dispatcher::Dispatcher;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
-use trunk::cap::TrunkCap;
 use trunk::trunks::Trunks;
 
 use crate::event::CampaignDefinition;
@@ -52,8 +51,7 @@ pub struct Switchboard {
     pub(crate) callbacks: Callbacks,
     pub(crate) campaigns: BTreeMap<CampaignId, RunningCampaign>,
     /// Attempts whose permit is on its way.
-    pub(crate) permits: BTreeMap<AttemptId, (CampaignId, Arc<str>)>,
-    pub(crate) trunks: BTreeMap<TrunkId, TrunkCap>,
+    pub(crate) permits: BTreeMap<AttemptId, Permit>,
     /// Calls that wait for the verdict on their caller's number.
     pub(crate) unverified: BTreeMap<LegId, Held>,
     /// Where the trunks are, and how they do.
@@ -119,19 +117,11 @@ impl Switchboard {
     pub fn new(rules: Rules, mut ids: IdSource) -> Self {
         // Nothing secret hangs on it: jitter, and the choice among equal targets.
         let carriers = Trunks::new(rules.carriers.clone(), ids.next_number());
-        let trunks = rules
-            .trunks
-            .iter()
-            .map(|(id, rule)| {
-                (id.clone(), TrunkCap::new(rule.calls_per_second_max, rule.channels_max))
-            })
-            .collect();
         Self {
             dispatcher: Dispatcher::new(rules.queues.clone()),
             phones: BTreeMap::new(),
             callbacks: Callbacks::new(rules.callbacks.clone()),
             journal: Journal::new(),
-            trunks,
             carriers,
             rules,
             ids,
@@ -194,8 +184,8 @@ impl Switchboard {
                 self.claimed(campaign, contacts, next_due_wall_ms, out);
             }
             Event::Permitted { attempt, call_id } => self.permitted(attempt, call_id),
-            Event::PermitRefused { attempt, .. } => self.permit_refused(attempt),
-            Event::PermitFailed { attempt } => self.permit_failed(attempt),
+            Event::PermitRefused { attempt, .. } => self.permit_refused(attempt, now, out),
+            Event::PermitFailed { attempt } => self.permit_failed(attempt, now, out),
             Event::StoreHealth { works } => self.store_health(works),
             Event::Command { request, command } => self.command(request, command, now, out),
             Event::Trunk(event) => self.trunk_event(event, now, out),

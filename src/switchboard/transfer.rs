@@ -19,11 +19,10 @@
 use crate::call::{Call, Onward, Purpose, Treatment};
 use crate::decisions::Question;
 use crate::destination::Destination;
-use crate::dialling;
 use crate::event::{Action, LegRole, Live, Rejected};
 use crate::routing::reject;
 use crate::switchboard::{Inner, Switchboard};
-use crate::transit::{candidate_name, may_try_another, refusal_of, target_name};
+use crate::transit::refusal_of;
 use domain::cause::Cause;
 use domain::id::{CallId, FlowId, LegId, TicketId};
 use domain::media_plan::MediaPlan;
@@ -31,7 +30,7 @@ use domain::now::Now;
 use domain::prompt::Prompt;
 use media::event::MediaCommand;
 use queue::event::Event as QueueEvent;
-use sip::event::{Caller, LegCommand, MAX_FORWARDS, ReferTo, Target};
+use sip::event::{Caller, LegCommand, MAX_FORWARDS, ReferTo};
 use std::sync::Arc;
 
 /// What a transfer under way carries.
@@ -93,7 +92,8 @@ impl Switchboard {
         };
         let mut rejected = Vec::new();
         let Some(question) = self.question_of_transfer(id, leg, to) else { return };
-        match self.destination(leg, to, &mut rejected) {
+        let random = self.ids.next_number();
+        match self.destination(leg, to, (random, now), &mut rejected) {
             Ok(destination) => {
                 let chosen = format!("transfer to {}", destination.name()).into();
                 self.decided(question.clone(), chosen, rejected, now, out);
@@ -136,7 +136,7 @@ impl Switchboard {
     }
 
     /// By what number somebody is known who is sent on; empty where he shows none.
-    fn number_of(&self, party: LegId) -> Option<Arc<str>> {
+    pub(crate) fn number_of(&self, party: LegId) -> Option<Arc<str>> {
         self.legs.get(&party).map(|leg| match leg.role {
             LegRole::Caller => leg.from.clone(),
             // We rang him: what was dialled is he.
@@ -259,47 +259,32 @@ impl Switchboard {
         self.legs.get(&leg).is_some_and(|leg| leg.agent.is_some())
     }
 
-    /// Rings whoever is next; `failed` is how the one before ended.
+    /// Rings whoever is next; `failed` is how the one before ended, and whether it was heard to ring.
     pub(crate) fn transfer_reach(
         &mut self,
         mut call: Call,
         mut transfer: Transferring,
-        failed: Option<Cause>,
+        failed: Option<(Cause, bool)>,
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        let mut rejected = Vec::new();
-        let found = self.way_onward(&mut transfer.onward, failed, &mut rejected, now);
-        let rejected = dialling::after(&transfer.tried, rejected);
-        let (target, limits) = match found {
+        let way = self.way_onward(&mut transfer.onward, failed, &transfer.caller, now);
+        let rejected = transfer.tried.iter().cloned().chain(way.rejected).collect();
+        let question = transfer.question.clone();
+        let found = match way.to {
             Ok(found) => found,
-            Err(cause) => {
-                let question = transfer.question.clone();
-                self.refused_with(question, refusal_of(cause), rejected, now, out);
-                return self.transfer_failed(call, transfer, cause, now, out);
-            }
-        };
-        let (role, chosen, caller) = match &target {
-            Target::Trunk { trunk, .. } => {
-                let caller = self.shown_to(trunk, &transfer.caller);
-                (LegRole::Callee, format!("trunk {}", trunk.name), caller)
-            }
-            Target::Agent(agent) => {
-                self.on_the_phone(agent, true);
-                (LegRole::Agent, format!("agent {}", agent.name), transfer.caller.clone())
+            Err(no_way) => {
+                self.refused_with(question, no_way.refused.status, rejected, now, out);
+                return self.transfer_failed(call, transfer, no_way.cause, now, out);
             }
         };
         part(&mut call, &mut transfer, out);
         transfer.rang = false;
-        let max_forwards = MAX_FORWARDS;
-        let number = target_name(&target);
-        let leg = self.ring_out(&mut call, role, target, caller, limits, max_forwards, now, out);
-        self.reaching.entry(number).or_default().insert(leg);
+        let leg = self.reach_out(&mut call, found, MAX_FORWARDS, now, out);
         transfer.attempt = Attempt::Rings(leg);
-        let question = transfer.question.clone();
         call.treatment = Treatment::Transferring(Box::new(transfer));
         self.calls.insert(call.id, call);
-        self.decided(question, chosen.into(), rejected, now, out);
+        self.decided(question, way.chosen, rejected, now, out);
     }
 
     /// The telephone that rings for a transfer says how far it is; whether it was one.
@@ -366,20 +351,10 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else { return false };
         let Treatment::Transferring(transfer) = &mut call.treatment else { return false };
         if transfer.attempt.rings(leg) {
-            let mut transfer = (**transfer).clone();
-            let may_go_on = !transfer.rang && may_try_another(cause);
-            if !may_go_on && let Onward::Number { trunks, .. } = &mut transfer.onward {
-                trunks.clear();
-            }
+            let transfer = (**transfer).clone();
             let Some(call) = self.calls.remove(&id) else { return true };
-            self.forget_reaching(leg);
-            let trunk = self.legs.get(&leg).and_then(|leg| leg.trunk.as_ref());
-            transfer.tried.push(Rejected {
-                candidate: candidate_name(trunk).into(),
-                test: "answer".into(),
-                why: cause.to_string().into(),
-            });
-            self.transfer_reach(call, transfer, Some(cause), now, out);
+            let rang = self.forget_reaching(leg);
+            self.transfer_reach(call, transfer, Some((cause, rang)), now, out);
             return true;
         }
         if leg == transfer.referrer {

@@ -15,29 +15,26 @@
 //! Hold is answered on the side that asked for it: that leg neither sends nor is listened to, and
 //! its partner hears what the holder sends, or nothing (RFC 3264 §8.4).
 
-use crate::call::{Onward, Purpose, RingLimits, Signalling, Transit, Treatment};
+use crate::call::{Call, Onward, Purpose, Signalling, Transit, Treatment};
 use crate::decisions::Question;
-use crate::dialling;
-use crate::emergency;
+use crate::dialling::{Found, NoWay, Refused, WayOut, route_source};
 use crate::event::{Action, LegRole, Live, Rejected};
 use crate::inbound::{incoming_leg, refuse};
 use crate::switchboard::{Inner, Switchboard};
 use domain::cause::{Cause, CauseKind};
-use domain::id::{AgentId, CallId, LegId, TrunkId};
+use domain::id::{AgentId, CallId, LegId};
 use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use media::event::MediaCommand;
 use queue::event::{AgentState, Event as QueueEvent};
 use sip::event::{Caller, IncomingCall, LegCommand, Source, Target};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use stir::verdict::Verdict;
 
 /// How long an agent's telephone rings for a call that is led straight to it.
 const AGENT_RINGS_FOR: Duration = Duration::from_secs(60);
-
-/// After this many seconds a caller may try again whose call no trunk takes now.
-const RETRY_AFTER_S: u32 = 5;
 
 impl Switchboard {
     /// Takes up a call that goes on to somebody else, or refuses it.
@@ -62,11 +59,9 @@ impl Switchboard {
             Source::Trunk(trunk) => (Some(trunk), None),
             Source::Agent(agent) => (None, Some(agent)),
         };
-        let taken = match (emergency, &trunk) {
-            (true, Some(trunk)) => Ok(self.take_always(trunk, now)),
-            _ => self.take_incoming(leg, trunk.as_ref(), &question, now, out),
-        };
-        let Ok(holds_channel) = taken else { return };
+        if !self.take_incoming(leg, trunk.as_ref(), emergency, &question, now, out) {
+            return;
+        }
         let transit = Transit {
             onward,
             // Who calls for help must be found: he is never hidden.
@@ -75,7 +70,6 @@ impl Switchboard {
             local: None,
             max_forwards: offered.max_forwards.saturating_sub(1),
             early: false,
-            tried: Vec::new(),
         };
         let chosen = transit.onward.name().into();
         let tenant = question.tenant.clone();
@@ -86,7 +80,6 @@ impl Switchboard {
         call.verdict = verdict;
         let mut first = incoming_leg(leg, call.id, LegRole::Caller, offered, now);
         first.trunk = trunk;
-        first.holds_channel = holds_channel;
         if let Some(agent) = agent {
             self.on_the_phone(&agent, true);
             first.agent = Some(agent);
@@ -117,9 +110,11 @@ impl Switchboard {
     /// unchanged by a proxy (the same Call-ID) or by a gateway (the same caller and callee).
     fn has_come_back(&self, source: &Source, offered: &IncomingCall) -> bool {
         let Source::Trunk(trunk) = source else { return false };
-        let Some(legs) = self.reaching.get(&offered.dialled) else { return false };
+        let read = |raw| self.carriers.read(&route_source(source), &trunk.tenant, raw).normalised;
+        let Some(legs) = self.reaching.get(&read(&offered.dialled)) else { return false };
         legs.iter().filter_map(|leg| self.legs.get(leg)).any(|leg| {
-            let is_same_caller = !leg.from.is_empty() && leg.from == offered.from_user;
+            let is_same_caller =
+                !leg.from.is_empty() && read(&leg.from) == read(&offered.from_user);
             leg.sip_call_id == offered.call_id
                 || (leg.trunk.as_ref() == Some(trunk) && is_same_caller)
         })
@@ -139,81 +134,107 @@ impl Switchboard {
         }
     }
 
-    /// Rings whoever is next; `failed` is how the one before ended.
-    fn reach(&mut self, id: CallId, failed: Option<Cause>, now: Now, out: &mut Vec<Action>) {
+    /// Rings whoever is next; `failed` is how the one before ended, and whether it was heard to ring.
+    fn reach(
+        &mut self,
+        id: CallId,
+        failed: Option<(Cause, bool)>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
         let Some(mut call) = self.calls.remove(&id) else { return };
         let Purpose::Transit(transit) = &mut call.purpose else {
             self.calls.insert(id, call);
             return;
         };
-        let mut rejected = Vec::new();
         let (caller, max_forwards) = (transit.caller.clone(), transit.max_forwards);
-        let found = self.way_onward(&mut transit.onward, failed, &mut rejected, now);
-        let rejected = dialling::after(&transit.tried, rejected);
-        match found {
-            Ok((target, limits)) => {
-                let (role, chosen, caller) = match &target {
-                    Target::Trunk { trunk, .. } => {
-                        let caller = self.shown_to(trunk, &caller);
-                        (LegRole::Callee, format!("trunk {}", trunk.name), caller)
-                    }
-                    Target::Agent(agent) => {
-                        self.on_the_phone(agent, true);
-                        (LegRole::Agent, format!("agent {}", agent.name), caller)
-                    }
-                };
-                let number = target_name(&target);
-                let leg =
-                    self.ring_out(&mut call, role, target, caller, limits, max_forwards, now, out);
+        let way = self.way_onward(&mut transit.onward, failed, &caller, now);
+        let question = self.question_of(&call);
+        match way.to {
+            Ok(found) => {
+                let leg = self.reach_out(&mut call, found, max_forwards, now, out);
                 call.treatment = Treatment::Reaching { leg, rang: false };
-                self.reaching.entry(number).or_default().insert(leg);
-                let question = self.question_of(&call);
                 self.calls.insert(id, call);
-                self.decided(question, chosen.into(), rejected, now, out);
+                self.decided(question, way.chosen, way.rejected, now, out);
             }
-            Err(cause) => {
-                let question = self.question_of(&call);
+            Err(no_way) => {
                 call.treatment = Treatment::Setup { then: None };
                 let first = call.first;
                 self.calls.insert(id, call);
-                let status = refusal_of(cause);
-                self.refused_with(question, status, rejected, now, out);
-                self.refuse_first(first, status, cause, out);
+                self.refused_with(question, no_way.refused.status, way.rejected, now, out);
+                self.refuse_first(first, no_way, out);
             }
         }
     }
 
-    /// Whom to ring next; `failed` is how the one before ended.
-    ///
-    /// # Errors
-    /// Why there is nobody.
+    /// Opens the leg of whoever was found; until it is answered, a call that comes back is known by
+    /// its number.
+    pub(crate) fn reach_out(
+        &mut self,
+        call: &mut Call,
+        found: Found,
+        max_forwards: u8,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> LegId {
+        let role = match &found.target {
+            Target::Trunk { .. } => LegRole::Callee,
+            Target::Agent(agent) => {
+                self.on_the_phone(agent, true);
+                LegRole::Agent
+            }
+        };
+        let number = found.reaches.clone();
+        let leg = self.ring_out(call, role, found, max_forwards, now, out);
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.reaches = Some(number.clone());
+        }
+        self.reaching.entry(number).or_default().insert(leg);
+        leg
+    }
+
+    /// Whom to ring next; `failed` is how the one before ended, and whether it was heard to ring.
     pub(crate) fn way_onward(
         &mut self,
         onward: &mut Onward,
-        failed: Option<Cause>,
-        rejected: &mut Vec<Rejected>,
+        failed: Option<(Cause, bool)>,
+        caller: &Caller,
         now: Now,
-    ) -> Result<(Target, RingLimits), Cause> {
-        match onward {
-            Onward::Agent(agent) => self.way_to_agent(agent, failed),
-            Onward::Number { number, trunks, limits, emergency, .. } => {
-                let way = self.way_out(number, (&mut *trunks, *emergency), rejected, now);
-                // Who would be tried next, were it not for the last: nobody waits for the silent.
-                let heard_within = limits.heard_within.filter(|_| !trunks.is_empty());
-                let limits = RingLimits { heard_within, ..*limits };
-                way.map(|way| (way.target, limits)).ok_or(failed.unwrap_or(Cause::not_admitted()))
+    ) -> WayOut {
+        let agent = match onward {
+            Onward::Agent(agent) => agent,
+            Onward::Number(way) => return self.way_out(way, failed, caller, now),
+        };
+        let name: Arc<str> = format!("agent {}", agent.name).into();
+        let answer = |(cause, _): (Cause, bool)| {
+            let (test, why) = ("answer".into(), cause.to_string().into());
+            Rejected { candidate: name.clone(), test, why }
+        };
+        let rejected = failed.map(answer).into_iter().collect();
+        match self.why_not_the_agent(agent, failed) {
+            None => {
+                let found = Found {
+                    leg: self.new_leg_id(),
+                    target: Target::Agent(agent.clone()),
+                    caller: caller.clone(),
+                    ring_for: AGENT_RINGS_FOR,
+                    heard_within: None,
+                    reaches: agent.name.clone(),
+                };
+                WayOut { to: Ok(found), chosen: name, rejected }
+            }
+            Some(cause) => {
+                let refused = Refused::with(refusal_of(cause));
+                let chosen = format!("refused with {}", refused.status).into();
+                WayOut { to: Err(NoWay { cause, refused }), chosen, rejected }
             }
         }
     }
 
     /// An agent is called only while he is in no other call.
-    fn way_to_agent(
-        &self,
-        agent: &AgentId,
-        failed: Option<Cause>,
-    ) -> Result<(Target, RingLimits), Cause> {
-        if let Some(cause) = failed {
-            return Err(cause);
+    fn why_not_the_agent(&self, agent: &AgentId, failed: Option<(Cause, bool)>) -> Option<Cause> {
+        if let Some((cause, _)) = failed {
+            return Some(cause);
         }
         let state = self.dispatcher.agents().find(|(id, _)| *id == agent).map(|(_, state)| state);
         let in_queue_call = state.is_some_and(|state| match state {
@@ -226,12 +247,9 @@ impl Switchboard {
             | AgentState::Paused { .. } => false,
         });
         let has_leg = |leg: &crate::call::Leg| leg.agent.as_ref() == Some(agent) && leg.can_end();
-        if in_queue_call || self.legs.values().any(has_leg) {
-            // RFC 3261 §21.4.24: he is there and cannot take another call.
-            return Err(Cause::from_status(486));
-        }
-        let limits = RingLimits { ring_for: AGENT_RINGS_FOR, heard_within: None };
-        Ok((Target::Agent(agent.clone()), limits))
+        let is_busy = in_queue_call || self.legs.values().any(has_leg);
+        // RFC 3261 §21.4.24: he is there and cannot take another call.
+        is_busy.then(|| Cause::from_status(486))
     }
 
     /// A provisional answer of the callee: the caller is told the same.
@@ -312,8 +330,7 @@ impl Switchboard {
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        self.forget_reaching(leg);
-        let trunk = self.legs.get(&leg).and_then(|leg| leg.trunk.clone());
+        let rang = self.forget_reaching(leg);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let first = call.first;
         match (&call.treatment, &mut call.purpose) {
@@ -321,24 +338,11 @@ impl Switchboard {
                 call.treatment = Treatment::Ending;
                 self.end_leg_because(first, Some(cause.q850), out);
             }
-            (Treatment::Reaching { leg: reached, rang }, Purpose::Transit(transit))
+            (Treatment::Reaching { leg: reached, .. }, Purpose::Transit(transit))
                 if *reached == leg =>
             {
-                let emergency = transit.onward.is_emergency();
-                let may_go_on = match emergency {
-                    true => emergency::may_try_another(cause),
-                    false => !*rang && may_try_another(cause),
-                };
                 transit.early = false;
-                transit.tried.push(Rejected {
-                    candidate: candidate_name(trunk.as_ref()).into(),
-                    test: "answer".into(),
-                    why: cause.to_string().into(),
-                });
-                if !may_go_on && let Onward::Number { trunks, .. } = &mut transit.onward {
-                    trunks.clear();
-                }
-                self.reach(id, Some(cause), now, out);
+                self.reach(id, Some((cause, rang)), now, out);
             }
             // Given up before: the caller has gone, or another was reached.
             _ => (),
@@ -346,11 +350,11 @@ impl Switchboard {
     }
 
     /// Refuses the caller as the callee has refused us.
-    fn refuse_first(&mut self, first: LegId, status: u16, cause: Cause, out: &mut Vec<Action>) {
+    fn refuse_first(&mut self, first: LegId, no_way: NoWay, out: &mut Vec<Action>) {
         let Some(leg) = self.legs.get_mut(&first).filter(|leg| leg.can_end()) else { return };
         leg.signalling = Signalling::Ending;
-        let retry_after_s = (status == 503).then_some(RETRY_AFTER_S);
-        let q850 = Some(cause.q850);
+        let Refused { status, retry_after_s } = no_way.refused;
+        let q850 = Some(no_way.cause.q850);
         out.push(Action::Leg(LegCommand::Refuse { leg: first, status, retry_after_s, q850 }));
     }
 
@@ -360,14 +364,19 @@ impl Switchboard {
         self.inner.push_back(Inner::Queue(event));
     }
 
-    pub(crate) fn forget_reaching(&mut self, leg: LegId) {
-        let Some(to) = self.legs.get(&leg).map(|leg| leg.to.clone()) else { return };
-        if let Some(legs) = self.reaching.get_mut(&to) {
+    /// Calls that come back are no more looked for under this leg; whether it was heard to ring.
+    pub(crate) fn forget_reaching(&mut self, leg: LegId) -> bool {
+        let Some(left) = self.legs.get_mut(&leg) else { return false };
+        let rang = left.rang;
+        if let Some(number) = left.reaches.take()
+            && let Some(legs) = self.reaching.get_mut(&number)
+        {
             legs.remove(&leg);
             if legs.is_empty() {
-                self.reaching.remove(&to);
+                self.reaching.remove(&number);
             }
         }
+        rang
     }
 
     fn question_of(&self, call: &crate::call::Call) -> Question {
@@ -403,26 +412,18 @@ pub(crate) struct Incoming {
 impl Onward {
     /// Whether it is a call for help.
     pub(crate) fn is_emergency(&self) -> bool {
-        matches!(self, Self::Number { emergency: true, .. })
+        matches!(self, Self::Number(way) if way.decision.emergency)
     }
 
     /// What it is called in decisions.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Agent(agent) => format!("agent {}", agent.name),
-            Self::Number { route, .. } => format!("route {route}"),
+            Self::Number(way) => match &way.decision.route {
+                Some(route) => format!("route {route}"),
+                None => format!("number {}", way.request.dialled),
+            },
         }
-    }
-}
-
-pub(crate) fn candidate_name(trunk: Option<&TrunkId>) -> String {
-    trunk.map_or_else(|| "agent".to_owned(), |trunk| format!("trunk {}", trunk.name))
-}
-
-pub(crate) fn target_name(target: &Target) -> std::sync::Arc<str> {
-    match target {
-        Target::Trunk { user, .. } => user.clone(),
-        Target::Agent(agent) => agent.name.clone(),
     }
 }
 
@@ -444,21 +445,6 @@ fn caller_of(offered: &IncomingCall) -> Caller {
 
 fn progress(leg: LegId, status: u16, local_media: Option<SocketAddr>, out: &mut Vec<Action>) {
     out.push(Action::Leg(LegCommand::Progress { leg, status, local_media }));
-}
-
-/// Whether another trunk may be tried after this one has ended so, nothing having rung: only where
-/// nobody can have been reached. A person who is busy, declined or did not answer has been.
-pub(crate) fn may_try_another(cause: Cause) -> bool {
-    match cause.kind {
-        CauseKind::Failed | CauseKind::Silent | CauseKind::NotAdmitted => true,
-        CauseKind::Normal
-        | CauseKind::AnsweredLate
-        | CauseKind::Busy
-        | CauseKind::NoAnswer
-        | CauseKind::Declined
-        | CauseKind::InvalidNumber
-        | CauseKind::Cancelled => false,
-    }
 }
 
 /// The status that a caller is refused with when the call to the callee has ended so.
@@ -519,14 +505,5 @@ mod tests {
         assert_eq!(refusal_of(Cause::silent()), 504);
         assert_eq!(refusal_of(Cause::not_admitted()), 503);
         assert_eq!(refusal_of(Cause::rang_out()), 480);
-    }
-
-    #[test]
-    fn nobody_who_was_reached_is_tried_by_another_way() {
-        let final_ones = [486, 600, 603, 607, 608, 404, 484, 480, 408];
-        assert!(final_ones.map(Cause::from_status).iter().all(|it| !may_try_another(*it)));
-        let others = [500, 502, 503, 504, 420, 401];
-        assert!(others.map(Cause::from_status).iter().all(|it| may_try_another(*it)));
-        assert!(may_try_another(Cause::silent()));
     }
 }

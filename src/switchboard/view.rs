@@ -2,8 +2,7 @@
 
 use crate::call::{Call, Treatment};
 use crate::switchboard::Switchboard;
-use domain::id::{AgentId, CallId, LegId, TicketId, TrunkId};
-use std::time::Instant;
+use domain::id::{AgentId, CallId, LegId, TicketId};
 
 /// How much the exchange holds. All of it is zero when nothing goes on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -86,7 +85,7 @@ impl Switchboard {
             permits: self.permits.len(),
             receipts: self.journal.waiting(),
             reaching: self.reaching.values().map(std::collections::BTreeSet::len).sum(),
-            channels: self.trunks.values().map(trunk::cap::TrunkCap::channels).sum(),
+            channels: self.carriers.channels(),
         }
     }
 
@@ -97,13 +96,6 @@ impl Switchboard {
             legs_open: call.legs_open,
             stage: stage(call),
         })
-    }
-
-    /// What is used of a trunk: calls begun within the last second, and calls now. `None`: there is no
-    /// such trunk.
-    pub fn trunk_use(&self, trunk: &TrunkId, now: Instant) -> Option<(u32, u32)> {
-        let cap = self.trunks.get(trunk)?;
-        Some((cap.rate(now), cap.channels()))
     }
 
     /// The legs to agents that have not been told to end, in the order of their numbers.

@@ -67,7 +67,7 @@ impl CallerIdRules {
             Some(own) => shown(own, Some(format!("{why}: the trunk's own is shown").into())),
             None => hidden(Some(format!("{why}, and the trunk has none: hidden").into())),
         };
-        if caller.is_unknown() {
+        if caller.is_nobody() {
             return Ok(match own {
                 // A hidden caller of somebody else's stays hidden: our number is not his.
                 _ if private => hidden(None),
@@ -123,6 +123,7 @@ mod tests {
             (foreign, false, Reject, None),
             ("", false, Reject, Some(("+4930555000", None))),
             ("anonymous", true, Reject, Some(("", None))),
+            ("55", false, Send, Some(("55", None))),
         ] {
             let rules = CallerIdRules { allowed: vec!["+49305550*".into()], mismatch };
             let read = plan.read(caller);

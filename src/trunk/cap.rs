@@ -27,29 +27,8 @@ impl TrunkCap {
         Self { calls_per_second_max, channels_max, channels: 0, begun: VecDeque::new() }
     }
 
-    /// Takes a channel for a call that we begin, if both caps allow it. Each one taken is given
-    /// back by one `release`.
-    #[must_use = "the call may begin only if this is true"]
-    pub fn take(&mut self, now: Instant) -> bool {
-        self.forget_before(now);
-        let rate = u32::try_from(self.begun.len()).unwrap_or(u32::MAX);
-        if rate >= self.calls_per_second_max || self.channels >= self.channels_max {
-            return false;
-        }
-        self.begun.push_back(now);
-        self.channels += 1;
-        true
-    }
-
-    /// Takes a channel for a call that the other side began: only the calls at once are counted.
-    #[must_use = "the call may be taken only if this is true"]
-    pub fn take_incoming(&mut self) -> bool {
-        let free = self.channels < self.channels_max;
-        self.channels += u32::from(free);
-        free
-    }
-
-    /// Takes a channel whatever the caps say: an emergency call.
+    /// Takes a channel whatever the caps say: whether there is room is asked before. Each one taken is
+    /// given back by one `release`.
     pub fn take_always(&mut self, now: Instant) {
         self.forget_before(now);
         // The window holds no more than the cap; one beyond it is not remembered.
@@ -62,11 +41,6 @@ impl TrunkCap {
     /// Whether a channel is free, whatever the calls per second.
     pub fn has_channel(&self) -> bool {
         self.channels < self.channels_max
-    }
-
-    /// Channels at once at most.
-    pub fn channels_max(&self) -> u32 {
-        self.channels_max
     }
 
     /// Gives a channel back. The call still counts in its second.
@@ -97,12 +71,6 @@ impl TrunkCap {
         self.channels
     }
 
-    /// Takes new caps; calls above them go on to their end.
-    pub fn set(&mut self, calls_per_second_max: u32, channels_max: u32) {
-        self.calls_per_second_max = calls_per_second_max;
-        self.channels_max = channels_max;
-    }
-
     /// Calls begun in the last second.
     pub fn rate(&self, now: Instant) -> u32 {
         let recent = self.begun.iter().filter(|at| **at + WINDOW > now).count();
@@ -121,13 +89,21 @@ mod tests {
     use super::*;
     use domain::now::epoch;
 
+    fn take(cap: &mut TrunkCap, now: Instant) -> bool {
+        let room = cap.has_channel() && cap.next(now).is_some_and(|at| at <= now);
+        if room {
+            cap.take_always(now);
+        }
+        room
+    }
+
     #[test]
     fn no_second_holds_more_than_the_cap_wherever_it_begins() {
         let start = epoch().instant;
         let at = |ms| start + Duration::from_millis(ms);
         let mut cap = TrunkCap::new(3, 100);
         let taken: Vec<_> = [0, 10, 990, 995, 999, 1_000, 1_005, 1_010, 1_990, 1_999, 2_000]
-            .map(|ms| cap.take(at(ms)))
+            .map(|ms| take(&mut cap, at(ms)))
             .into();
         let (yes, no) = (true, false);
         assert_eq!(taken, [yes, yes, yes, no, no, yes, no, yes, yes, no, yes]);
@@ -140,7 +116,7 @@ mod tests {
         let mut begun = Vec::new();
         for ms in 0..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            if random >> 62 == 0 && cap.take(at(ms)) {
+            if random >> 62 == 0 && take(&mut cap, at(ms)) {
                 begun.push(ms);
             }
         }
@@ -150,20 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_taken_by_both_sides_and_given_back_once() {
+    fn channels_are_given_back_once() {
         let now = epoch().instant;
         let mut cap = TrunkCap::new(100, 2);
-        assert!(cap.take(now) && cap.take_incoming());
-        assert!(!cap.take(now) && !cap.take_incoming());
+        assert!(take(&mut cap, now) && take(&mut cap, now) && !take(&mut cap, now));
+        cap.take_always(now);
+        assert_eq!(cap.channels(), 3);
         cap.release();
-        assert!(cap.take(now));
-        cap.set(100, 1);
+        assert!(!take(&mut cap, now));
         cap.release();
-        assert!(!cap.take(now) && !cap.take_incoming());
-        cap.release();
-        assert!(cap.take_incoming());
+        assert!(take(&mut cap, now));
         let mut shut = TrunkCap::new(0, 5);
-        assert!(!shut.take(now) && shut.take_incoming());
+        assert!(!take(&mut shut, now));
         assert_eq!(shut.next(now), None);
     }
 }

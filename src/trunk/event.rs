@@ -75,8 +75,26 @@ pub enum Event {
         leg: LegId,
         /// How it failed; `None`: it was answered, or it was an incoming one.
         outcome: Option<Outcome>,
-        /// How it sounded, where there was sound.
-        sound: Option<Sound>,
+    },
+    /// A call is given up before anything of it was sent, or its channel is given back a second
+    /// time: it tells nothing of its trunk.
+    Freed {
+        /// Which.
+        leg: LegId,
+    },
+    /// The final response to a call of ours that is about to be `Over` asks for a pause.
+    RetryAfter {
+        /// Which.
+        leg: LegId,
+        /// How long (RFC 3261 §20.33).
+        after: Duration,
+    },
+    /// How a call of either direction sounded.
+    Sounded {
+        /// Through which trunk.
+        trunk: TrunkId,
+        /// How.
+        sound: Sound,
     },
     /// A person asks for a probe of every target now.
     ProbeNow {

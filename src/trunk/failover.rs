@@ -20,6 +20,8 @@ pub enum End {
     EarlyFailover,
     /// Our side gave up: the caller hung up, or the ringing took too long.
     GivenUp,
+    /// It was answered, if only as we gave up (RFC 3261 §9.1): somebody was reached.
+    Answered,
 }
 
 /// All that a failed try showed.
@@ -37,6 +39,7 @@ impl Outcome {
     /// What a leg's end says. `rang`: a 180–183 was heard.
     pub fn of(cause: &Cause, rang: bool, retry_after: Option<Duration>) -> Self {
         let end = match (cause.kind, cause.status) {
+            (CauseKind::Normal | CauseKind::AnsweredLate, _) => End::Answered,
             (CauseKind::NotAdmitted, _) => End::NotSent,
             (CauseKind::Cancelled, 0) => End::GivenUp,
             (CauseKind::Silent, _) => End::Silent,
@@ -45,6 +48,13 @@ impl Outcome {
             (_, status) => End::Status(status),
         };
         Self { end, rang, retry_after }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rang = if self.rang { ", after ringing" } else { "" };
+        write!(f, "{}{rang}", self.end)
     }
 }
 
@@ -75,6 +85,10 @@ pub struct FailoverRules {
 /// §21.6, RFC 8197 (607), RFC 8688 (608).
 const REACHED: [u16; 5] = [486, 600, 603, 607, 608];
 
+/// The statuses by which a trunk finds fault with our request or our account, not with the number: with
+/// another trunk both are others (RFC 3261 §21.4, RFC 8224 §6.2.2).
+const OURS: [u16; 13] = [401, 402, 405, 407, 413, 414, 416, 420, 421, 428, 436, 437, 438];
+
 impl Default for FailoverRules {
     /// As the embedded configuration has it.
     fn default() -> Self {
@@ -104,6 +118,7 @@ impl FailoverRules {
     /// | not sent | yes |
     /// | nothing heard at all, 408 | if the call may ring twice |
     /// | 5xx | yes, unless a telephone rang |
+    /// | 401, 402, 405, 407, 413, 414, 416, 420, 421, 428, 436–438 | the same: they find fault with us |
     /// | any other status | no, unless `next_on` names it |
     /// | given up by our side | no |
     pub fn judge(&self, outcome: &Outcome, second_ring: bool) -> Verdict {
@@ -121,6 +136,7 @@ impl FailoverRules {
             End::NotSent => Verdict::TryNext,
             End::Silent | End::EarlyFailover => in_doubt(Verdict::TryNext),
             End::GivenUp => Verdict::Final("given up by our side"),
+            End::Answered => Verdict::Final("somebody answered"),
             End::Status(status) if self.final_on.contains(&status) => {
                 Verdict::Final("this status is final by configuration")
             }
@@ -134,6 +150,7 @@ impl FailoverRules {
             // RFC 3261 §16.7 step 6 makes 408 of branches that stayed silent.
             End::Status(408) => in_doubt(Verdict::TryNext),
             End::Status(500..=599) => Verdict::TryNext,
+            End::Status(status) if OURS.contains(&status) => Verdict::TryNext,
             // RFC 3261 §21.6: it speaks for every way to the number.
             End::Status(600..) => Verdict::Final("it is said of the number, wherever it is called"),
             End::Status(300..=399) => Verdict::Final("redirections of trunks are not followed"),
@@ -149,7 +166,7 @@ impl Outcome {
         match self.end {
             End::NotSent | End::Silent | End::EarlyFailover => true,
             End::Status(status) => matches!(status, 408 | 503),
-            End::GivenUp => false,
+            End::GivenUp | End::Answered => false,
         }
     }
 
@@ -159,7 +176,7 @@ impl Outcome {
             End::Status(status) => status,
             End::NotSent => 503,
             End::Silent | End::EarlyFailover => 408,
-            End::GivenUp => 487,
+            End::GivenUp | End::Answered => 487,
         }
     }
 }
@@ -172,6 +189,7 @@ impl fmt::Display for End {
             Self::Silent => f.write_str("no final response"),
             Self::EarlyFailover => f.write_str("nothing heard in time"),
             Self::GivenUp => f.write_str("given up"),
+            Self::Answered => f.write_str("answered"),
         }
     }
 }
@@ -205,7 +223,12 @@ mod tests {
             (End::EarlyFailover, true, false, false),
             (End::GivenUp, false, false, false),
             (status(302), false, false, false),
+            (End::Answered, false, false, false),
             (status(400), false, false, false),
+            (status(401), true, true, false),
+            (status(407), true, true, false),
+            (status(420), true, true, false),
+            (status(438), true, true, false),
             (status(403), false, false, false),
             (status(404), false, false, false),
             (status(408), true, false, false),

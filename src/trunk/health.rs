@@ -254,7 +254,10 @@ impl Target {
             // A call that we gave up before anything was heard says nothing.
             (End::GivenUp, _) if !outcome.rang => (),
             // Every other response shows that somebody is there.
-            (End::Status(_) | End::GivenUp | End::Silent | End::EarlyFailover, _) => self.heard(),
+            (
+                End::Status(_) | End::GivenUp | End::Answered | End::Silent | End::EarlyFailover,
+                _,
+            ) => self.heard(),
         }
     }
 

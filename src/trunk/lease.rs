@@ -36,6 +36,8 @@ pub struct Lease {
     pub rang_after: Option<Duration>,
     /// Whether it was answered.
     pub answered: bool,
+    /// What its final response asked us to wait (RFC 3261 §20.33).
+    pub retry_after: Option<Duration>,
 }
 
 /// Which cap is full.
@@ -45,6 +47,15 @@ pub enum Full {
     Rate(Option<Instant>),
     /// Calls at once.
     Channels,
+}
+
+/// Whose cap it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Whose {
+    /// The trunk's.
+    Trunk,
+    /// The tenant's.
+    Tenant,
 }
 
 /// What one trunk or tenant uses of its caps.
@@ -147,22 +158,27 @@ impl Leases {
         self.tenants.get(tenant)
     }
 
-    /// Leases a channel to `leg`. False: a cap is full, or the leg has one already. With `always`
-    /// no cap stands against it.
-    #[must_use = "the call may begin only if this is true"]
-    pub fn take(&mut self, leg: LegId, lease: Lease, always: bool) -> bool {
-        let (way, now) = (lease.way, lease.since);
-        let has_room = |share: Option<&Share>| share.is_none_or(|it| it.room(way, now).is_ok());
-        let room = has_room(self.trunk(&lease.trunk)) && has_room(self.tenant(&lease.tenant));
-        if self.held.contains_key(&leg) || !(room || always) {
-            return false;
+    /// Leases a channel to `leg`, which has none yet. With `always` no cap stands against it.
+    ///
+    /// # Errors
+    /// A cap is full: whose, and which.
+    pub fn take(&mut self, leg: LegId, lease: Lease, always: bool) -> Result<(), (Whose, Full)> {
+        if self.held.contains_key(&leg) {
+            return Err((Whose::Trunk, Full::Channels));
         }
+        let shares =
+            [(Whose::Trunk, self.trunk(&lease.trunk)), (Whose::Tenant, self.tenant(&lease.tenant))];
+        for (whose, share) in shares {
+            let room = share.map_or(Ok(()), |share| share.room(lease.way, lease.since));
+            room.or_else(|full| if always { Ok(()) } else { Err((whose, full)) })?;
+        }
+        let now = lease.since;
         let shares = [self.trunks.get_mut(&lease.trunk), self.tenants.get_mut(&lease.tenant)];
         for share in shares.into_iter().flatten() {
-            share.cap_mut(way).take_always(now);
+            share.cap_mut(lease.way).take_always(now);
         }
         self.held.insert(leg, lease);
-        true
+        Ok(())
     }
 
     /// The lease of a leg.
@@ -194,7 +210,16 @@ mod tests {
     fn lease(way: Way, since: Instant) -> Lease {
         let tenant = TenantId::default();
         let trunk = TrunkId::new(&tenant, "carrier");
-        Lease { trunk, tenant, way, hop: None, since, rang_after: None, answered: false }
+        Lease {
+            trunk,
+            tenant,
+            way,
+            hop: None,
+            since,
+            rang_after: None,
+            answered: false,
+            retry_after: None,
+        }
     }
 
     fn leases(trunk: Caps, tenant: Caps) -> Leases {
@@ -220,12 +245,12 @@ mod tests {
             let mut leases = leases(trunk, tenant);
             let mut take = |way, first: u64| {
                 let legs = (first..first + 10).map(LegId);
-                legs.filter(|leg| leases.take(*leg, lease(way, now), false)).count()
+                legs.filter(|leg| leases.take(*leg, lease(way, now), false).is_ok()).count()
             };
             let taken = (take(Way::Outgoing, 0), take(Way::Incoming, 100));
             assert_eq!(taken, (outgoing, incoming), "{trunk:?} {tenant:?}");
             // An emergency call is let through, and nothing is lost in giving all back.
-            assert!(leases.take(LegId(1_000), lease(Way::Outgoing, now), true));
+            assert!(leases.take(LegId(1_000), lease(Way::Outgoing, now), true).is_ok());
             for leg in (0..2_000).map(LegId) {
                 leases.release(leg);
                 leases.release(leg);
@@ -240,8 +265,8 @@ mod tests {
     fn a_leg_has_one_channel() {
         let now = epoch().instant;
         let mut leases = leases(Caps { outgoing: 1, ..Caps::NONE }, Caps::NONE);
-        assert!(leases.take(LegId(2), lease(Way::Outgoing, now), false));
-        assert!(!leases.take(LegId(2), lease(Way::Outgoing, now), true));
+        assert!(leases.take(LegId(2), lease(Way::Outgoing, now), false).is_ok());
+        assert!(leases.take(LegId(2), lease(Way::Outgoing, now), true).is_err());
         let full = leases.trunk(&TrunkId::new(&TenantId::default(), "carrier")).unwrap();
         assert_eq!(full.room(Way::Outgoing, now), Err(Full::Channels));
         assert_eq!(full.room(Way::Incoming, now), Ok(()));

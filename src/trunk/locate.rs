@@ -162,6 +162,17 @@ impl Place {
         Self { host, port, transport: Some(transport), secure: false }
     }
 
+    /// Itself, as far as it is known without asking: for a name no address.
+    pub fn unlocated(&self) -> Hop {
+        let transport = self.transport.unwrap_or(Transport::Udp);
+        let port = self.port.unwrap_or_else(|| transport.default_port());
+        let (address, host) = match &self.host {
+            Host::Address(address) => (*address, None),
+            Host::Name(name) => (IpAddr::from([0, 0, 0, 0]), Some(name.clone())),
+        };
+        Hop { transport, address: SocketAddr::new(address, port), host }
+    }
+
     /// What configuration writes: `host`, `host:port`, `192.0.2.1:5060`, `[2001:db8::1]:5061`. A bare
     /// IPv6 address needs no brackets without a port. `None`: it is none of these.
     pub fn parse(text: &str) -> Option<Self> {

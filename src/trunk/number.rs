@@ -128,10 +128,16 @@ impl Number {
         self.kind == NumberKind::Unknown
     }
 
-    /// Whether its normalised form fits a pattern: the same text, or the same beginning where the
-    /// pattern ends in `*`.
+    /// Whether it is nothing that could be dialled back: a name, `anonymous`, nothing at all. Digits
+    /// that the plan makes nothing of are a number nevertheless.
+    pub fn is_nobody(&self) -> bool {
+        self.is_unknown() && digits_of(&self.raw).is_none()
+    }
+
+    /// Whether it fits a pattern, normalised or as it came: the same text, or the same beginning
+    /// where the pattern ends in `*`.
     pub fn matches(&self, pattern: &str) -> bool {
-        fits(&self.normalised, pattern)
+        fits(&self.normalised, pattern) || fits(&self.raw, pattern)
     }
 
     /// The number in the form shown to people: E.164 where it is international, else as it came.

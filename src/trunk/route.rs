@@ -13,13 +13,14 @@
 mod engine;
 pub mod live;
 
+pub(crate) use engine::plan_of;
+
 use crate::caller_id::Shown;
-use crate::failover::{FailoverRules, Outcome, Verdict};
+use crate::failover::{End, FailoverRules, Outcome, Verdict};
 use crate::number::Number;
 use crate::rules::Rules;
 use domain::hop::Hop;
 use domain::id::{AgentId, TenantId, TrunkId};
-use domain::media_plan::Codec;
 use domain::now::Now;
 use live::Live;
 use std::fmt;
@@ -99,10 +100,47 @@ pub struct Route {
     pub utc_offset_min: i16,
     /// Its trunks.
     pub trunks: Vec<RouteTrunk>,
-    /// What may be tried after what; `None`: as the trunk that failed says.
-    pub failover: Option<FailoverRules>,
     /// How many targets are tried at most.
     pub tries_max: u8,
+    /// How long the callee's telephone rings.
+    pub ring_for: Duration,
+}
+
+impl Route {
+    /// By these trunks in this order, for calls that are led to it by its name.
+    pub fn new(name: &str, tenant: TenantId, trunks: &[TrunkId]) -> Self {
+        let priorities = 0_u16..;
+        let one = |(priority, trunk): (u16, &TrunkId)| RouteTrunk {
+            trunk: trunk.clone(),
+            priority,
+            weight: 1,
+        };
+        Self {
+            name: name.into(),
+            tenant: Some(tenant),
+            from: Vec::new(),
+            dialled: Vec::new(),
+            caller: Vec::new(),
+            emergency: false,
+            refuse: None,
+            open_minutes: Vec::new(),
+            utc_offset_min: 0,
+            trunks: priorities.zip(trunks).map(one).collect(),
+            tries_max: TRIES_MAX,
+            ring_for: Duration::from_secs(60),
+        }
+    }
+
+    /// The way of calls for help: all its trunks are tried, and help may be slow to answer: nobody
+    /// gives up before the caller does.
+    pub fn to_help(tenant: TenantId, trunks: &[TrunkId]) -> Self {
+        Self {
+            emergency: true,
+            tries_max: u8::MAX,
+            ring_for: Duration::from_secs(300),
+            ..Self::new("emergency", tenant, trunks)
+        }
+    }
 }
 
 /// One trunk of a route.
@@ -171,10 +209,10 @@ pub struct Candidate {
     pub user: Arc<str>,
     /// What it shows of the caller.
     pub shown: Shown,
-    /// What is offered, the preferred first; empty: what the house speaks.
-    pub codecs: Vec<Codec>,
+    /// How long the callee's telephone rings, where a route says it.
+    pub ring_for: Option<Duration>,
     /// How long to wait for any response at all before the next is tried; `None`: as long as
-    /// Timer B.
+    /// Timer B, since nothing would be tried after it.
     pub heard_within: Option<Duration>,
     /// Whether its trunk is down and this call is its trial.
     pub trial: bool,
@@ -277,7 +315,29 @@ pub struct Refusal {
 
 /// Where a call goes, and why not elsewhere. Changes nothing.
 pub fn route(request: &RouteRequest, rules: &Rules, live: &dyn Live, now: Now) -> Decision {
-    engine::decide(request, &[], rules, live, now)
+    after(request, &[], rules, live, now)
+}
+
+/// Where a call goes after what was `tried`; the verdict on the last of it was to go on.
+pub fn after(
+    request: &RouteRequest,
+    tried: &[Tried],
+    rules: &Rules,
+    live: &dyn Live,
+    now: Now,
+) -> Decision {
+    let mut decision = engine::decide(request, tried, rules, live, now);
+    let waits = decision.chosen.as_ref().is_some_and(|chosen| chosen.heard_within.is_some());
+    if waits {
+        // Nobody gives up on a silent target when there is no other.
+        let silent = Outcome { end: End::EarlyFailover, rang: false, retry_after: None };
+        let other = judge(request, &decision, silent, rules)
+            .is_ok_and(|tried| engine::decide(request, &tried, rules, live, now).chosen.is_some());
+        if let (false, Some(chosen)) = (other, &mut decision.chosen) {
+            chosen.heard_within = None;
+        }
+    }
+    decision
 }
 
 /// Where a call goes after what `decision` chose ended in `outcome`. `chosen` is `None` when nothing
@@ -289,20 +349,37 @@ pub fn next(
     (rules, live): (&Rules, &dyn Live),
     now: Now,
 ) -> Decision {
+    match judge(request, decision, outcome, rules) {
+        Ok(tried) => after(request, &tried, rules, live, now),
+        Err(end) => *end,
+    }
+}
+
+/// What was tried, if something else may be tried after this outcome.
+///
+/// # Errors
+/// The call has failed.
+fn judge(
+    request: &RouteRequest,
+    decision: &Decision,
+    outcome: Outcome,
+    rules: &Rules,
+) -> Result<Vec<Tried>, Box<Decision>> {
     let mut tried = decision.tried.clone();
-    let Some(chosen) = &decision.chosen else { return decision.clone() };
+    let Some(chosen) = &decision.chosen else { return Err(Box::new(decision.clone())) };
     let route = rules.routes.iter().find(|route| Some(&route.name) == chosen.route.as_ref());
     let of_trunk = rules.trunks.get(&chosen.trunk).map(|trunk| &trunk.failover);
-    let of_route = route.and_then(|route| route.failover.as_ref());
     let default = FailoverRules::default();
-    let failover = of_route.or(of_trunk).unwrap_or(&default);
-    let verdict = failover.judge(&outcome, request.second_ring);
+    let failover = of_trunk.unwrap_or(&default);
+    // Whoever calls for help is rung for again, whatever was said before.
+    let verdict = match decision.emergency && outcome.end != End::Answered {
+        true => Verdict::TryNext,
+        false => failover.judge(&outcome, request.second_ring),
+    };
     tried.push(Tried { trunk: chosen.trunk.clone(), hop: chosen.hop.clone(), outcome });
     let tries_max = usize::from(route.map_or(TRIES_MAX, |route| route.tries_max));
     let why = match verdict {
-        Verdict::TryNext if tried.len() < tries_max => {
-            return engine::decide(request, &tried, rules, live, now);
-        }
+        Verdict::TryNext if tried.len() < tries_max => return Ok(tried),
         Verdict::TryNext => "as many targets as allowed were tried",
         Verdict::Final(why) => why,
     };
@@ -312,14 +389,14 @@ pub fn next(
         retry_after: None,
         why: format!("{}: {why}", outcome.end).into(),
     };
-    Decision {
+    Err(Box::new(Decision {
         chosen: None,
         rejected: vec![Rejected { candidate, test, why }],
         rejected_more: 0,
         tried,
         refusal: Some(refusal),
         ..decision.clone()
-    }
+    }))
 }
 
 /// How many targets are tried where no route says it.

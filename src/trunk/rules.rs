@@ -9,7 +9,6 @@ use crate::number::{DialPlan, Number, NumberForm, NumberStyle};
 use crate::registration::RegistrationRules;
 use crate::route::Route;
 use domain::id::{TenantId, TrunkId};
-use domain::media_plan::Codec;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -49,8 +48,6 @@ pub struct TrunkRules {
     pub caller: NumberForm,
     /// The number shown when a call has none of its own.
     pub caller_id: Option<Number>,
-    /// What is offered to it, the preferred first; empty: what the house speaks.
-    pub codecs: Vec<Codec>,
     /// Nothing heard at all for this long lets the next target be tried, where the call may ring
     /// twice; zero: never.
     pub heard_within: Duration,
@@ -86,7 +83,6 @@ impl TrunkRules {
             dialled: NumberForm { style: NumberStyle::Raw, ..NumberForm::default() },
             caller: NumberForm { style: NumberStyle::Raw, ..NumberForm::default() },
             caller_id: None,
-            codecs: Vec::new(),
             heard_within: Duration::ZERO,
         }
     }

@@ -10,11 +10,12 @@ pub(crate) mod trunk;
 
 use crate::event::{Action, Event};
 use crate::failover::Outcome;
-use crate::lease::{Full, Lease, Leases, Share, Way};
+use crate::lease::{Full, Lease, Leases, Share, Way, Whose};
 use crate::locate::{Answer, Question};
+use crate::number::Number;
 use crate::random::Random;
 use crate::route::live::{Condition, Live};
-use crate::route::{self, Candidate, Decision, RouteRequest};
+use crate::route::{self, Candidate, Decision, RouteRequest, RouteSource};
 use crate::rules::Rules;
 use domain::hop::Hop;
 use domain::id::{LegId, TenantId, TrunkId};
@@ -81,10 +82,21 @@ impl Trunks {
                     lease.answered = true;
                 }
             }
-            Event::Over { leg, outcome, sound } => {
+            Event::Over { leg, outcome } => {
                 let Some(lease) = self.leases.release(leg) else { return };
                 let trunk = lease.trunk.clone();
-                self.with(&trunk, now, out, |it, turn| it.over(&lease, outcome, sound, turn));
+                self.with(&trunk, now, out, |it, turn| it.over(&lease, outcome, turn));
+            }
+            Event::Freed { leg } => {
+                self.leases.release(leg);
+            }
+            Event::RetryAfter { leg, after } => {
+                if let Some(lease) = self.leases.of(leg) {
+                    lease.retry_after = Some(after);
+                }
+            }
+            Event::Sounded { trunk, sound } => {
+                self.with(&trunk, now, out, |it, turn| it.sounded(&sound, turn));
             }
             Event::ProbeNow { trunk } => {
                 self.with(&trunk, now, out, |it, turn| it.probe_now(turn.now.instant));
@@ -127,6 +139,12 @@ impl Trunks {
         route::next(request, decision, outcome, (&self.rules, self), now)
     }
 
+    /// Where a call goes after what `decision` had tried, now that its choice bears no call: as
+    /// [`route`](Self::route), where nothing was tried.
+    pub fn again(&self, request: &RouteRequest, decision: &Decision, now: Now) -> Decision {
+        route::after(request, &decision.tried, &self.rules, self, now)
+    }
+
     /// Leases the channel of what was chosen to `leg`, which is about to be dialled. False: another
     /// call was faster, route again. An emergency call always gets one. `Event::Over` gives it back.
     #[must_use = "the call may begin only if this is true"]
@@ -146,8 +164,9 @@ impl Trunks {
             since: now.instant,
             rang_after: None,
             answered: false,
+            retry_after: None,
         };
-        let taken = self.leases.take(leg, lease, emergency);
+        let taken = self.leases.take(leg, lease, emergency).is_ok();
         if taken
             && let Some(trunk) = self.trunks.get_mut(&candidate.trunk)
             && let Some(rules) = self.rules.trunks.get(&candidate.trunk)
@@ -157,72 +176,38 @@ impl Trunks {
         taken
     }
 
-    /// Follows a call whose channel is counted elsewhere: no cap stands against it, and its outcome
-    /// tells of the trunk as that of one that was taken.
-    pub fn follow(&mut self, leg: LegId, trunk: &TrunkId, hop: &Hop, now: Now) {
-        let lease = Lease {
-            trunk: trunk.clone(),
-            tenant: trunk.tenant.clone(),
-            way: Way::Outgoing,
-            hop: Some(hop.clone()),
-            since: now.instant,
-            rang_after: None,
-            answered: false,
-        };
-        let rules = self.rules.trunks.get(trunk);
-        if self.leases.take(leg, lease, true)
-            && let Some((followed, rules)) = self.trunks.get_mut(trunk).zip(rules)
-        {
-            followed.call_begun(hop, &rules.health, now.instant);
-        }
-    }
-
-    /// Leases the channel of a call that a trunk began. False: refuse it with 503 and Retry-After.
-    /// A call for help (`emergency`) is never refused.
-    #[must_use = "the call may be taken only if this is true"]
+    /// Leases the channel of a call that a trunk began. A call for help (`emergency`) is never refused.
+    ///
+    /// # Errors
+    /// Which cap is full: refuse it with 503 and `Retry-After`.
     pub fn take_incoming(
         &mut self,
         leg: LegId,
-        (trunk, tenant): (&TrunkId, &TenantId),
+        trunk: &TrunkId,
         emergency: bool,
         now: Now,
-    ) -> bool {
-        let (trunk, tenant) = (trunk.clone(), tenant.clone());
-        let (way, since) = (Way::Incoming, now.instant);
-        let lease =
-            Lease { trunk, tenant, way, hop: None, since, rang_after: None, answered: false };
+    ) -> Result<(), (Whose, Full)> {
+        let lease = Lease {
+            trunk: trunk.clone(),
+            tenant: trunk.tenant.clone(),
+            way: Way::Incoming,
+            hop: None,
+            since: now.instant,
+            rang_after: None,
+            answered: false,
+            retry_after: None,
+        };
         self.leases.take(leg, lease, emergency)
     }
 
-    /// When a trunk and a tenant bear the next call of ours, as far as calls per second go; `None`:
-    /// never, or not before a channel is given back.
-    pub fn next_call_at(&self, trunk: &TrunkId, tenant: &TenantId, now: Now) -> Option<Instant> {
-        let shares = [self.leases.trunk(trunk), self.leases.tenant(tenant)];
-        let mut latest = now.instant;
-        for share in shares.into_iter().flatten() {
-            match share.room(Way::Outgoing, now.instant) {
-                Ok(()) => (),
-                Err(Full::Rate(next)) => latest = latest.max(next?),
-                Err(Full::Channels) => return None,
-            }
-        }
-        Some(latest)
+    /// A number as whoever the call comes from writes it: by its trunk's dial plan, or its tenant's.
+    pub fn read(&self, from: &RouteSource, tenant: &TenantId, raw: &str) -> Number {
+        route::plan_of(from, tenant, &self.rules).read(raw)
     }
 
     /// Where calls through a trunk must pass, as its registrar said (RFC 3608 §6.1).
     pub fn service_route(&self, trunk: &TrunkId, now: Instant) -> &[Arc<str>] {
         self.trunks.get(trunk).map_or(&[], |trunk| trunk.service_route(now))
-    }
-
-    /// The targets of a trunk in the order they are tried, `random` choosing among equals.
-    pub fn hops(&self, trunk: &TrunkId, random: u64, now: Now) -> Vec<Hop> {
-        let targets = self.targets(trunk, random, now);
-        targets.into_iter().map(|(hop, _)| hop).collect()
-    }
-
-    /// Whether `Event::Start` has been: before it, nothing is known of any trunk.
-    pub fn is_started(&self) -> bool {
-        self.trunks.values().any(Trunk::is_started)
     }
 
     /// What the trunks were told.
@@ -306,9 +291,12 @@ impl Trunks {
     }
 }
 
+/// Before `Event::Start` (a dry run without the program) nothing is known of any trunk, and each is
+/// taken to be up.
 impl Live for Trunks {
     fn registered(&self, trunk: &TrunkId, now: Now) -> Result<(), Arc<str>> {
-        self.trunks.get(trunk).map_or(Ok(()), |trunk| trunk.is_registered(now.instant))
+        let started = self.trunks.get(trunk).filter(|trunk| trunk.is_started());
+        started.map_or(Ok(()), |trunk| trunk.is_registered(now.instant))
     }
 
     fn state(&self, trunk: &TrunkId, _: Now) -> crate::health::State {
@@ -320,8 +308,11 @@ impl Live for Trunks {
     }
 
     fn targets(&self, trunk: &TrunkId, random: u64, now: Now) -> Vec<(Hop, Condition)> {
-        let Some(trunk) = self.trunks.get(trunk) else { return Vec::new() };
-        trunk.targets(random, now.instant)
+        match self.trunks.get(trunk).zip(self.rules.trunks.get(trunk)) {
+            Some((trunk, _)) if trunk.is_started() => trunk.targets(random, now.instant),
+            Some((_, rules)) => vec![(rules.place.unlocated(), Condition::Up)],
+            None => Vec::new(),
+        }
     }
 
     fn trunk_room(&self, trunk: &TrunkId, now: Now) -> Result<(), Full> {

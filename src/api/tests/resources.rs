@@ -158,19 +158,22 @@ async fn health_and_figures_need_no_key() {
 /// A tenant's key shows his own trunks, whoever runs the program sees all.
 #[tokio::test]
 async fn trunks_are_shown_with_how_their_calls_have_gone() {
-    use crate::views::{LiveTrunk, TrunkFigures};
+    use crate::views::LiveTrunk;
+    use trunk::health::traffic::Figures;
     let kit = Kit::new();
-    let figures = TrunkFigures {
-        calls: 4,
+    let figures = Figures {
+        calls: 5,
+        given_up: 1,
         answered: 1,
         failed: 2,
         unavailable: 1,
         rung: 2,
-        post_dial_delay_ms: 3_000,
-        received: 99,
+        post_dial_delay: std::time::Duration::from_secs(3),
+        packets: 99,
         lost: 1,
         heard: 1,
         jitter_us: 2_500,
+        ..Figures::default()
     };
     let trunk = LiveTrunk {
         state: "down",
@@ -189,7 +192,7 @@ async fn trunks_are_shown_with_how_their_calls_have_gone() {
         "name": "carrier", "state": "down", "why": "no answer",
         "registration": "registered", "registration_why": null,
         "calls_per_second": 1, "calls_per_second_max": 10, "channels": 2, "channels_max": 30,
-        "calls": 4, "answer_ratio": 0.25, "failure_ratio": 0.5, "unavailable_ratio": 0.25,
+        "calls": 5, "answer_ratio": 0.25, "failure_ratio": 0.5, "unavailable_ratio": 0.25,
         "post_dial_delay_ms": 1_500, "loss_ratio": 0.01, "jitter_ms": 2.5,
     }]});
     assert_eq!(kit.get("/v1/trunks").await.body, expected);

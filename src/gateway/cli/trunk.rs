@@ -110,7 +110,7 @@ async fn prepare(probe: &Probe, config: &Config) -> Result<(Setup, Asked), Strin
     let tls = listeners::certificates(config).map_err(|error| error.to_string())?;
     let text = |text: &Option<String>| text.as_deref().map(Arc::<str>::from);
     let hop = locate(trunk, config).await?;
-    let own = trunk.rule.caller_id.as_ref().map(ToString::to_string);
+    let own = trunk.carrier.caller_id.as_ref().map(|it| it.normalised.to_string());
     let from = probe.from.clone().or(own).unwrap_or_default();
     let asked = Asked {
         registers: trunk.carrier.registration.is_some(),

@@ -54,7 +54,7 @@ pub(super) fn run(place: &Where, asked: &Asked, json: bool) -> ExitCode {
     let rules = crate::run::rules(&config, BTreeMap::new());
     let now = crate::signalling::now();
     let board = Switchboard::new(rules, IdSource::starting_at(now.wall_ms));
-    let steps = board.would_lead(&call.source, &call.to, now);
+    let steps = board.would_lead(&call.source, &call.from, &call.to, now);
     match json {
         true => steps.iter().for_each(|step| println!("{}", as_json(step))),
         false => print!("{}", as_text(&call, &steps)),

@@ -36,7 +36,6 @@ pub(super) fn read(trunk: &Layered<'_>, plan: &DialPlan) -> TrunkRules {
         caller: form(trunk, "caller_style", "caller_strip", "caller_prefix"),
         caller_id: own.map(|number| plan.read(number)),
         plan,
-        codecs: codecs(trunk),
         heard_within: seconds(trunk, "heard_within_s", 0..=30),
     }
 }
@@ -56,7 +55,7 @@ pub(super) fn dial_plan(root: &Layered<'_>) -> DialPlan {
         digits_are_international: false,
         extension_digits_max: digits(&plan, "extension_digits_max"),
         short: list("short"),
-        // Calls for help are known by `[emergency]`, before any plan reads them.
+        // Added where calls for help may come from, by `[emergency]`.
         emergency: Vec::new(),
     };
     plan.finish();
@@ -161,7 +160,7 @@ fn form(
     }
 }
 
-fn codecs(trunk: &Layered<'_>) -> Vec<Codec> {
+pub(super) fn codecs(trunk: &Layered<'_>) -> Vec<Codec> {
     let codec = |name: &str| match name {
         "PCMU" => Ok(Codec::Pcmu),
         "PCMA" => Ok(Codec::Pcma),
@@ -170,7 +169,7 @@ fn codecs(trunk: &Layered<'_>) -> Vec<Codec> {
     texts(&trunk.value("codecs"), "write PCMU or PCMA", codec)
 }
 
-fn statuses(trunk: &Layered<'_>, key: &'static str) -> Vec<u16> {
+pub(super) fn statuses(trunk: &Layered<'_>, key: &'static str) -> Vec<u16> {
     let value = trunk.value(key);
     let mut statuses = Vec::new();
     for element in value.list() {

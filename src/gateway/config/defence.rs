@@ -1,14 +1,14 @@
 //! `[guard]` and `[overload]`.
 
 use super::layered::Layered;
-use super::parts::texts;
 use sip::endpoint::defence::DefenceRules;
 use sip::guard::{Budget, GuardRules};
 use sip::overload::OverloadRules;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) fn read(root: &Layered<'_>) -> DefenceRules {
+/// `emergency`: the numbers that no overload stops.
+pub(super) fn read(root: &Layered<'_>, emergency: Vec<Arc<str>>) -> DefenceRules {
     let guard = root.section("guard");
     let strikes = guard.count("strikes_max", 0..=10_000);
     let rules = GuardRules {
@@ -35,8 +35,6 @@ pub(super) fn read(root: &Layered<'_>) -> DefenceRules {
         backlog_max: Duration::from_millis(u64::from(overload.count("backlog_ms", 5..=2_000))),
         calls_min_per_second: overload.count("calls_min_per_second", 1..=100_000),
     };
-    let number = |number: &str| Ok::<_, &str>(Arc::from(number));
-    let emergency = texts(&overload.value("emergency"), "write \"112\"", number);
     let is_controlled = overload.boolean("on");
     overload.finish();
     DefenceRules {

@@ -1,16 +1,16 @@
-//! `[[numbers]]`, `[routes]` and `[agents]`: who may dial what, and where it leads.
+//! `[[numbers]]` and `[agents]`: who may dial what, and where it leads.
 
 use super::TrunkConfig;
 use super::layered::{Layered, parsed};
-use super::parts::{known_agent, known_trunk, texts};
+use super::parts::{known_agent, known_trunk};
+use super::routes::patterns;
 use document::section::Section;
 use domain::fault::did_you_mean;
 use domain::id::{AgentId, FlowId, TenantId, TrunkId};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
-use switchboard::rules::{EmergencyRules, LeadsTo, NumberRule, ROUTE_TRUNKS_MAX, RouteRule};
+use switchboard::rules::{LeadsTo, NumberRule};
+use trunk::route::Route;
 
 type Trunks = BTreeMap<TrunkId, TrunkConfig>;
 
@@ -32,79 +32,11 @@ pub(super) fn agents(
     (agents, may_dial)
 }
 
-/// The routes, in the order of the file.
-pub(super) fn routes(
-    (root, defaults): (&Layered<'_>, &Layered<'_>),
-    tenant: &TenantId,
-    trunks: &Trunks,
-) -> Vec<RouteRule> {
-    let mut routes = Vec::new();
-    for (name, value) in root.section("routes").entries() {
-        let Some(own) = value.section() else { continue };
-        let route = defaults.section("route").under(own);
-        let known = |name: &str| known_trunk(name, tenant, trunks);
-        let members = match route.required("trunks", "[\"carrier\"]") {
-            Some(value) => {
-                let members = texts(&value, "name trunks of [trunks]", known);
-                if members.len() > ROUTE_TRUNKS_MAX {
-                    let problem = format!("names {} trunks", members.len());
-                    value.fault(problem, format!("name {ROUTE_TRUNKS_MAX} at most"));
-                }
-                members
-            }
-            None => Vec::new(),
-        };
-        routes.push(route_rule(&route, (name, tenant), members));
-        route.finish();
-    }
-    if routes.is_empty() {
-        // What nobody uses is read nevertheless, so that its faults are told.
-        let unused = defaults.section("route");
-        route_rule(&unused, ("", tenant), Vec::new());
-        unused.finish();
-    }
-    routes
-}
-
-fn route_rule(
-    route: &Layered<'_>,
-    (name, tenant): (&str, &TenantId),
-    trunks: Vec<TrunkId>,
-) -> RouteRule {
-    let seconds = |key, range| Duration::from_secs(u64::from(route.count(key, range)));
-    let heard_within = seconds("heard_within_s", 0..=32);
-    RouteRule {
-        name: name.into(),
-        tenant: tenant.clone(),
-        numbers: patterns(route, "numbers"),
-        trunks,
-        ring_for: seconds("ring_s", 5..=300),
-        heard_within: (!heard_within.is_zero()).then_some(heard_within),
-    }
-}
-
-/// `[emergency]`: calls for help.
-pub(super) fn emergency(root: &Layered<'_>, tenant: &TenantId, trunks: &Trunks) -> EmergencyRules {
-    let section = root.section("emergency");
-    let known = |name: &str| known_trunk(name, tenant, trunks);
-    let rules = EmergencyRules {
-        numbers: patterns(&section, "numbers"),
-        trunks: texts(&section.value("trunks"), "name trunks of [trunks]", known),
-    };
-    section.finish();
-    rules
-}
-
-fn patterns(section: &Layered<'_>, key: &'static str) -> Vec<Arc<str>> {
-    let pattern = |text: &str| Ok::<_, Infallible>(Arc::from(text));
-    texts(&section.value(key), "write numbers such as \"+49*\"", pattern)
-}
-
 /// Which number leads where.
 pub(super) fn numbers(
     root: &Layered<'_>,
     tenant: &TenantId,
-    known: (&[AgentId], &Trunks, &[RouteRule]),
+    known: (&[AgentId], &Trunks, &[Route]),
 ) -> Vec<NumberRule> {
     let value = root.value("numbers");
     let Some(list) = value.item.as_array_of_tables() else {
@@ -133,7 +65,7 @@ pub(super) fn numbers(
 fn leads_to(
     section: &Section<'_>,
     tenant: &TenantId,
-    (agents, _, routes): (&[AgentId], &Trunks, &[RouteRule]),
+    (agents, _, routes): (&[AgentId], &Trunks, &[Route]),
 ) -> Option<LeadsTo> {
     let agent = section.optional("agent");
     let route = section.optional("route");

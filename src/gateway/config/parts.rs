@@ -6,7 +6,7 @@ use super::listeners::ListenerConfig;
 use super::stir::{self, StirConfig};
 use super::{
     Config, HttpConfig, MediaConfig, Records, SipConfig, SpeechConfig, TrunkConfig, carriers,
-    dialling, hours, listeners,
+    dialling, hours, listeners, routes,
 };
 use crate::trace::TraceConfig;
 use crate::trace::hep::HepConfig;
@@ -49,7 +49,9 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let (agents, agents_may_dial) = dialling::agents(root, &defaults, &tenant);
     let stir = stir::read(root, folder);
     let dial_plan = carriers::dial_plan(root);
-    let trunks = trunks((root, &defaults), (&tenant, &dial_plan), &stir, folder);
+    let help = routes::numbers_for_help(root);
+    let mut trunks = trunks((root, &defaults), (&tenant, &dial_plan), &stir, folder);
+    let to_help = routes::route_to_help(root, &tenant, &help, &mut trunks);
     let dns = root.section("dns");
     let dns_servers = texts(&dns.value("servers"), ADDRESS, str::parse);
     dns.finish();
@@ -57,8 +59,11 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let sip = sip(root, &defaults, tls.own.is_some());
     listeners_are_there(root, &trunks, &sip.listeners);
     let (queues, queue_voices) = queues((root, &defaults), &tenant, &agents, &trunks);
-    let routes = dialling::routes((root, &defaults), &tenant, &trunks);
+    let mut routes = routes::routes((root, &defaults), &tenant, &trunks);
+    routes.insert(0, to_help);
     defaults.finish();
+    let plan = DialPlan { emergency: help.clone(), ..dial_plan.clone() };
+    let tenant_rules = routes::tenant(root, plan);
     let webhooks = root.section("webhooks");
     let webhooks_allow_private = webhooks.boolean("allow_private");
     webhooks.finish();
@@ -85,11 +90,11 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
         numbers: dialling::numbers(root, &tenant, (&agents, &trunks, &routes)),
         routes,
         agents_may_dial,
-        defence: super::defence::read(root),
+        defence: super::defence::read(root, help),
         stir,
-        emergency: dialling::emergency(root, &tenant, &trunks),
         trunks,
         dial_plan,
+        tenant_rules,
         dns: dns_servers,
         queues,
         queue_voices,
@@ -303,10 +308,9 @@ fn trunks(
         let Some(own) = value.section() else { continue };
         let trunk = defaults.section("trunk").under(own);
         let carrier = carriers::read(&trunk, plan);
+        // Read by the plan, and told here what is wrong with it.
+        let _ = number(&trunk, "caller_id");
         let rule = TrunkRule {
-            calls_per_second_max: trunk.count("calls_per_second_max", 1..=100_000),
-            channels_max: trunk.count("channels_max", 1..=1_000_000),
-            caller_id: number(&trunk, "caller_id"),
             verify: verify_policy(&trunk, stir),
             sign: signs(&trunk, stir),
             refer: refer_policy(&trunk),
@@ -325,11 +329,22 @@ fn trunks(
             let remedy = "write the realm that the trunk's challenges name";
             trunk.value("user").fault("has no realm it is for".into(), remedy.into());
         }
+        let codecs = carriers::codecs(&trunk);
         let border = border(&trunk, root.section("sip").text("internal_headers"));
         let tls = listeners::trunk_tls(&trunk, folder);
         trunk.finish();
-        let config =
-            TrunkConfig { rule, carrier, allow, user, realm, border, listener, tls, session };
+        let config = TrunkConfig {
+            rule,
+            carrier,
+            codecs,
+            allow,
+            user,
+            realm,
+            border,
+            listener,
+            tls,
+            session,
+        };
         trunks.insert(TrunkId::new(tenant, name), config);
     }
     trunks
@@ -467,11 +482,6 @@ pub(super) fn known_agent(
 
 fn queue_rules(queue: &Layered<'_>, id: QueueId, agents: Vec<AgentId>) -> QueueRules {
     let minutes = |key, range| SECONDS(queue.count(key, range) * 60);
-    let zone = |name: &str| jiff::tz::TimeZone::get(name).map_err(|_| "is no time zone");
-    let remedy = "write an IANA name such as \"Europe/Berlin\"";
-    let offset_s = queue
-        .parsed("zone", remedy, zone)
-        .map_or(0, |zone| zone.to_offset(jiff::Timestamp::now()).seconds());
     let hours = texts(&queue.value("hours"), "write \"Mon-Fri 08:00-18:00\"", hours::parse);
     QueueRules {
         id,
@@ -485,8 +495,18 @@ fn queue_rules(queue: &Layered<'_>, id: QueueId, agents: Vec<AgentId>) -> QueueR
         announce_every: SECONDS(queue.count("announce_s", 10..=3_600)),
         wait_without_agents: queue.boolean("wait_without_agents"),
         open_minutes: hours.into_iter().flatten().collect(),
-        utc_offset_min: i16::try_from(offset_s / 60).unwrap_or(0),
+        utc_offset_min: zone(queue),
     }
+}
+
+/// Minutes that a section's `zone` is east of UTC now.
+pub(super) fn zone(section: &Layered<'_>) -> i16 {
+    let zone = |name: &str| jiff::tz::TimeZone::get(name).map_err(|_| "is no time zone");
+    let remedy = "write an IANA name such as \"Europe/Berlin\"";
+    let offset_s = section
+        .parsed("zone", remedy, zone)
+        .map_or(0, |zone| zone.to_offset(jiff::Timestamp::now()).seconds());
+    i16::try_from(offset_s / 60).unwrap_or(0)
 }
 
 fn queue_voice(

@@ -1,5 +1,4 @@
 use super::*;
-use domain::phone_number::PhoneNumber;
 use std::collections::BTreeSet;
 use toml_edit::{DocumentMut, Item};
 
@@ -220,7 +219,7 @@ zone = "Asia/Kolkata"
         carrier.allow,
         [network("192.0.2.0", 24), network("2001:db8::", 32), network("10.1.2.3", 32)]
     );
-    assert_eq!(carrier.rule.caller_id, PhoneNumber::parse("+4930123456").ok());
+    assert_eq!(carrier.carrier.caller_id.as_ref().map(|it| &*it.normalised), Some("+4930123456"));
     assert_eq!(carrier.user.as_deref(), Some("us"));
     let rules = &config.queues[0];
     assert_eq!(rules.open_minutes, [(480, 1_080), (1_920, 2_520), (10_020, 10_080), (0, 60)]);

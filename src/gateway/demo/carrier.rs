@@ -101,6 +101,7 @@ pub async fn start(directory: Directory, ports: (u16, u16)) -> std::io::Result<S
             credentials: None,
             border: Border::default(),
             session: SessionPolicy::PLAIN,
+            codecs: Vec::new(),
         }],
         agent_sessions: SessionPolicy::PLAIN,
         sound_ip: IpVersions::of([address.ip()]),
@@ -211,6 +212,7 @@ impl Carrier {
                 }
             }
             LegEvent::Dialled { .. }
+            | LegEvent::RetryAfter { .. }
             | LegEvent::Ringing { .. }
             | LegEvent::InfoDigit { .. }
             | LegEvent::Referred { .. }

@@ -393,6 +393,7 @@ impl Line {
             | LegEvent::InfoDigit { .. }
             | LegEvent::Dialled { .. }
             | LegEvent::Ringing { .. }
+            | LegEvent::RetryAfter { .. }
             | LegEvent::TransferProgress { .. }
             | LegEvent::Registered { .. }
             | LegEvent::Unregistered { .. } => (),
@@ -550,6 +551,7 @@ fn endpoint_config(setup: &Setup, listeners: Vec<Listener>) -> EndpointConfig {
         listener: None,
         credentials: setup.credentials.clone(),
         border: setup.border.clone(),
+        codecs: Vec::new(),
         session: match manner {
             Manner::Full => SessionPolicy {
                 reliable: Reliable::Supported,

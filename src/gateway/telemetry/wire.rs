@@ -82,11 +82,11 @@ impl Wire {
     }
 
     /// A message of this leg came: the first ringing stops the clock, and is a figure. Any final
-    /// response but a challenge stops it without one. Gives the figure.
-    pub fn answered(&mut self, leg: LegId, message: &[u8], now: Instant) -> Option<Duration> {
-        let delay = self.rang_after(leg, message, now)?;
-        api::metrics::post_dial_delay(delay);
-        Some(delay)
+    /// response but a challenge stops it without one.
+    pub fn answered(&mut self, leg: LegId, message: &[u8], now: Instant) {
+        if let Some(delay) = self.rang_after(leg, message, now) {
+            api::metrics::post_dial_delay(delay);
+        }
     }
 
     fn rang_after(&mut self, leg: LegId, message: &[u8], now: Instant) -> Option<Duration> {

@@ -119,6 +119,8 @@ pub struct TrunkAccess {
     pub border: Border,
     /// Which extensions its sessions use.
     pub session: SessionPolicy,
+    /// What is spoken with it, the preferred first; empty: what the house speaks.
+    pub codecs: Vec<Codec>,
 }
 
 /// Which extensions sessions with a peer use.
@@ -253,6 +255,12 @@ impl EndpointConfig {
     pub(crate) fn session_with(&self, trunk: &TrunkId) -> SessionPolicy {
         let found = self.trunks.iter().find(|access| access.trunk == *trunk);
         found.map_or(SessionPolicy::PLAIN, |access| access.session)
+    }
+
+    /// What is spoken with a trunk, or with a telephone of ours, the preferred first.
+    pub(crate) fn codecs_with(&self, trunk: Option<&TrunkId>) -> &[Codec] {
+        let own = trunk.and_then(|trunk| self.access(trunk)).map(|access| &access.codecs);
+        own.filter(|codecs| !codecs.is_empty()).unwrap_or(&self.codecs)
     }
 
     /// What answers the challenges of a trunk.

@@ -72,7 +72,8 @@ impl Endpoint {
         // RFC 3323 §4.1.1.2: the Contact of a hidden caller tells no more than the From.
         let user = if caller.is_hidden() { None } else { escaped(&caller.user) };
         let contact = self.contact(route.flow, Scheme::Sip, user.as_deref());
-        let mut negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
+        let codecs = self.config.codecs_with(target.trunk());
+        let mut negotiation = Negotiation::new(self.rng.next_u64(), codecs);
         let mut invite = route.invite(&caller, &local_tag);
         invite.headers.push_front(Name::MaxForwards, &max_forwards.to_string());
         invite.headers.push(Name::CallId, &call_id);

@@ -172,14 +172,16 @@ impl Endpoint {
             response.headers.push(Name::MinSe, &INTERVAL_MIN_S.to_string());
             return Err(Box::new(response));
         };
-        let policy = match &source {
-            Source::Trunk(trunk) => self.config.session_with(trunk),
-            Source::Agent(_) => self.config.agent_sessions,
+        let (policy, codecs) = match &source {
+            Source::Trunk(trunk) => {
+                (self.config.session_with(trunk), self.config.codecs_with(Some(trunk)))
+            }
+            Source::Agent(_) => (self.config.agent_sessions, self.config.codecs_with(None)),
         };
         let reliability = self.reliability(request, policy.reliable)?;
         let proposed = || SessionTimer::proposed(policy.interval_s, &request.headers);
         let session_timer = session_timer.or_else(proposed);
-        let negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
+        let negotiation = Negotiation::new(self.rng.next_u64(), codecs);
         let plan = match request.body.is_empty() {
             true => None,
             false => match negotiation.preview(&request.body, self.config.sound_ip) {

@@ -34,7 +34,7 @@ use domain::cause::{Cause, CauseKind, EndedBy};
 use domain::id::LegId;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A call not yet answered.
 #[derive(Debug)]
@@ -519,6 +519,10 @@ impl Outbound {
             // §12.3: a refusal ends all early dialogs.
             self.forks.clear();
             return None;
+        }
+        if let Some(seconds) = response.headers.retry_after() {
+            let after = Duration::from_secs(seconds.into());
+            turn.up(LegEvent::RetryAfter { leg: self.leg, after });
         }
         let cause = with_reason(Cause::from_status(response.status), &response.headers);
         self.tell_end(Cause { by: EndedBy::Peer, ..cause }, turn);

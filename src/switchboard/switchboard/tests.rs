@@ -12,12 +12,13 @@ mod transit;
 
 use crate::event::{Action, Command, Decision, Event, Fact, Live, Restored};
 use crate::rules::{
-    EmergencyRules, LeadsTo, Limits, Listening, NumberRule, QueueVoice, ReferPolicy, RouteRule,
-    Rules, StirRules, TransferPolicy, TrunkRule, VerifyPolicy,
+    LeadsTo, Limits, Listening, NumberRule, QueueVoice, ReferPolicy, Rules, StirRules,
+    TransferPolicy, TrunkRule, VerifyPolicy,
 };
 use crate::switchboard::Switchboard;
 use crate::view::Census;
 use domain::cause::Cause;
+use domain::hop::Transport;
 use domain::id::{
     AgentId, AttemptId, FlowId, IdSource, LegId, OrderId, QueueId, RequestId, TenantId, Token,
     TrunkId,
@@ -25,7 +26,6 @@ use domain::id::{
 use domain::ip_version::IpVersion;
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use domain::now::{Now, epoch};
-use domain::phone_number::PhoneNumber;
 use domain::prompt::{Language, Prompt};
 use ivr::flow::{Flow, Known};
 use media::event::{MediaCommand, MediaEvent, QualityReport};
@@ -36,6 +36,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use trunk::locate::Place;
+use trunk::number::DialPlan;
+use trunk::route::Route;
+use trunk::rules::{Caps, TenantRules, TrunkRules};
 
 const FLOW: &str = r#"
 version = 1
@@ -113,9 +117,6 @@ fn rules() -> Rules {
         utc_offset_min: 0,
     };
     let trunk = TrunkRule {
-        calls_per_second_max: 10,
-        channels_max: 10,
-        caller_id: PhoneNumber::parse("+4930555000").ok(),
         verify: VerifyPolicy::Off,
         sign: false,
         refer: ReferPolicy::Refuse,
@@ -132,11 +133,6 @@ fn rules() -> Rules {
             number("00*", LeadsTo::Route("onward".into())),
             number("4100", LeadsTo::Agent(agent())),
         ],
-        routes: vec![onward()],
-        emergency: EmergencyRules {
-            numbers: vec!["112".into()],
-            trunks: vec![trunk_named("backup"), carrier()],
-        },
         agents_may_dial: BTreeMap::from([(agent(), vec!["+49*".into()])]),
         flows: BTreeMap::from([(flow_id, Arc::new(flow))]),
         variables: BTreeMap::new(),
@@ -161,25 +157,32 @@ fn rules() -> Rules {
 }
 
 fn carriers() -> trunk::rules::Rules {
-    let place = trunk::locate::Place::at(domain::hop::Transport::Udp, LOCAL);
-    let plain = trunk::rules::TrunkRules::plain(place);
-    let trunks = [carrier(), trunk_named("backup")].map(|trunk| (trunk, plain.clone()));
-    trunk::rules::Rules { trunks: trunks.into(), ..Default::default() }
+    let tenant = TenantId::default();
+    let caps = Caps { outgoing_per_second: 10, channels: 10, ..Caps::NONE };
+    let plain = TrunkRules {
+        caps,
+        caller_id: Some(DialPlan::default().read("+4930555000")),
+        heard_within: Duration::from_secs(4),
+        ..TrunkRules::plain(Place::at(Transport::Udp, LOCAL))
+    };
+    let trunks = [carrier(), trunk_named("backup")];
+    // Both lead to help, so only agents call for it.
+    let plan = DialPlan { emergency: vec!["112".into()], ..DialPlan::default() };
+    let rules = TenantRules { plan, caller_ids: Default::default(), caps: Caps::NONE };
+    let onward = Route::new("onward", tenant.clone(), &trunks);
+    trunk::rules::Rules {
+        routes: vec![
+            Route::to_help(tenant.clone(), &[trunk_named("backup"), carrier()]),
+            Route { dialled: vec!["+49*".into()], ..onward },
+        ],
+        trunks: trunks.map(|trunk| (trunk, plain.clone())).into(),
+        tenants: [(tenant, rules)].into(),
+        ..Default::default()
+    }
 }
 
 fn number(dialled: &str, leads_to: LeadsTo) -> NumberRule {
     NumberRule { dialled: dialled.into(), trunk: None, leads_to }
-}
-
-fn onward() -> RouteRule {
-    RouteRule {
-        name: "onward".into(),
-        tenant: TenantId::default(),
-        numbers: vec!["+49*".into()],
-        trunks: vec![carrier(), trunk_named("backup")],
-        ring_for: Duration::from_secs(60),
-        heard_within: Some(Duration::from_secs(4)),
-    }
 }
 
 /// A switchboard, the time, and the last of everything that is answered by its number.
@@ -196,11 +199,14 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        Self::under(rules())
+        Self::with(|_| ())
     }
 
-    pub(super) fn under(rules: Rules) -> Self {
+    /// With other rules.
+    pub(super) fn with(change: impl FnOnce(&mut Rules)) -> Self {
         let now = epoch();
+        let mut rules = rules();
+        change(&mut rules);
         let mut bench = Self {
             board: Switchboard::new(rules, IdSource::starting_at(now.wall_ms)),
             now,
@@ -217,7 +223,12 @@ impl Bench {
 
     /// With the agent at her desk, ready.
     pub(super) fn staffed() -> Self {
-        let mut bench = Self::new();
+        Self::staffed_with(|_| ())
+    }
+
+    /// The same with other rules.
+    pub(super) fn staffed_with(change: impl FnOnce(&mut Rules)) -> Self {
+        let mut bench = Self::with(change);
         bench.event(Event::Leg(LegEvent::Registered { agent: agent(), ip: IpVersion::V4 }));
         bench.agent_says(AgentSays::LogIn);
         bench.agent_says(AgentSays::Ready);

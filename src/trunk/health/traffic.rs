@@ -29,6 +29,8 @@ pub struct Figures {
     pub carried: u32,
     /// Of them ended by 5xx, silence, or not sent at all.
     pub failed: u32,
+    /// Of them refused with 503.
+    pub unavailable: u32,
     /// Of them given up by our side before anything was known: they count in no ratio.
     pub given_up: u32,
     /// Calls whose ringing was heard.
@@ -77,10 +79,12 @@ impl Traffic {
             }
             End::NotSent => true,
             End::Silent | End::EarlyFailover => !outcome.rang,
-            End::GivenUp => false,
+            End::GivenUp | End::Answered => false,
         };
-        let reached = outcome.rang || matches!(outcome.end, End::Status(480 | 486 | 600..=699));
+        let reached = outcome.rang
+            || matches!(outcome.end, End::Answered | End::Status(480 | 486 | 600..=699));
         of(&mut piece.failed, failed);
+        of(&mut piece.unavailable, outcome.end == End::Status(503));
         of(&mut piece.carried, reached && !failed);
         of(&mut piece.given_up, outcome.end == End::GivenUp && !outcome.rang);
     }
@@ -175,6 +179,7 @@ impl Figures {
             answered: self.answered.saturating_add(other.answered),
             carried: self.carried.saturating_add(other.carried),
             failed: self.failed.saturating_add(other.failed),
+            unavailable: self.unavailable.saturating_add(other.unavailable),
             given_up: self.given_up.saturating_add(other.given_up),
             rung: self.rung.saturating_add(other.rung),
             post_dial_delay: self.post_dial_delay.saturating_add(other.post_dial_delay),
@@ -203,6 +208,11 @@ impl Figures {
     /// Share of calls that failed, 0–1.
     pub fn failure_ratio(&self) -> Option<f64> {
         self.share(self.failed)
+    }
+
+    /// Share of calls that were refused with 503, 0–1.
+    pub fn unavailable_ratio(&self) -> Option<f64> {
+        self.share(self.unavailable)
     }
 
     /// Share of packets lost on the way to us, 0–1; `None` while none were expected.

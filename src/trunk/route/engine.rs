@@ -13,13 +13,17 @@ use crate::number::{DialPlan, Number, NumberKind};
 use crate::random::Random;
 use crate::rules::{Rules, TrunkRules};
 use domain::hop::Hop;
-use domain::id::TrunkId;
+use domain::id::{TenantId, TrunkId};
 use domain::now::Now;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What a caller is told to wait when a cap is full.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// A trunk that has said nothing to a call for help for this long is given up for the next: two INVITEs
+/// lost in a row (RFC 3261 §17.1.1.2 sends them at 0, 0.5 and 1.5 s).
+const HELP_HEARD_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn decide(
     request: &RouteRequest,
@@ -28,10 +32,12 @@ pub(super) fn decide(
     live: &dyn Live,
     now: Now,
 ) -> Decision {
-    let plan = plan_of(request, rules);
+    let plan = plan_of(&request.from, &request.tenant, rules);
     let dialled = plan.read(&request.dialled);
     let caller = plan.read(&request.caller);
-    let emergency = dialled.kind == NumberKind::Emergency;
+    // Machines do not call for help.
+    let by_people = !matches!(request.from, RouteSource::Campaign | RouteSource::Callback);
+    let emergency = dialled.kind == NumberKind::Emergency && by_people;
     let decision = Decision {
         dialled,
         caller,
@@ -48,16 +54,16 @@ pub(super) fn decide(
     engine.decision
 }
 
-/// How the numbers of this call are read: as its trunk writes them, or its tenant.
-fn plan_of(request: &RouteRequest, rules: &Rules) -> DialPlan {
-    let from_trunk = match &request.from {
+/// How the numbers of a call are read: as the trunk it comes from writes them, or its tenant.
+pub(crate) fn plan_of(from: &RouteSource, tenant: &TenantId, rules: &Rules) -> DialPlan {
+    let from_trunk = match from {
         RouteSource::Trunk(trunk) => rules.trunks.get(trunk).map(|trunk| &trunk.plan),
         RouteSource::Agent(_)
         | RouteSource::Campaign
         | RouteSource::Callback
         | RouteSource::Flow => None,
     };
-    let of_tenant = rules.tenants.get(&request.tenant).map(|tenant| &tenant.plan);
+    let of_tenant = rules.tenants.get(tenant).map(|tenant| &tenant.plan);
     from_trunk.or(of_tenant).cloned().unwrap_or_default()
 }
 
@@ -79,6 +85,11 @@ impl<'a> Engine<'a> {
         if self.decision.dialled.raw.is_empty() {
             self.reject(Rejectee::Call, (Test::Number, "no number was dialled".into()));
             return self.refuse(484, "no number was dialled");
+        }
+        if self.decision.dialled.kind == NumberKind::Emergency && !self.decision.emergency {
+            let why = "it calls for help, which only people do";
+            self.reject(Rejectee::Call, (Test::Number, why.into()));
+            return self.refuse(403, why);
         }
         let rules = self.rules;
         if self.decision.emergency && self.by_emergency_routes() {
@@ -249,7 +260,9 @@ impl<'a> Engine<'a> {
         if !rules.enabled {
             return Err((Test::Enabled, "it is switched off".into()));
         }
-        if self.request.from == RouteSource::Trunk(trunk.clone()) {
+        // Where a rule names the route, whoever wrote it knows where the calls come from.
+        let by_name = matches!(self.request.asked, Asked::Route(_)) && !emergency;
+        if self.request.from == RouteSource::Trunk(trunk.clone()) && !by_name {
             return Err((Test::Loop, "the call came from there".into()));
         }
         let of_trunk = self
@@ -296,8 +309,11 @@ impl<'a> Engine<'a> {
             match self.target(trunk, &hop, &condition, round) {
                 Ok(()) => {
                     let user = rules.dialled.write(&self.decision.dialled, &rules.plan);
-                    let heard_within = Some(rules.heard_within)
-                        .filter(|wait| *wait > Duration::ZERO && self.request.second_ring);
+                    let heard_within = match self.decision.emergency {
+                        true => Some(HELP_HEARD_WITHIN),
+                        false => Some(rules.heard_within)
+                            .filter(|wait| *wait > Duration::ZERO && self.request.second_ring),
+                    };
                     let trial =
                         condition != Condition::Up || self.live.state(trunk, self.now).is_down();
                     self.decision.chosen = Some(Candidate {
@@ -306,7 +322,7 @@ impl<'a> Engine<'a> {
                         hop,
                         user,
                         shown,
-                        codecs: rules.codecs.clone(),
+                        ring_for: self.ring_for(route),
                         heard_within,
                         trial,
                     });
@@ -315,6 +331,11 @@ impl<'a> Engine<'a> {
                 Err(no) => self.reject(Rejectee::Hop(trunk.clone(), hop), no),
             }
         }
+    }
+
+    fn ring_for(&self, route: Option<&Arc<str>>) -> Option<Duration> {
+        let route = self.rules.routes.iter().find(|it| Some(&it.name) == route)?;
+        Some(route.ring_for)
     }
 
     fn target(
@@ -341,7 +362,9 @@ impl<'a> Engine<'a> {
         let tenant = self.rules.tenants.get(&request.tenant);
         let default = Default::default();
         let allowed = tenant.map_or(&default, |tenant| &tenant.caller_ids);
-        let shown = allowed.show(&decision.caller, request.private, rules.caller_id.as_ref(), form);
+        // Who calls for help must be found: he is never hidden.
+        let private = request.private && !decision.emergency;
+        let shown = allowed.show(&decision.caller, private, rules.caller_id.as_ref(), form);
         shown.or_else(|refused| match decision.emergency {
             // Whoever calls for help is let through with the number there is.
             true => {

@@ -86,7 +86,6 @@ fn trunk(name: &str) -> (TrunkId, TrunkRules) {
         dialled: NumberForm { style: NumberStyle::National, ..NumberForm::default() },
         caller: NumberForm::default(),
         caller_id: Some(plan().read("+4930555000")),
-        codecs: Vec::new(),
         heard_within: Duration::from_secs(3),
     };
     (id(name), rules)
@@ -109,8 +108,8 @@ fn route_to(name: &str, dialled: &[&str], trunks: &[(&str, u16, u16)]) -> Route 
         open_minutes: Vec::new(),
         utc_offset_min: 0,
         trunks: trunks.iter().map(to).collect(),
-        failover: None,
         tries_max: 3,
+        ring_for: Duration::from_secs(60),
     }
 }
 
@@ -499,4 +498,44 @@ fn trunks_of_one_priority_share_by_weight() {
     }
     let share = |name| firsts.get(name).copied().unwrap_or(0);
     assert!((2_850..3_250).contains(&share("a")) && share("c") == 0, "{firsts:?}");
+}
+
+/// Nobody gives up on a silent trunk when there is no other.
+#[test]
+fn the_last_one_is_waited_for() {
+    let world = World::default();
+    let waits = |asked: Asked| {
+        let decision =
+            route(&RouteRequest { asked, ..request("+49301") }, &rules(), &world, epoch());
+        decision.chosen.unwrap().heard_within
+    };
+    assert_eq!(waits(Asked::Any), Some(Duration::from_secs(3)));
+    assert_eq!(waits(Asked::Trunk(id("a"))), None);
+}
+
+/// A rule that names a route may lead a call back to the carrier it came from; a number alone does not.
+#[test]
+fn a_call_goes_back_to_its_trunk_only_where_a_rule_says_so() {
+    let world = World::default();
+    let from = RouteSource::Trunk(id("a"));
+    let by_number = RouteRequest { from, ..request("+49301234") };
+    assert_eq!(decided(&by_number, &world).0, "b 0301234");
+    let by_name = RouteRequest { asked: Asked::Route("home".into()), ..by_number };
+    assert_eq!(decided(&by_name, &world).0, "a 0301234");
+}
+
+/// Machines do not call for help, in whatever form the number stands in their lists.
+#[test]
+fn only_people_call_for_help() {
+    let world = World::default();
+    for from in [RouteSource::Campaign, RouteSource::Callback] {
+        for dialled in ["112", "+49112"] {
+            let asked = Asked::Trunk(id("a"));
+            let by_machine = RouteRequest { from: from.clone(), asked, ..request(dialled) };
+            assert_eq!(
+                decided(&by_machine, &world),
+                ("403".into(), vec!["the call: number".into()])
+            );
+        }
+    }
 }

@@ -25,7 +25,6 @@ fn rules_of(place: &str, registers: bool) -> TrunkRules {
         dialled: NumberForm::default(),
         caller: NumberForm::default(),
         caller_id: None,
-        codecs: Vec::new(),
         heard_within: Duration::ZERO,
     }
 }
@@ -199,7 +198,7 @@ impl World {
             self.handle(Event::Answered { leg });
         }
         let outcome = end.map(|end| Outcome { end, rang: false, retry_after: None });
-        self.handle(Event::Over { leg, outcome, sound: None });
+        self.handle(Event::Over { leg, outcome });
     }
 
     fn log(&mut self) -> Vec<String> {
@@ -230,7 +229,7 @@ fn service(registers: bool) -> World {
 #[test]
 fn a_dead_target_does_not_stick() {
     let mut world = service(false);
-    assert_eq!(world.goes_to("carrier"), None, "nothing is known before the start");
+    assert_eq!(world.goes_to("carrier"), Some(0), "by name alone before the start");
     world.handle(Event::Start);
     world.pass(10);
     assert_eq!(world.goes_to("carrier"), Some(1));
@@ -348,7 +347,7 @@ fn an_unregistered_trunk_takes_no_calls_and_says_why() {
     world.pass(60);
     assert_eq!(world.log().last().map(String::as_str), Some("carrier registered"));
     // Wrong credentials alarm, and are tried rarely.
-    let (trunk, hop) = (id("carrier"), world.trunks.hops(&id("carrier"), 0, world.now)[0].clone());
+    let (trunk, hop) = (id("carrier"), world.route("carrier").chosen.unwrap().hop);
     world.zone = None;
     world.dead.clear();
     let failure = RegisterFailure { status: Some(403), retry_after: None, min_expires: None };
@@ -408,17 +407,16 @@ fn channels_are_leased_shown_and_given_back() {
     assert_eq!([take(2), take(4), take(6)], [true, true, false]);
     let refused = world.route("pbx");
     assert_eq!(refused.rejected[0].test, crate::route::Test::Channels);
-    assert_eq!(world.trunks.next_call_at(&trunk, &tenant, now), None);
-    assert!(world.trunks.take_incoming(LegId(1), (&trunk, &tenant), false, now));
-    assert!(!world.trunks.take_incoming(LegId(3), (&trunk, &tenant), false, now));
-    assert!(world.trunks.take_incoming(LegId(5), (&trunk, &tenant), true, now), "an emergency");
+    assert_eq!(world.trunks.take_incoming(LegId(1), &trunk, false, now), Ok(()));
+    let full = Err((Whose::Trunk, Full::Channels));
+    assert_eq!(world.trunks.take_incoming(LegId(3), &trunk, false, now), full);
+    assert_eq!(world.trunks.take_incoming(LegId(5), &trunk, true, now), Ok(()), "for help");
     let view = &world.trunks.views(now)[0];
     assert_eq!((view.channels, view.rate, &view.state), ((2, 2), (2, 2), &State::Up));
     for leg in [1, 2, 3, 4, 5, 2] {
-        world.handle(Event::Over { leg: LegId(leg), outcome: None, sound: None });
+        world.handle(Event::Over { leg: LegId(leg), outcome: None });
     }
     assert_eq!(world.trunks.channels(), 0);
-    assert_eq!(world.trunks.next_call_at(&trunk, &tenant, world.now), Some(world.now.instant));
     assert_eq!(world.trunks.views(now)[0].figures.calls, 2, "those that came do not count");
 }
 
@@ -443,7 +441,7 @@ fn nothing_that_comes_out_of_turn_does_harm() {
         let event = match random.up_to(9) {
             0 => Event::Ringing { leg, status: 180 },
             1 => Event::Answered { leg },
-            2 => Event::Over { leg, outcome: None, sound: None },
+            2 => Event::Over { leg, outcome: None },
             3 => Event::ProbeNow { trunk },
             4 => {
                 let reply = ProbeReply { status, round_trip: Duration::ZERO, retry_after };
@@ -464,7 +462,7 @@ fn nothing_that_comes_out_of_turn_does_harm() {
             }
             8 => {
                 let outcome = Outcome { end: End::Status(503), rang: false, retry_after };
-                Event::Over { leg, outcome: Some(outcome), sound: None }
+                Event::Over { leg, outcome: Some(outcome) }
             }
             _ => {
                 if let Some(chosen) = world.route("carrier").chosen {
@@ -481,7 +479,7 @@ fn nothing_that_comes_out_of_turn_does_harm() {
         assert!(world.trunks.deadline().is_none_or(|at| at > world.now.instant));
     }
     for leg in (0..=40).map(LegId) {
-        world.handle(Event::Over { leg, outcome: None, sound: None });
+        world.handle(Event::Over { leg, outcome: None });
     }
     assert_eq!(world.trunks.channels(), 0);
 }

@@ -162,22 +162,14 @@ impl Trunk {
     }
 
     /// A call is over.
-    pub(super) fn over(
-        &mut self,
-        lease: &Lease,
-        outcome: Option<Outcome>,
-        sound: Option<Sound>,
-        turn: &Turn<'_>,
-    ) {
+    pub(super) fn over(&mut self, lease: &Lease, outcome: Option<Outcome>, turn: &Turn<'_>) {
         let (rules, now) = (&turn.rules.health, turn.now.instant);
-        if let Some(sound) = sound {
-            self.traffic.sounded(&sound, rules, now);
-        }
         if lease.way == Way::Incoming {
             return;
         }
         let rang = |outcome: Outcome| Outcome {
             rang: outcome.rang || lease.rang_after.is_some(),
+            retry_after: outcome.retry_after.or(lease.retry_after),
             ..outcome
         };
         let outcome = outcome.filter(|_| !lease.answered).map(rang);
@@ -191,6 +183,10 @@ impl Trunk {
             self.failing = None;
             self.traffic.clear();
         }
+    }
+
+    pub(super) fn sounded(&mut self, sound: &Sound, turn: &Turn<'_>) {
+        self.traffic.sounded(sound, &turn.rules.health, turn.now.instant);
     }
 
     /// After each event: what is due, and what follows for all parts from one another.

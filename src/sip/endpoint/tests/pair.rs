@@ -101,6 +101,7 @@ pub(super) fn config(side: usize) -> EndpointConfig {
             }),
             border: Border::default(),
             session: SessionPolicy::PLAIN,
+            codecs: Vec::new(),
         }],
         agent_sessions: SessionPolicy::PLAIN,
         sound_ip: IpVersions::of([address(side).ip()]),

@@ -23,7 +23,9 @@ fn fates(pair: &Pair, side: usize) -> BTreeMap<LegId, (bool, u32)> {
                 fate.0 = true;
             }
             LegEvent::Ended { leg, .. } => fates.get_mut(leg).unwrap().1 += 1,
-            LegEvent::Ringing { leg, .. } | LegEvent::Changed { leg, .. } => {
+            LegEvent::Ringing { leg, .. }
+            | LegEvent::Changed { leg, .. }
+            | LegEvent::RetryAfter { leg, .. } => {
                 assert_eq!(fates[leg].1, 0, "nothing is told of a leg after its end");
             }
             LegEvent::InfoDigit { .. }

@@ -71,6 +71,7 @@ pub fn config() -> EndpointConfig {
             }),
             border: Border::default(),
             session,
+            codecs: Vec::new(),
         }],
         agent_sessions: session,
         sound_ip: IpVersions::of([local().ip()]),

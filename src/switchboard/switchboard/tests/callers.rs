@@ -239,7 +239,8 @@ fn attestation_is_by_rule_and_only_where_a_trunk_wants_it() {
 }
 
 fn becomes_ours(bench: &mut Bench, call: CallId) {
-    let purpose = crate::call::Purpose::Callback { ticket: domain::id::TicketId(1) };
+    let confirmation = "".into();
+    let purpose = crate::call::Purpose::FeatureCode { confirmation, afterwards: None };
     bench.board.calls.get_mut(&call).unwrap().purpose = purpose;
 }
 

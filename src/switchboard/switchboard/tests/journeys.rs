@@ -73,6 +73,51 @@ fn a_promise_is_told_after_it_is_stored_and_kept() {
     bench.holds_nothing();
 }
 
+/// A promise goes by the route of its number: where one carrier has no way, the next one rings the
+/// caller, his agent being held still; who was reached is not rung again.
+#[test]
+fn a_promise_is_kept_by_the_second_trunk() {
+    use domain::cause::Cause;
+    use sip::event::LegEvent;
+    let mut bench = Bench::staffed_with(|rules| {
+        rules.queue_voices.values_mut().for_each(|voice| voice.callback_trunk = None);
+    });
+    bench.agent_says(queue::event::AgentSays::LogOut);
+    bench.plays(&[
+        ("incoming", "open caller"),
+        ("caller opened", "answer caller"),
+        ("caller up", "connect caller | play caller Press 1. | listen caller"),
+        (
+            "caller 1",
+            "silence caller | deafen caller | play caller Shall we call back? | listen caller",
+        ),
+        (
+            "caller 1",
+            "silence caller | deafen caller | store at once promise Promised 0, told when done",
+        ),
+        ("stored", "play caller We will."),
+        ("caller hangs-up", "close caller"),
+        ("caller closed", "store Caller Normal"),
+        ("wait 30", ""),
+    ]);
+    bench.agent_says(queue::event::AgentSays::LogIn);
+    bench.step("anna is-ready");
+    bench.plays(&[("caller opened", "invite caller at +4930123456")]);
+    let ends = |bench: &mut Bench, status| {
+        let leg = bench.leg("caller");
+        bench.event(Event::Leg(LegEvent::Ended { leg, cause: Cause::from_status(status) }))
+    };
+    assert_eq!(ends(&mut bench, 503), "close caller | open caller");
+    bench.plays(&[("caller opened", "invite caller at +4930123456")]);
+    let decided = bench.decided();
+    let last = decided.last().unwrap();
+    let expected = "trunk backup, shows +4930555000 (no number given: the trunk's own is shown) \
+                    not trunk carrier at udp:127.0.0.1:40000 (answer: 503)";
+    assert_eq!(last, expected);
+    let told = ends(&mut bench, 486);
+    assert!(told.starts_with("close caller") && !told.contains("open"), "{told}");
+}
+
 fn campaign() -> Arc<CampaignDefinition> {
     Arc::new(CampaignDefinition {
         tenant: TenantId::default(),
@@ -146,5 +191,6 @@ fn a_contact_is_called_and_his_attempt_closed() {
         ("contact closed", "store Contact Normal + attempt Answered, told when done"),
         ("stored", "claim 1"),
     ]);
+    assert_eq!(bench.decided(), ["trunk carrier"]);
     bench.holds_nothing();
 }

@@ -1,15 +1,18 @@
 //! Callers led through to somebody else: who is told what, what is tried next, and what it is kept
 //! under.
 
-use super::{Bench, agent, carrier, trunk_named};
+use super::{Bench, LOCAL, agent, carrier, trunk_named};
 use crate::event::{Event, Live};
+use crate::rules::Rules;
 use domain::cause::{Cause, EndedBy};
 use domain::hop::{Hop, Transport};
-use domain::id::LegId;
+use domain::id::{LegId, TenantId};
 use domain::ip_version::IpVersion;
 use sip::event::trunk::TrunkEvent;
 use sip::event::{IncomingCall, LegEvent, MAX_FORWARDS, Source};
 use std::time::Duration;
+use trunk::route::{Asked, RouteRequest, RouteSource};
+use trunk::rules::Caps;
 
 /// An INVITE for `dialled` from the carrier.
 fn invite(dialled: &str, change: impl FnOnce(&mut IncomingCall)) -> Event {
@@ -28,6 +31,15 @@ fn invite(dialled: &str, change: impl FnOnce(&mut IncomingCall)) -> Event {
 
 pub(super) fn calls(bench: &mut Bench, dialled: &str) -> String {
     bench.event(invite(dialled, |_| ()))
+}
+
+/// Other caps for some trunks.
+fn capped<const N: usize>(caps: [(&str, Caps); N]) -> impl FnOnce(&mut Rules) {
+    move |rules| {
+        for (name, caps) in caps {
+            rules.carriers.trunks.get_mut(&trunk_named(name)).unwrap().caps = caps;
+        }
+    }
 }
 
 impl Bench {
@@ -74,7 +86,10 @@ fn ringing_and_answer_and_end_follow_the_callee() {
     ]);
     assert_eq!(
         bench.decided(),
-        ["route onward not number 4000 (number: 0049301 was dialled)", "trunk carrier",]
+        [
+            "route onward not number 4000 (number: 0049301 was dialled)",
+            "trunk carrier not trunk backup (preferred: carrier comes before it)"
+        ]
     );
     let through = bench.lives.iter().any(|it| matches!(it, Live::Through { .. }));
     assert!(through, "{:?}", bench.lives);
@@ -128,7 +143,12 @@ fn a_caller_who_gives_up_takes_the_callee_along() {
 /// Nobody was reached by the first trunk: the second is tried, under a Call-ID of its own.
 #[test]
 fn a_trunk_that_fails_is_followed_by_the_next() {
-    for cause in [Cause::from_status(503), Cause::from_status(500), Cause::silent()] {
+    let causes = [
+        (Cause::from_status(503), "503"),
+        (Cause::from_status(500), "500"),
+        (Cause::silent(), "no final response"),
+    ];
+    for (cause, why) in causes {
         let mut bench = Bench::new();
         calls(&mut bench, "0049301");
         bench.plays(&[
@@ -148,7 +168,8 @@ fn a_trunk_that_fails_is_followed_by_the_next() {
             ("callee up", "connect callee | bridge caller callee | answer caller"),
         ]);
         let decided = bench.decided();
-        assert_eq!(decided[2], format!("trunk backup not trunk carrier (answer: {cause})"));
+        let why = format!("not trunk carrier at udp:{LOCAL} (answer: {why})");
+        assert_eq!(decided[2], format!("trunk backup {why}"));
     }
 }
 
@@ -185,14 +206,15 @@ fn whoever_was_reached_is_never_rung_by_another_trunk() {
 
 #[test]
 fn trunks_without_a_channel_are_passed_over_and_the_reason_kept() {
-    let mut bench = Bench::new();
-    bench.board.trunks.get_mut(&carrier()).unwrap().set(10, 1);
-    bench.board.trunks.get_mut(&trunk_named("backup")).unwrap().set(0, 10);
-    calls(&mut bench, "0049301");
-    assert_eq!(bench.step("caller opened"), "refuse 503 because 34");
+    let caps = [
+        ("carrier", Caps { outgoing: 0, ..Caps::NONE }),
+        ("backup", Caps { outgoing_per_second: 0, ..Caps::NONE }),
+    ];
+    let mut bench = Bench::with(capped(caps));
+    assert_eq!(calls(&mut bench, "0049301"), "refuse 503");
     let last = bench.decided().pop().unwrap();
-    assert!(last.starts_with("refused with 503 not trunk carrier (caps: "), "{last}");
-    assert!(last.contains("not trunk backup (caps: "), "{last}");
+    assert!(last.contains("not trunk carrier (channels: "), "{last}");
+    assert!(last.contains("not trunk backup (calls per second: "), "{last}");
 }
 
 #[test]
@@ -284,10 +306,8 @@ fn a_number_leads_straight_to_an_agent() {
 /// is shown.
 #[test]
 fn a_call_for_help_is_stopped_by_nothing() {
-    let mut bench = Bench::staffed();
-    for name in ["carrier", "backup"] {
-        bench.board.trunks.get_mut(&trunk_named(name)).unwrap().set(0, 0);
-    }
+    let shut = Caps { outgoing: 0, outgoing_per_second: 0, channels: 0, ..Caps::NONE };
+    let mut bench = Bench::staffed_with(capped([("carrier", shut), ("backup", shut)]));
     bench.step("drain");
     let mut event = invite("112", |call| {
         call.from_user = "anna".into();
@@ -350,20 +370,21 @@ fn an_agent_with_two_calls_of_her_own_is_free_after_both() {
 /// What would be done is found by the same rules, and nothing is taken for it.
 #[test]
 fn a_dry_run_decides_the_same_and_takes_nothing() {
-    let mut bench = Bench::new();
+    let bench = Bench::new();
     let carrier = Source::Trunk(carrier());
     let told = |bench: &Bench, source: &Source, dialled| -> Vec<String> {
-        let steps = bench.board.would_lead(source, dialled, bench.now);
+        let steps = bench.board.would_lead(source, "+4930123456", dialled, bench.now);
         steps.iter().map(|step| format!("{} ({})", step.chosen, step.rejected.len())).collect()
     };
     assert_eq!(told(&bench, &carrier, "4000"), ["flow hotline (0)"]);
     assert_eq!(told(&bench, &carrier, "77"), ["refused with 404 (3)"]);
-    let onward = ["route onward (1)", "trunk carrier (0)", "after it: trunk backup (0)"];
+    let onward = ["route onward (1)", "trunk carrier (1)", "after it: trunk backup (0)"];
     assert_eq!(told(&bench, &carrier, "0049301"), onward);
     assert_eq!(told(&bench, &Source::Agent(agent()), "+1"), ["refused with 403 (3)"]);
-    bench.board.trunks.get_mut(&trunk_named("carrier")).unwrap().set(0, 10);
-    assert_eq!(told(&bench, &carrier, "0049301"), ["route onward (1)", "trunk backup (1)"]);
     bench.holds_nothing();
+    let shut = Caps { outgoing: 0, ..Caps::NONE };
+    let bench = Bench::with(capped([("carrier", shut)]));
+    assert_eq!(told(&bench, &carrier, "0049301"), ["route onward (1)", "trunk backup (1)"]);
 }
 
 /// Three calls that nobody answers, not even with 100, take a trunk down: the next goes elsewhere.
@@ -371,9 +392,18 @@ fn a_dry_run_decides_the_same_and_takes_nothing() {
 fn silent_calls_take_a_trunk_down() {
     let mut bench = Bench::new();
     for leg in [LegId(1_000_002), LegId(1_000_004), LegId(1_000_006)] {
-        let hop = bench.board.hop_of(&carrier(), bench.now).expect("it takes calls");
-        let target = sip::event::Target::Trunk { trunk: carrier(), hop, user: "1".into() };
-        bench.board.follow(leg, &target, bench.now);
+        let asked = RouteRequest {
+            tenant: TenantId::default(),
+            from: RouteSource::Flow,
+            caller: "".into(),
+            private: false,
+            dialled: "+49301".into(),
+            asked: Asked::Trunk(carrier()),
+            second_ring: true,
+            random: 0,
+        };
+        let chosen = bench.board.carriers.route(&asked, bench.now).chosen.expect("it takes calls");
+        assert!(bench.board.carriers.take(leg, &chosen, &asked.tenant, false, bench.now));
         bench.event(Event::Leg(LegEvent::Ended { leg, cause: Cause::silent() }));
     }
     let down = bench.lives.iter().any(|it| matches!(it, Live::TrunkChanged { state: "down", .. }));
@@ -390,10 +420,10 @@ fn silent_calls_take_a_trunk_down() {
 /// registered there.
 #[test]
 fn a_call_passes_the_service_route_of_its_trunk() {
-    let mut rules = super::rules();
-    let registration = trunk::registration::RegistrationRules::default();
-    rules.carriers.trunks.get_mut(&carrier()).unwrap().registration = Some(registration);
-    let mut bench = Bench::under(rules);
+    let mut bench = Bench::with(|rules| {
+        let registration = trunk::registration::RegistrationRules::default();
+        rules.carriers.trunks.get_mut(&carrier()).unwrap().registration = Some(registration);
+    });
     bench.event(Event::Trunk(TrunkEvent::Registered {
         trunk: carrier(),
         hop: Hop::at(Transport::Udp, super::LOCAL),
