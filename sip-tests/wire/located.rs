@@ -36,7 +36,7 @@ impl Carrier {
         let server = name_server::start(zone);
         let more = format!(
             "[dns]\nservers = [\"{server}\"]\n[trunks.far]\naddress = \"carrier.test\"\n{rules}\n\
-             [routes.onward]\ntrunks = [\"far\"]\nheard_within_s = 1\n\
+             [routes.onward]\ntrunks = [\"far\"]\n\
              [[numbers]]\ndialled = \"00*\"\ntrunk = \"carrier\"\nroute = \"onward\"\n"
         );
         let installation = Installation::new(&Plan { more, ..Plan::default() });
