@@ -33,6 +33,7 @@ use crate::message::{self, Message};
 use crate::registrar::Registrar;
 use crate::stun;
 use crate::transaction::clients::{ClientId, Clients, Up};
+use crate::transaction::key;
 use crate::transaction::servers::Servers;
 use bytes::Bytes;
 use config::{EndpointConfig, Strangers};
@@ -182,8 +183,10 @@ impl Endpoint {
                 self.enter(&mut request, flow);
                 leg::multipart::unwrap(&mut request.headers, &mut request.body);
                 leg::leave_out_optional_body(&mut request);
-                if !self.sheds(&request, flow, now, out) {
-                    self.handle_request(&request, flow, now.instant, out);
+                if let Some(key) = key::of_request(&request)
+                    && !self.sheds(&request, &key, flow, now, out)
+                {
+                    self.handle_request(&request, key, flow, now.instant, out);
                 }
             }
             Ok(Message::Response(mut response)) => {

@@ -79,7 +79,7 @@ impl Endpoint {
         let from = host_of(headers.from());
         let names_us = from.is_some_and(|uri| uri.host().eq_ignore_ascii_case(&self.config.realm));
         // Who tells our tag has talked with us before: it cannot be guessed.
-        let tag = headers.to().ok().and_then(|to| to.tag());
+        let tag = headers.to_tag();
         !names_us && !tag.is_some_and(|tag| self.legs_by_tag.contains_key(tag))
     }
 

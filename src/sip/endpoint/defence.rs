@@ -9,7 +9,6 @@ use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::overload::neighbours::Neighbours;
 use crate::overload::{Control, OverloadRules};
-use crate::transaction::key;
 use domain::now::Now;
 use rand::RngCore;
 use std::net::{IpAddr, SocketAddr};
@@ -124,14 +123,15 @@ impl Endpoint {
     pub(super) fn sheds(
         &mut self,
         request: &Request,
+        key: &str,
         flow: Flow,
         now: Now,
         out: &mut Vec<Action>,
     ) -> bool {
         if self.config.defence.overload.is_none()
             || request.method != Method::Invite
-            || request.headers.to().is_ok_and(|to| to.tag().is_some())
-            || key::of_request(request).is_none_or(|key| self.servers.knows(&key))
+            || request.headers.to_tag().is_some()
+            || self.servers.knows(key)
             || self.takes_call(request, now)
         {
             return false;

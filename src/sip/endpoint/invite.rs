@@ -270,15 +270,19 @@ impl Endpoint {
 
     /// Our Contact for messages over `flow`.
     pub(super) fn contact(&self, flow: Flow, scheme: Scheme, user: Option<&str>) -> Arc<str> {
-        let address = self.config.sent_by(flow);
-        let user = user.map(|user| format!("{user}@")).unwrap_or_default();
-        let scheme = if scheme == Scheme::Sips { "sips" } else { "sip" };
-        let mut uri = format!("{scheme}:{user}{address}");
+        let mut uri = String::with_capacity(96);
+        uri.push_str(if scheme == Scheme::Sips { "<sips:" } else { "<sip:" });
+        if let Some(user) = user {
+            uri.push_str(user);
+            uri.push('@');
+        }
+        uri.push_str(&self.config.sent_by(flow));
         if flow.transport.is_reliable() {
             // §19.1.2: without it, datagrams are meant.
             let _ = write!(uri, ";transport={}", flow.transport.uri_param());
         }
-        format!("<{uri}>").into()
+        uri.push('>');
+        uri.into()
     }
 }
 

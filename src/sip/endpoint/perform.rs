@@ -64,8 +64,7 @@ impl Endpoint {
         out: &mut Vec<Action>,
     ) -> ClientId {
         let mut flow = self.onward(leg, flow);
-        let is_new_call = request.method == Method::Invite
-            && request.headers.to().is_ok_and(|to| to.tag().is_none());
+        let is_new_call = request.method == Method::Invite && request.headers.lacks_to_tag();
         if !is_new_call {
             self.sends_other(flow.remote, now);
         }

@@ -26,11 +26,11 @@ impl Endpoint {
     pub(super) fn handle_request(
         &mut self,
         request: &Request,
+        key: Arc<str>,
         flow: Flow,
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        let Some(key) = key::of_request(request) else { return };
         if flow.transport.is_reliable()
             && let Ok(via) = request.headers.via()
             && via.params.has("alias")
@@ -53,7 +53,7 @@ impl Endpoint {
         if let Some(response) = self.refuse_method(request, flow) {
             return self.send_refusal(response, flow, out);
         }
-        let to_tag = request.headers.to().ok().and_then(|to| to.tag());
+        let to_tag = request.headers.to_tag();
         match (&request.method, to_tag) {
             (Method::Ack, Some(tag)) => self.handle_ack(request, tag, now, out),
             // It acknowledges nothing of ours: a stray, or for a refusal of which we kept nothing.
@@ -69,9 +69,8 @@ impl Endpoint {
     fn leg_in_dialog(&self, request: &Request, local_tag: &str) -> Option<LegId> {
         let id = *self.legs_by_tag.get(local_tag)?;
         let call_id = request.headers.call_id().ok()?;
-        let from = request.headers.from().ok()?;
         let entry = self.legs.get(&id)?;
-        entry.leg.is_with(call_id, from.tag().unwrap_or("")).then_some(id)
+        entry.leg.is_with(call_id, request.headers.from_tag().unwrap_or("")).then_some(id)
     }
 
     fn handle_ack(&mut self, request: &Request, tag: &str, now: Instant, out: &mut Vec<Action>) {

@@ -43,7 +43,7 @@ impl Endpoint {
         }
         let headers = &response.headers;
         let to = headers.get(Name::To).unwrap_or("");
-        let tag = headers.to().ok().and_then(|to| to.tag()).unwrap_or("");
+        let tag = headers.to_tag().unwrap_or("");
         let ack = |invite: &Bytes| derived::ack_to_refusal(invite, to).unwrap_or_default();
         let Some(up) = self.clients.respond(&key, (response.status, tag), ack, now, out) else {
             return;

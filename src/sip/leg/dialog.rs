@@ -54,12 +54,11 @@ impl Dialog {
         keeps_flow: bool,
     ) -> Option<Self> {
         let headers = &invite.headers;
-        let from = headers.from().ok()?;
         Some(Self {
             call_id: headers.call_id().ok()?.into(),
             local: tagged(headers.get(Name::To)?, local_tag).into(),
             remote: headers.get(Name::From)?.into(),
-            remote_tag: from.tag().unwrap_or("").into(),
+            remote_tag: headers.from_tag().unwrap_or("").into(),
             contact,
             local_cseq: 0,
             remote_cseq: Some(headers.cseq().ok()?.0),
@@ -80,14 +79,13 @@ impl Dialog {
         keeps_flow: bool,
     ) -> Option<Self> {
         let headers = &response.headers;
-        let to = headers.to().ok()?;
         let mut route_set = routes(headers).unwrap_or_default();
         route_set.reverse();
         Some(Self {
             call_id: headers.call_id().ok()?.into(),
             local: headers.get(Name::From)?.into(),
             remote: headers.get(Name::To)?.into(),
-            remote_tag: to.tag().unwrap_or("").into(),
+            remote_tag: headers.to_tag().unwrap_or("").into(),
             contact,
             local_cseq: headers.cseq().ok()?.0,
             remote_cseq: None,

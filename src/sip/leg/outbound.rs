@@ -281,8 +281,7 @@ impl Outbound {
 
     /// The early dialog of a response, made if it is new (§12.1.2); `None` when there are too many.
     fn fork_of(&mut self, response: &Response) -> Option<usize> {
-        let to = response.headers.to().ok()?;
-        let tag = to.tag().unwrap_or("");
+        let tag = response.headers.to_tag().unwrap_or("");
         let known = |fork: &Fork| *fork.early.dialog.remote_tag == *tag;
         if let Some(at) = self.forks.iter().position(known) {
             return Some(at);
@@ -396,7 +395,7 @@ impl Outbound {
     /// 2xx: acknowledged in any case (§13.2.2.4); ended at once when unwanted or of no use.
     fn handle_answer(&mut self, response: &Response, turn: &mut Turn<'_>) -> Leg {
         let headers = &response.headers;
-        let tag = headers.to().ok().and_then(|to| to.tag()).unwrap_or("");
+        let tag = headers.to_tag().unwrap_or("");
         let known = |fork: &Fork| *fork.early.dialog.remote_tag == *tag;
         let fork = match self.forks.iter().position(known) {
             Some(at) => {

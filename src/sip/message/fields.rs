@@ -64,22 +64,12 @@ impl Headers {
         }
     }
 
-    /// The top Via.
-    ///
-    /// # Errors
-    /// `Missing` or `Malformed`. Never fails on a message that was parsed.
-    pub fn via(&self) -> Result<Via<'_>, FieldError> {
-        let missing = FieldError { name: Name::Via, fault: FieldFault::Missing };
-        let top = self.list(Name::Via).next().ok_or(missing)?;
-        Via::parse(top).ok_or(malformed(Name::Via))
-    }
-
     /// All Vias, top first; malformed ones are left out.
     pub fn vias(&self) -> impl Iterator<Item = Via<'_>> {
         self.list(Name::Via).filter_map(Via::parse)
     }
 
-    fn party(&self, name: Name) -> Result<NameAddr<'_>, FieldError> {
+    pub(super) fn party(&self, name: Name) -> Result<NameAddr<'_>, FieldError> {
         NameAddr::parse_party(self.single(name)?).ok_or(malformed(name))
     }
 

@@ -2,12 +2,13 @@
 //! was unfolded or added. Names and values are never empty of meaning: an unknown header keeps
 //! its name as it came.
 
+use crate::error::{FieldError, FieldFault};
 use crate::message::name::Name;
-use crate::message::params::{find_outside, split_list, trim};
+use crate::message::params::{Params, find_outside, split_list, trim};
 use crate::message::via::Via;
-use bytes::Bytes;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A place in one of the two texts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,21 +43,54 @@ struct Field {
 /// printed from it.
 #[derive(Clone, Default)]
 pub struct Headers {
-    received: Bytes,
+    received: Option<Arc<str>>,
     own: String,
     fields: Vec<Field>,
+    known: Known,
+}
+
+/// What was read when the message came and is asked for again and again, until its field changes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    via: Option<ViaSpans>,
+    from_tag: KnownTag,
+    to_tag: KnownTag,
+}
+
+/// The parts of the top Via.
+#[derive(Clone, Copy, Debug)]
+struct ViaSpans {
+    transport: Span,
+    host: Span,
+    port: Option<u16>,
+    params: Span,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum KnownTag {
+    /// Not read.
+    #[default]
+    Unread,
+    /// The field is well-formed and has none.
+    Missing,
+    At(Span),
 }
 
 impl Headers {
     /// No fields, and room for those of an ordinary message: growing would copy again and again.
     pub fn new() -> Self {
         let own = String::with_capacity(OWN_LENGTH);
-        Self { received: Bytes::new(), own, fields: Vec::with_capacity(FIELDS) }
+        Self { own, fields: Vec::with_capacity(FIELDS), ..Self::default() }
     }
 
-    /// Fields to be found in `received`, which must be UTF-8.
-    pub(super) fn of_received(received: Bytes) -> Self {
-        Self { received, own: String::new(), fields: Vec::with_capacity(24) }
+    /// Fields whose text is told by [`Headers::received_in`].
+    pub(super) fn to_be_received() -> Self {
+        Self { fields: Vec::with_capacity(24), ..Self::default() }
+    }
+
+    /// The text in which the places of the fields received are.
+    pub(super) fn received_in(&mut self, head: &str) {
+        self.received = Some(head.into());
     }
 
     /// How many fields there are.
@@ -74,8 +108,105 @@ impl Headers {
         if span.end & OWN != 0 {
             &self.own[start..(span.end & !OWN) as usize]
         } else {
-            let slice = &self.received[start..span.end as usize];
-            std::str::from_utf8(slice).expect("the head was checked when it was received")
+            // Nothing was received: no place is in it but the empty one of no spelling.
+            &self.received.as_deref().unwrap_or("")[start..span.end as usize]
+        }
+    }
+
+    /// The place of `part`, which is a part of the text at `whole`.
+    fn span_of(&self, whole: Span, part: &str) -> Span {
+        let offset = part.as_ptr().addr().wrapping_sub(self.text(whole).as_ptr().addr());
+        let start = whole.start.wrapping_add(offset as u32);
+        let end = start.wrapping_add(part.len() as u32);
+        Span { start, end: end | (whole.end & OWN) }
+    }
+
+    /// Reads what each message must have, and remembers what is asked for again and again.
+    ///
+    /// # Errors
+    /// The first of Via, From and To that is missing or malformed.
+    pub(super) fn read_known(&mut self) -> Result<(), FieldError> {
+        let place = |name| self.fields.iter().find(|field| field.name == name);
+        let whole = |name| place(name).map(|field| field.value).unwrap_or_default();
+        let tag_of = |name, tag: Option<&str>| match tag {
+            Some(tag) => KnownTag::At(self.span_of(whole(name), tag)),
+            None => KnownTag::Missing,
+        };
+        let via = self.via_spans()?;
+        let from_tag = tag_of(Name::From, self.from()?.tag());
+        let to_tag = tag_of(Name::To, self.to()?.tag());
+        self.known = Known { via: Some(via), from_tag, to_tag };
+        Ok(())
+    }
+
+    fn via_spans(&self) -> Result<ViaSpans, FieldError> {
+        let missing = FieldError { name: Name::Via, fault: FieldFault::Missing };
+        let at = self.top_via().ok_or(missing)?;
+        let whole = self.fields[at].value;
+        let via = self.read_via()?;
+        Ok(ViaSpans {
+            transport: self.span_of(whole, via.transport),
+            host: self.span_of(whole, via.host),
+            port: via.port,
+            params: self.span_of(whole, via.params.as_str()),
+        })
+    }
+
+    fn read_via(&self) -> Result<Via<'_>, FieldError> {
+        let missing = FieldError { name: Name::Via, fault: FieldFault::Missing };
+        let malformed = FieldError { name: Name::Via, fault: FieldFault::Malformed };
+        let top = self.list(Name::Via).next().ok_or(missing)?;
+        Via::parse(top).ok_or(malformed)
+    }
+
+    /// The top Via.
+    ///
+    /// # Errors
+    /// `Missing` or `Malformed`. Never fails on a message that was parsed.
+    pub fn via(&self) -> Result<Via<'_>, FieldError> {
+        let Some(known) = self.known.via else { return self.read_via() };
+        Ok(Via {
+            transport: self.text(known.transport),
+            host: self.text(known.host),
+            port: known.port,
+            params: Params::new(self.text(known.params)),
+        })
+    }
+
+    /// The tag of From; `None` when it has none, or cannot be read.
+    pub fn from_tag(&self) -> Option<&str> {
+        match self.known.from_tag {
+            KnownTag::At(span) => Some(self.text(span)),
+            KnownTag::Missing => None,
+            KnownTag::Unread => self.from().ok()?.tag(),
+        }
+    }
+
+    /// The tag of To; `None` when it has none, or cannot be read.
+    pub fn to_tag(&self) -> Option<&str> {
+        match self.known.to_tag {
+            KnownTag::At(span) => Some(self.text(span)),
+            KnownTag::Missing => None,
+            KnownTag::Unread => self.to().ok()?.tag(),
+        }
+    }
+
+    /// Whether To can be read and has no tag: the request is in no dialog.
+    pub fn lacks_to_tag(&self) -> bool {
+        match self.known.to_tag {
+            KnownTag::At(_) => false,
+            KnownTag::Missing => true,
+            KnownTag::Unread => self.to().is_ok_and(|to| to.tag().is_none()),
+        }
+    }
+
+    /// A field of this name is another one now.
+    fn changes(&mut self, name: Name) {
+        match name {
+            Name::Via => self.known.via = None,
+            Name::From => self.known.from_tag = KnownTag::Unread,
+            Name::To => self.known.to_tag = KnownTag::Unread,
+            _ => (),
         }
     }
 
@@ -87,6 +218,7 @@ impl Headers {
     }
 
     pub(super) fn push_received(&mut self, name: Name, spelling: Span, value: Span) {
+        self.changes(name);
         self.fields.push(Field { name, spelling, value });
     }
 
@@ -101,6 +233,7 @@ impl Headers {
             plain.push_str(line);
         }
         let value = self.keep(&plain);
+        self.changes(name);
         self.fields.push(Field { name, spelling, value });
     }
 
@@ -179,6 +312,7 @@ impl Headers {
         assert!(name != Name::Other, "push_named takes names that are not known");
         if name != Name::ContentLength {
             let value = self.keep(trim(value));
+            self.changes(name);
             self.fields.insert(at, Field { name, spelling: Span::default(), value });
         }
     }
@@ -209,6 +343,7 @@ impl Headers {
 
     /// Removes all fields of this name.
     pub fn remove(&mut self, name: Name) {
+        self.changes(name);
         self.fields.retain(|field| field.name != name);
     }
 
@@ -236,11 +371,13 @@ impl Headers {
             let fields = std::mem::take(&mut self.fields);
             let stays = |field: &Field| !goes(self.spelling(field));
             self.fields = fields.into_iter().filter(stays).collect();
+            self.known = Known::default();
         }
     }
 
     /// Adds copies of all fields of this name that `from` has, in their order.
     pub fn copy(&mut self, from: &Self, name: Name) {
+        self.changes(name);
         for field in from.fields.iter().filter(|field| field.name == name) {
             let spelling = self.keep(from.text(field.spelling));
             let value = self.keep(from.text(field.value));
@@ -265,32 +402,24 @@ impl Headers {
         let value = without_stray_commas(self.text(self.fields[at].value));
         let end = find_outside(value, b',', true).unwrap_or(value.len());
         let (top, others) = value.split_at(end);
-        let Some(via) = Via::parse(trim(top)) else { return };
-        let claims = via.params.has("received") || via.wants_rport();
+        let Ok(via) = self.via() else { return };
+        let wants_rport = via.wants_rport();
         let differs = super::uri::parse_ip(via.host) != Some(source.ip());
-        if !claims && !differs {
+        if !wants_rport && !differs && !via.params.has("received") {
             return;
         }
-        let head = find_outside(top, b';', false).unwrap_or(top.len());
-        let mut stamped = String::with_capacity(value.len() + 64);
-        stamped.push_str(trim(&top[..head]));
-        for (name, parameter) in via.params.iter() {
-            if name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport") {
-                continue;
-            }
-            let _ = write!(stamped, ";{name}");
-            if let Some(parameter) = parameter {
-                let _ = write!(stamped, "={parameter}");
-            }
-        }
-        if differs || via.wants_rport() {
+        let is_claim = |name: &str| {
+            name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport")
+        };
+        let mut stamped = via_without(top, via, is_claim, value.len() + 64);
+        if differs || wants_rport {
             let _ = write!(stamped, ";received={}", source.ip());
         }
-        if via.wants_rport() {
+        if wants_rport {
             let _ = write!(stamped, ";rport={}", source.port());
         }
         stamped.push_str(others);
-        self.fields[at].value = self.keep(&stamped);
+        self.change_via(at, &stamped);
     }
 
     /// Puts `advice`, parameters with a semicolon before each, in the place of the top Via's `oc` and
@@ -300,27 +429,28 @@ impl Headers {
         let value = without_stray_commas(self.text(self.fields[at].value));
         let end = find_outside(value, b',', true).unwrap_or(value.len());
         let (top, others) = value.split_at(end);
-        let Some(via) = Via::parse(trim(top)) else { return };
-        let head = find_outside(top, b';', false).unwrap_or(top.len());
-        let mut advised = trim(&top[..head]).to_owned();
-        for (name, parameter) in via.params.iter() {
-            let is_advice = ["oc", "oc-algo", "oc-validity", "oc-seq"];
-            if is_advice.iter().any(|advice| name.eq_ignore_ascii_case(advice)) {
-                continue;
-            }
-            let _ = write!(advised, ";{name}");
-            if let Some(parameter) = parameter {
-                let _ = write!(advised, "={parameter}");
-            }
-        }
+        let Ok(via) = self.via() else { return };
+        let is_advice = |name: &str| {
+            ["oc", "oc-algo", "oc-validity", "oc-seq"]
+                .iter()
+                .any(|it| name.eq_ignore_ascii_case(it))
+        };
+        let mut advised = via_without(top, via, is_advice, value.len() + advice.len());
         advised.push_str(advice);
         advised.push_str(others);
-        self.fields[at].value = self.keep(&advised);
+        self.change_via(at, &advised);
+    }
+
+    fn change_via(&mut self, at: usize, value: &str) {
+        self.fields[at].value = self.keep(value);
+        self.known.via = None;
+        self.known.via = self.via_spans().ok();
     }
 
     /// Removes the top Via, of a list only its first element (RFC 3261 §16.7 step 3).
     pub fn pop_via(&mut self) {
         let Some(at) = self.top_via() else { return };
+        self.changes(Name::Via);
         let value = without_stray_commas(self.text(self.fields[at].value));
         match find_outside(value, b',', true).map(|comma| trim(&value[comma + 1..]).to_owned()) {
             Some(rest) => self.fields[at].value = self.keep(&rest),
@@ -344,6 +474,22 @@ impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
+}
+
+/// A Via without the parameters that `goes` names, and with room for `length` octets.
+fn via_without(top: &str, via: Via<'_>, goes: impl Fn(&str) -> bool, length: usize) -> String {
+    let head = find_outside(top, b';', false).unwrap_or(top.len());
+    let mut text = String::with_capacity(length);
+    text.push_str(trim(&top[..head]));
+    for (name, value) in via.params.iter().filter(|(name, _)| !goes(name)) {
+        text.push(';');
+        text.push_str(name);
+        if let Some(value) = value {
+            text.push('=');
+            text.push_str(value);
+        }
+    }
+    text
 }
 
 /// Where the first element of a list begins: empty ones in front of it are none.

@@ -33,7 +33,7 @@ use crate::error::ParseError;
 use bytes::Bytes;
 use method::Method;
 use name::Name;
-use name_addr::tagged;
+use name_addr::{NameAddr, tagged};
 use status::reason_phrase;
 use uri::Uri;
 
@@ -130,8 +130,8 @@ impl Request {
         if status == 100 {
             response.headers.copy(&self.headers, Name::Timestamp);
         }
-        let fresh = self.headers.to().is_ok_and(|to| to.tag().is_none());
-        if (101..=299).contains(&status) && self.method.makes_dialog() && fresh {
+        let is_in_range = (101..=299).contains(&status);
+        if is_in_range && self.method.makes_dialog() && self.headers.lacks_to_tag() {
             response.headers.copy(&self.headers, Name::RecordRoute);
         }
         response
@@ -149,15 +149,21 @@ impl Response {
     pub(crate) fn to_headers(request: &Headers, status: u16, to_tag: Option<&str>) -> Self {
         let mut headers = Headers::new();
         headers.copy(request, Name::Via);
+        // Of two To, which only a refusal can be sent for, the first is answered.
+        let untagged = match request.count(Name::To) {
+            1 => request.lacks_to_tag(),
+            _ => request
+                .get(Name::To)
+                .and_then(NameAddr::parse_party)
+                .is_some_and(|to| to.tag().is_none()),
+        };
+        let to_tag = to_tag.filter(|_| status != 100 && untagged);
         for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
-            if let Some(value) = request.get(name) {
-                headers.push(name, value);
+            match (request.get(name), to_tag) {
+                (Some(to), Some(tag)) if name == Name::To => headers.push(name, &tagged(to, tag)),
+                (Some(value), _) => headers.push(name, value),
+                (None, _) => (),
             }
-        }
-        let untagged = headers.to().is_ok_and(|to| to.tag().is_none());
-        if let Some(tag) = to_tag.filter(|_| status != 100 && untagged) {
-            let tagged = tagged(headers.get(Name::To).unwrap_or(""), tag);
-            headers.set(Name::To, &tagged);
         }
         let reason = reason_phrase(status).to_owned();
         Self { status, reason, headers, body: Bytes::new() }

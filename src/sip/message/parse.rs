@@ -7,7 +7,7 @@ use crate::error::{Fault, FieldError, FieldFault, ParseError, Salvage};
 use crate::message::headers::{Headers, Span};
 use crate::message::method::Method;
 use crate::message::name::Name;
-use crate::message::params::{self, Params, is_token};
+use crate::message::params::{self, is_token};
 use crate::message::uri::Uri;
 use crate::message::{HEADERS_MAX, LENGTH_MAX, Message, Request, Response};
 use bytes::Bytes;
@@ -41,7 +41,7 @@ pub(super) fn message(data: Bytes, carrier: Carrier) -> Result<Message, ParseErr
         Ok(text) => (text, true),
         Err(error) => (valid_front(&data, error.valid_up_to()), false),
     };
-    let scan = Scan::run(text, &data);
+    let scan = Scan::run(text);
     if scan.end.is_some() || is_text {
         return scan.finish(text, &data, 0, carrier);
     }
@@ -50,7 +50,7 @@ pub(super) fn message(data: Bytes, carrier: Carrier) -> Result<Message, ParseErr
     let end = head_end(&data, 0).unwrap_or(data.len());
     let text = latin_1(&data[..end]);
     let longer = text.len() - end;
-    Scan::run(&text, &Bytes::copy_from_slice(text.as_bytes())).finish(&text, &data, longer, carrier)
+    Scan::run(&text).finish(&text, &data, longer, carrier)
 }
 
 fn valid_front(data: &[u8], length: usize) -> &str {
@@ -72,8 +72,8 @@ pub(super) fn salvage(head: Bytes, fault: Fault) -> ParseError {
 /// What the head of a message on a stream says about the length of its body.
 pub(super) fn content_length(head: &[u8]) -> Length {
     match std::str::from_utf8(head) {
-        Ok(text) => Scan::run(text, &Bytes::new()).length,
-        Err(_) => Scan::run(&latin_1(head), &Bytes::new()).length,
+        Ok(text) => Scan::run(text).length,
+        Err(_) => Scan::run(&latin_1(head)).length,
     }
 }
 
@@ -124,9 +124,9 @@ struct Line {
 }
 
 impl Scan {
-    /// Reads `text`, which is the front of `received` or the whole.
-    fn run(text: &str, received: &Bytes) -> Self {
-        let headers = Headers::of_received(received.clone());
+    /// Reads `text`, the front of a message or the whole.
+    fn run(text: &str) -> Self {
+        let headers = Headers::to_be_received();
         let length = Length::Missing;
         let mut scan = Self { start_line_end: 0, headers, length, end: None, fault: None };
         scan.read_lines(text);
@@ -234,6 +234,7 @@ impl Scan {
         longer: usize,
         carrier: Carrier,
     ) -> Result<Message, ParseError> {
+        self.headers.received_in(&text[..self.end.unwrap_or(text.len())]);
         let start = match StartLine::parse(&text[..self.start_line_end]) {
             Ok(start) => start,
             Err((fault, salvaged)) => {
@@ -244,7 +245,7 @@ impl Scan {
             }
         };
         let body = self.body(data, longer, carrier);
-        if let Err(fault) = check_fields(&self.headers, &start) {
+        if let Err(fault) = check_fields(&mut self.headers, &start) {
             self.fail(fault);
         }
         match (self.fault, body) {
@@ -382,19 +383,22 @@ fn malformed(name: Name) -> Fault {
 
 /// The fields that every message needs (RFC 3261 §8.1.1); Max-Forwards is not among them, as
 /// RFC 2543 clients send none (§16.3).
-fn check_fields(headers: &Headers, start: &StartLine) -> Result<(), Fault> {
-    let via = headers.via()?;
-    let (from, to) = (headers.from()?, headers.to()?);
+fn check_fields(headers: &mut Headers, start: &StartLine) -> Result<(), Fault> {
+    headers.read_known()?;
     headers.call_id()?;
     let (_, method) = headers.cseq()?;
-    let has_room = |params: Params<'_>| params.as_str().len() <= params::LENGTH_MAX - params::ROOM;
-    for (name, party) in [(Name::From, from), (Name::To, to)] {
-        if party.tag().is_none() && !has_room(party.params) {
+    let has_room = |length: usize| length <= params::LENGTH_MAX - params::ROOM;
+    let parties = [(Name::From, headers.from_tag()), (Name::To, headers.to_tag())];
+    for (name, tag) in parties {
+        // Where the whole is short its parameters are.
+        let may_be_long = tag.is_none() && !headers.get(name).is_some_and(|it| has_room(it.len()));
+        if may_be_long && !has_room(headers.party(name)?.params.as_str().len()) {
             return Err(malformed(name));
         }
     }
+    let via_has_room = has_room(headers.via()?.params.as_str().len());
     match start {
-        StartLine::Request(..) if !has_room(via.params) => Err(malformed(Name::Via)),
+        StartLine::Request(..) if !via_has_room => Err(malformed(Name::Via)),
         StartLine::Request(asked, _) if *asked != method => Err(Fault::MethodMismatch),
         StartLine::Request(..) | StartLine::Response(..) => Ok(()),
     }

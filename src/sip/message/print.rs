@@ -2,8 +2,8 @@
 
 use crate::message::headers::Headers;
 use crate::message::{Request, Response};
-use bytes::{BufMut, Bytes, BytesMut};
-use std::fmt::Write as _;
+use bytes::Bytes;
+use std::io::Write as _;
 
 impl Request {
     /// The request as it goes on the wire.
@@ -30,20 +30,20 @@ impl Response {
 }
 
 /// Room for the whole: growing would copy.
-fn buffer(headers: &Headers, body: &Bytes) -> BytesMut {
+fn buffer(headers: &Headers, body: &Bytes) -> Vec<u8> {
     let fields: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    BytesMut::with_capacity(fields + body.len() + 192)
+    Vec::with_capacity(fields + body.len() + 192)
 }
 
-fn put(out: &mut BytesMut, parts: &[&str]) {
-    parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
+fn put(out: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
-fn finish(mut out: BytesMut, headers: &Headers, body: &Bytes) -> Bytes {
+fn finish(mut out: Vec<u8>, headers: &Headers, body: &Bytes) -> Bytes {
     for (name, value) in headers.iter() {
         put(&mut out, &[name, ": ", value, "\r\n"]);
     }
     let _ = write!(out, "Content-Length: {}\r\n\r\n", body.len());
-    out.put_slice(body);
-    out.freeze()
+    out.extend_from_slice(body);
+    out.into()
 }

@@ -18,6 +18,7 @@ use crate::sdp::{Connection, Media, SdpError, Session};
 use bytes::Bytes;
 use domain::ip_version::IpVersions;
 use domain::media_plan::{Codec, Direction, MediaPlan};
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// The payload type of telephone events in our offers; answers echo that of the offer.
@@ -369,7 +370,10 @@ impl Negotiation {
         let (id, version, rest) = (self.id, self.version, &self.sent);
         let address = Address(local);
         // RFC 8866 §5.2 allows `-` for the user; some readers (SIPp's own scenario) want a word.
-        Bytes::from(format!("v=0\r\no=trunkline {id} {version} IN {address}\r\n{rest}"))
+        let mut body = String::with_capacity(rest.len() + 96);
+        let _ = write!(body, "v=0\r\no=trunkline {id} {version} IN {address}\r\n");
+        body.push_str(rest);
+        body.into()
     }
 }
 

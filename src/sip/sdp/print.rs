@@ -10,15 +10,15 @@ pub(super) fn session(session: &Session<'_>) -> String {
 
 /// Everything from `s=` on: what tells whether a description is another than the one before.
 pub(super) fn behind_origin(session: &Session<'_>) -> String {
-    let mut out = String::with_capacity(256);
-    let _ = write!(out, "s={}\r\n", session.name);
+    let mut out = String::with_capacity(384);
+    put(&mut out, &["s=", session.name, "\r\n"]);
     put_connection(&mut out, session.connection);
-    let _ = write!(out, "t={}\r\n", session.time);
+    put(&mut out, &["t=", session.time, "\r\n"]);
     put_attributes(&mut out, &session.attributes);
     for media in &session.media {
         let _ = write!(out, "m={} {} {}", media.kind, media.port, media.protocol);
         for format in &media.formats {
-            let _ = write!(out, " {format}");
+            put(&mut out, &[" ", format]);
         }
         out.push_str("\r\n");
         put_connection(&mut out, media.connection);
@@ -37,11 +37,15 @@ fn put_connection(out: &mut String, connection: Option<Connection<'_>>) {
 
 fn put_attributes(out: &mut String, attributes: &[Attribute<'_>]) {
     for (name, value) in attributes {
-        let _ = match value {
-            Some(value) => write!(out, "a={name}:{value}\r\n"),
-            None => write!(out, "a={name}\r\n"),
-        };
+        match value {
+            Some(value) => put(out, &["a=", name, ":", value, "\r\n"]),
+            None => put(out, &["a=", name, "\r\n"]),
+        }
     }
+}
+
+fn put(out: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| out.push_str(part));
 }
 
 /// An address with its kind in front: `IP4 192.0.2.1`.

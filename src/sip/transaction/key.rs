@@ -4,6 +4,7 @@ use crate::message::method::Method;
 use crate::message::via::MAGIC_COOKIE;
 use crate::message::{Headers, Request, Response};
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Longer keys are replaced by their hash, so that no sender chooses how much we remember.
@@ -11,7 +12,9 @@ const LENGTH_MAX: usize = 200;
 
 /// The key of the responses to a request of ours: branch and method (RFC 3261 §17.1.3).
 pub fn of_outgoing(branch: &str, method: &Method) -> Arc<str> {
-    bounded(format!("{branch} {method}"))
+    let mut text = String::with_capacity(branch.len() + 16);
+    push_all(&mut text, [branch, " ", method.as_str()]);
+    bounded(text)
 }
 
 /// The key of a response. `None` when it has no Via with a branch or no CSeq.
@@ -34,25 +37,39 @@ pub fn of_cancelled(cancel: &Request) -> Option<Arc<str>> {
 
 fn of_parts(request: &Request, method: &Method) -> Option<Arc<str>> {
     let via = request.headers.via().ok()?;
-    let host = via.host.to_ascii_lowercase();
     let port = via.port.unwrap_or(5060);
-    let text = match via.branch() {
+    let mut text = String::with_capacity(LENGTH_MAX);
+    match via.branch() {
         // The cookie alone names nothing; sent-by keeps two clients' branches apart.
         Some(branch) if branch.len() > MAGIC_COOKIE.len() && has_cookie(branch) => {
-            format!("{branch} {host}:{port} {method}")
+            push_all(&mut text, [branch, " "]);
+            push_lower(&mut text, via.host);
+            let _ = write!(text, ":{port} ");
         }
         branch => {
             let headers = &request.headers;
-            let call_id = headers.call_id().ok()?;
             let (cseq, _) = headers.cseq().ok()?;
-            let from = headers.from().ok()?;
             // §17.2.3, RFC 2543 clients. The To tag is left out: the ACK has ours, the INVITE
             // has none, and the rest tells them apart from all others.
-            let parts = [from.tag().unwrap_or(""), call_id, branch.unwrap_or(""), &host];
-            format!("2543 {} {} {cseq} {port} {method}", request.uri, parts.join(" "))
+            push_all(&mut text, ["2543 ", request.uri.as_str(), " "]);
+            push_all(&mut text, [headers.from_tag().unwrap_or(""), " ", headers.call_id().ok()?]);
+            push_all(&mut text, [" ", branch.unwrap_or(""), " "]);
+            push_lower(&mut text, via.host);
+            let _ = write!(text, " {cseq} {port} ");
         }
-    };
+    }
+    text.push_str(method.as_str());
     Some(bounded(text))
+}
+
+fn push_all<const N: usize>(text: &mut String, parts: [&str; N]) {
+    parts.iter().for_each(|part| text.push_str(part));
+}
+
+fn push_lower(text: &mut String, part: &str) {
+    let start = text.len();
+    text.push_str(part);
+    text[start..].make_ascii_lowercase();
 }
 
 fn has_cookie(branch: &str) -> bool {
@@ -63,9 +80,11 @@ fn has_cookie(branch: &str) -> bool {
 /// (RFC 3261 §8.2.2.2): From tag, Call-ID and CSeq.
 pub fn of_merged(headers: &Headers) -> Option<Arc<str>> {
     let (cseq, method) = headers.cseq().ok()?;
-    let from = headers.from().ok()?;
-    let call_id = headers.call_id().ok()?;
-    Some(bounded(format!("{} {call_id} {cseq} {method}", from.tag().unwrap_or(""))))
+    let mut text = String::with_capacity(LENGTH_MAX);
+    push_all(&mut text, [headers.from_tag().unwrap_or(""), " ", headers.call_id().ok()?]);
+    let _ = write!(text, " {cseq} ");
+    text.push_str(method.as_str());
+    Some(bounded(text))
 }
 
 fn bounded(text: String) -> Arc<str> {
