@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod intents;
 pub mod listeners;
 pub mod media_worker;
+pub mod memory;
 pub mod net;
 pub mod perform;
 pub mod probe;

@@ -5,6 +5,7 @@ use crate::config::Records;
 use crate::fetch::Fetcher;
 use crate::intents::Intents;
 use crate::media_worker::MediaWorkers;
+use crate::memory::Memory;
 use crate::net::figures::Loss;
 use crate::net::resolve::Resolver;
 use crate::net::streams::Streams;
@@ -72,6 +73,8 @@ pub struct Performer {
     pub failed: VecDeque<Input>,
     /// The message that this turn received.
     pub received: Option<(Flow, Bytes)>,
+    /// Memory given back.
+    pub memory: Memory,
     /// What is (about to be) playing.
     pub playing: BTreeMap<LegId, OrderId>,
     /// Legs whose side-log entry could not be written: nothing of them is sent.
@@ -363,7 +366,10 @@ impl Performer {
     }
 
     /// Once a second: figures for the metrics.
-    pub fn sample(&self, exchange: &Exchange) {
+    pub fn sample(&mut self, exchange: &Exchange) {
+        let endpoint = exchange.endpoint();
+        let held = endpoint.legs() + endpoint.transactions();
+        self.memory.held(held, crate::signalling::now().instant);
         let (media, trace, recognizer) = (&self.media, &self.trace, &*self.recognizer);
         trunks::show(exchange.switchboard().trunks(), crate::signalling::now(), &self.api.views);
         telemetry::sample(

@@ -5,6 +5,7 @@ use crate::documents::Documents;
 use crate::fetch::Fetcher;
 use crate::intents::Intents;
 use crate::listeners;
+use crate::memory::Memory;
 use crate::net::http::HttpListener;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{Tls, TlsError};
@@ -160,6 +161,7 @@ impl Running {
             inbox: inbox.clone(),
             failed: VecDeque::new(),
             received: None,
+            memory: Memory::default(),
             playing: BTreeMap::new(),
             withheld: BTreeSet::new(),
             spans: BTreeMap::new(),

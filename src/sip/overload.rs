@@ -3,12 +3,15 @@
 //! ```text
 //!                    backlog > most                         backlog ≤ most
 //! Open (all taken) ─────────────────► Held to a rate ◄──┐ each tenth of a second: down by 5 %,
-//!        ▲                                │  └──────────┘ or up by 2 %
+//!        ▲                                │  └──────────┘ kept, or up by 2 %
 //!        └──── rate above what is offered ┘
 //! ```
 //!
-//! The backlog is how long a datagram has waited when the loop takes it. A rate, and not a share, is
-//! held, since the rate that can be served stays the same however much is offered.
+//! The backlog is how long a datagram has waited when the loop takes it: of a tenth of a second the
+//! shortest, as in RFC 8289 §3. A loop that was kept from its processor for a moment has long waits and
+//! then short ones; only where all are long, more comes than can be served. While the backlog falls by
+//! itself the rate is kept. A rate, and not a share, is held, since the rate that can be served stays
+//! the same however much is offered.
 //!
 //! Neighbours who speak RFC 7339 are told what share to leave out ([`Control::advice`]), and what they
 //! tell us is kept to ([`Neighbours`]). Calls nothing. Called by `endpoint`.
@@ -45,6 +48,10 @@ pub struct Control {
     rules: OverloadRules,
     state: State,
     period: Period,
+    /// Of the period before.
+    last_backlog: Duration,
+    /// New calls a second that could be taken of late.
+    served: f64,
     sequence: u64,
     /// The share refused in the last period.
     loss_percent: u8,
@@ -67,17 +74,31 @@ enum State {
 #[derive(Debug)]
 struct Period {
     began: Instant,
+    /// The shortest wait.
     backlog: Duration,
+    datagrams: u32,
     offered: u32,
     taken: u32,
+}
+
+impl Period {
+    fn begun(began: Instant) -> Self {
+        Self { began, backlog: Duration::MAX, datagrams: 0, offered: 0, taken: 0 }
+    }
 }
 
 /// How often the rate is looked at anew.
 const PERIOD: Duration = Duration::from_millis(100);
 /// How long advice is kept to that is not renewed (RFC 7339 §4.3).
 const VALIDITY_MS: u32 = 500;
-/// Down to this share of what was taken, in a period whose backlog is too long.
+/// Down to this share of the rate, in a period whose backlog is too long.
 const DOWN: f64 = 0.95;
+/// A backlog below this share of that before it falls.
+const FALLS: f64 = 0.95;
+/// So few datagrams in a period tell nothing of a backlog.
+const FEW: u32 = 4;
+/// What could be taken once counts this much less with each period.
+const FADES: f64 = 0.98;
 /// Up to this multiple of the rate, in one whose backlog is not.
 const UP: f64 = 1.02;
 
@@ -85,11 +106,12 @@ impl Control {
     /// Everything is taken at first. `started_wall_ms` begins the sequence, so that a restart's advice
     /// is later than the last one before (RFC 7339 §4.4).
     pub fn new(rules: OverloadRules, started_wall_ms: u64, now: Instant) -> Self {
-        let period = Period { began: now, backlog: Duration::ZERO, offered: 0, taken: 0 };
         Self {
             rules,
             state: State::Open,
-            period,
+            period: Period::begun(now),
+            last_backlog: Duration::ZERO,
+            served: 0.0,
             sequence: started_wall_ms * 100,
             loss_percent: 0,
             refused: 0,
@@ -98,7 +120,8 @@ impl Control {
 
     /// A datagram has waited so long.
     pub fn backlog(&mut self, behind: Duration, now: Instant) {
-        self.period.backlog = self.period.backlog.max(behind);
+        self.period.backlog = self.period.backlog.min(behind);
+        self.period.datagrams += 1;
         self.end_period(now);
     }
 
@@ -157,14 +180,21 @@ impl Control {
         let (offered, taken) =
             (f64::from(self.period.offered) / seconds, f64::from(self.period.taken) / seconds);
         let least = f64::from(self.rules.calls_min_per_second.max(1));
-        let is_behind = self.period.backlog > self.rules.backlog_max;
+        self.served = taken.max(self.served * FADES);
+        let backlog = match self.period.datagrams {
+            0..FEW => Duration::ZERO,
+            _ => self.period.backlog,
+        };
+        let is_behind = backlog > self.rules.backlog_max;
+        let falls = backlog < self.last_backlog.mul_f64(FALLS);
         self.state = match (&self.state, is_behind) {
             (State::Open, false) => State::Open,
             (State::Open, true) => {
-                State::Held { rate: (taken * DOWN).max(least), room: least, refilled: now }
+                let rate = (self.served * DOWN).max(least);
+                State::Held { rate, room: least, refilled: now }
             }
             (State::Held { rate, room, refilled }, true) => {
-                let rate = (rate.min(taken) * DOWN).max(least);
+                let rate = if falls { *rate } else { (rate * DOWN).max(least) };
                 State::Held { rate, room: *room, refilled: *refilled }
             }
             // Nobody is refused any more: it is over.
@@ -180,6 +210,7 @@ impl Control {
                 ((1.0 - rate / offered.max(1.0)).clamp(0.0, 1.0) * 100.0).round() as u8
             }
         };
-        self.period = Period { began: now, backlog: Duration::ZERO, offered: 0, taken: 0 };
+        self.last_backlog = backlog;
+        self.period = Period::begun(now);
     }
 }

@@ -67,6 +67,26 @@ fn goodput_holds_at_twice_and_ten_times_the_capacity() {
     assert!(goodput(2_000, None, now) < 0.1);
 }
 
+/// A server that is kept from its processor for 300 ms each second takes what has come meanwhile, and
+/// then all that comes: there is no overload.
+#[test]
+fn a_loop_that_is_held_up_refuses_nobody() {
+    let start = epoch().instant;
+    let mut control = Control::new(RULES, 0, start);
+    let mut clock = start;
+    for number in 0..20_000_u32 {
+        let arrived = start + Duration::from_millis(2) * number;
+        clock = clock.max(arrived);
+        let in_second = (clock - start).as_millis() % 1_000;
+        if in_second < 300 {
+            clock += Duration::from_millis(300 - u64::try_from(in_second).unwrap());
+        }
+        control.backlog(clock - arrived, clock);
+        assert!(control.takes_call(clock), "the call after {:?}", arrived - start);
+        clock += Duration::from_micros(200);
+    }
+}
+
 #[test]
 fn overload_ends_when_the_load_does() {
     let start = epoch().instant;

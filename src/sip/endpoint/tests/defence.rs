@@ -40,8 +40,8 @@ fn stranger() -> Peer {
 /// So far behind that new calls are held to a rate.
 fn overloaded() -> Peer {
     let mut peer = defended();
-    for _ in 0..60 {
-        peer.now = peer.now.after(Duration::from_millis(100));
+    for _ in 0..600 {
+        peer.now = peer.now.after(Duration::from_millis(10));
         peer.endpoint.behind(Duration::from_secs(1), peer.now);
     }
     peer
