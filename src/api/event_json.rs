@@ -96,6 +96,16 @@ pub fn print(live: &Live, seq: u64, wall_ms: u64) -> String {
     serde_json::to_string(&event).expect("an event has only text and numbers")
 }
 
+/// How many bytes an event takes while it is kept, about.
+pub fn length(live: &Live) -> usize {
+    let text = match live {
+        Live::Heard { transcript, .. } => transcript.text.len(),
+        Live::Said { text, .. } => text.len(),
+        _ => 0,
+    };
+    2 * size_of::<Live>() + text
+}
+
 /// The word for an agent's state, and the reason of a pause.
 pub fn agent_word(state: &AgentState) -> (&'static str, Option<&str>) {
     match state {

@@ -182,7 +182,7 @@ impl Stream {
             Read::Gone { .. } => Err(Some((TOO_SLOW, "too slow: come back with ?after=SEQ"))),
             Read::Events(events, next) => {
                 for event in &events {
-                    self.send(Message::text(&*event.text)).await?;
+                    self.send(Message::text(event.text())).await?;
                 }
                 let more = next > self.after;
                 self.after = next;

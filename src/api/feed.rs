@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// Prints an event under the number it was given.
+type Print = Box<dyn Fn(u64) -> String + Send + Sync>;
+
 /// How many events are kept for streams that come back.
 pub const KEPT_MAX: usize = 65_536;
 /// And how many bytes of them: an event may have a thousand letters of speech. Usual ones have some
@@ -18,19 +21,25 @@ const KEPT_BYTES_MAX: usize = 8 << 20;
 /// How many events one read hands out.
 const BATCH_MAX: usize = 256;
 
-/// One event, ready to send.
-#[derive(Debug)]
+/// One event.
 pub struct Published {
     /// Its number.
     pub sequence: u64,
     /// Whose it is.
     pub tenant: TenantId,
-    /// The event as JSON.
-    pub text: Arc<str>,
+    /// How many bytes it takes, about.
+    length: usize,
+    print: Print,
+}
+
+impl Published {
+    /// The event as JSON. Made when somebody reads it: most are read by nobody.
+    pub fn text(&self) -> String {
+        (self.print)(self.sequence)
+    }
 }
 
 /// What there is after a number.
-#[derive(Debug)]
 pub enum Read {
     /// Events of the tenant, and the number to read after next time (it may be beyond the last
     /// event, when later ones belong to others).
@@ -44,19 +53,17 @@ pub enum Read {
 }
 
 /// The events of this process.
-#[derive(Debug)]
 pub struct EventFeed {
     kept: Mutex<Kept>,
     newest: watch::Sender<u64>,
 }
 
-#[derive(Debug)]
 struct Kept {
     /// The number of the first entry of `events`.
     oldest: u64,
     events: VecDeque<Arc<Published>>,
     capacity: usize,
-    /// Bytes of all their texts.
+    /// Bytes of them all.
     bytes: usize,
 }
 
@@ -70,7 +77,7 @@ impl Kept {
         while self.events.len() >= self.capacity || self.bytes + bytes > KEPT_BYTES_MAX {
             let Some(oldest) = self.events.pop_front() else { break };
             self.oldest += 1;
-            self.bytes -= oldest.text.len();
+            self.bytes -= oldest.length;
         }
         self.bytes += bytes;
     }
@@ -90,14 +97,19 @@ impl EventFeed {
         Self { kept: Mutex::new(kept), newest: watch::Sender::new(oldest - 1) }
     }
 
-    /// Appends an event; `text` renders it with the number it is given. The oldest is dropped when
-    /// the feed is full.
-    pub fn publish(&self, tenant: TenantId, text: impl FnOnce(u64) -> String) {
+    /// Appends an event of about `length` bytes; `print` renders it with the number it is given. The
+    /// oldest is dropped when the feed is full.
+    pub fn publish(
+        &self,
+        tenant: TenantId,
+        length: usize,
+        print: impl Fn(u64) -> String + Send + Sync + 'static,
+    ) {
         let mut kept = self.kept.lock();
         let sequence = kept.next();
-        let text: Arc<str> = text(sequence).into();
-        kept.make_room(text.len());
-        kept.events.push_back(Arc::new(Published { sequence, tenant, text }));
+        kept.make_room(length);
+        let print = Box::new(print);
+        kept.events.push_back(Arc::new(Published { sequence, tenant, length, print }));
         drop(kept);
         self.newest.send_replace(sequence);
     }
@@ -138,7 +150,7 @@ mod tests {
     fn read(feed: &EventFeed, after: u64) -> Result<(Vec<String>, u64), u64> {
         match feed.read(after, &tenant("a")) {
             Read::Events(events, next) => {
-                Ok((events.iter().map(|event| event.text.to_string()).collect(), next))
+                Ok((events.iter().map(|event| event.text()).collect(), next))
             }
             Read::Gone { oldest } => Err(oldest),
         }
@@ -151,11 +163,11 @@ mod tests {
         assert_eq!(start, 1 << 12);
         assert_eq!(read(&feed, start), Ok((vec![], start)));
         for (owner, text) in [("a", "1"), ("b", "2"), ("a", "3")] {
-            feed.publish(tenant(owner), |_| text.into());
+            feed.publish(tenant(owner), 1, move |_| text.into());
         }
         assert_eq!(read(&feed, start), Ok((vec!["1".into(), "3".into()], start + 3)));
         assert_eq!(read(&feed, start + 2), Ok((vec!["3".into()], start + 3)));
-        feed.publish(tenant("a"), |sequence| sequence.to_string());
+        feed.publish(tenant("a"), 1, |sequence| sequence.to_string());
         // The first has been dropped: who has not read it is told, who has goes on.
         assert_eq!(read(&feed, start), Err(start + 2));
         assert_eq!(read(&feed, start + 1).unwrap().0, ["3".to_owned(), (start + 4).to_string()]);
@@ -169,15 +181,15 @@ mod tests {
     fn long_events_go_earlier() {
         let feed = EventFeed::with_capacity(1, 100);
         let start = feed.newest();
-        let mebibyte = || "x".repeat(1 << 20);
+        const MEBIBYTE: usize = 1 << 20;
         for _ in 0..10 {
-            feed.publish(tenant("a"), |_| mebibyte());
+            feed.publish(tenant("a"), MEBIBYTE, |_| "x".into());
         }
         // Eight fit; one that fits alone in no feed is still kept until the next.
         assert_eq!(read(&feed, start), Err(start + 3));
-        feed.publish(tenant("a"), |_| mebibyte().repeat(9));
+        feed.publish(tenant("a"), 9 * MEBIBYTE, |_| "x".into());
         assert_eq!(read(&feed, start + 10).unwrap().0.len(), 1);
-        feed.publish(tenant("a"), |_| "y".into());
+        feed.publish(tenant("a"), 1, |_| "y".into());
         assert_eq!(read(&feed, start + 11), Ok((vec!["y".into()], start + 12)));
     }
 
@@ -185,7 +197,7 @@ mod tests {
     fn numbers_rise_over_a_restart_and_fit_a_double() {
         let first = EventFeed::starting_at(1_800_000_000_000);
         for _ in 0..4_000 {
-            first.publish(tenant("a"), |_| String::new());
+            first.publish(tenant("a"), 1, |_| String::new());
         }
         let second = EventFeed::starting_at(1_800_000_000_001);
         assert!(first.newest() < second.newest());

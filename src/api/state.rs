@@ -1,6 +1,7 @@
 //! What the handlers share.
 
 use crate::auth::Caller;
+use crate::event_json;
 use crate::events::Places;
 use crate::exchange::{Exchange, Herald};
 use crate::feed::EventFeed;
@@ -151,7 +152,10 @@ impl ApiState {
         self.views.apply(live, wall_ms);
         metrics::live(live);
         if let Some(tenant) = tenant {
-            self.feed.publish(tenant, |sequence| crate::event_json::print(live, sequence, wall_ms));
+            let (length, live) = (event_json::length(live), live.clone());
+            self.feed.publish(tenant, length, move |sequence| {
+                event_json::print(&live, sequence, wall_ms)
+            });
         }
     }
 

@@ -45,6 +45,7 @@ const EXPECTED_MAX: usize = 4_096;
 
 /// What a connection's tasks tell the signalling task.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Nearly all are messages; a box for each would only cost.
 pub enum StreamEvent {
     /// Somebody wants to connect; it is let in by a word, before any handshake is begun.
     Knocks(IpAddr, oneshot::Sender<()>),
