@@ -147,6 +147,9 @@ impl Endpoint {
         if self.keeps_out(flow, message.len(), now.instant, out) {
             return;
         }
+        if !flow.transport.is_reliable() && self.leaves_to_repetition(&message, now) {
+            return;
+        }
         if stun::is_stun(&message) && !flow.transport.is_reliable() {
             let answer = stun::answer(&message, flow.remote);
             out.extend(answer.map(|message| Action::Transmit { flow, message, leg: None }));

@@ -48,6 +48,8 @@ pub struct Control {
     rules: OverloadRules,
     state: State,
     period: Period,
+    /// How long the last datagram has waited.
+    waited: Duration,
     /// Of the period before.
     last_backlog: Duration,
     /// New calls a second that could be taken of late.
@@ -87,6 +89,8 @@ impl Period {
     }
 }
 
+/// After this the caller is about to send an INVITE again.
+const STALE: Duration = Duration::from_millis(400);
 /// How often the rate is looked at anew.
 const PERIOD: Duration = Duration::from_millis(100);
 /// How long advice is kept to that is not renewed (RFC 7339 §4.3).
@@ -110,6 +114,7 @@ impl Control {
             rules,
             state: State::Open,
             period: Period::begun(now),
+            waited: Duration::ZERO,
             last_backlog: Duration::ZERO,
             served: 0.0,
             sequence: started_wall_ms * 100,
@@ -120,6 +125,7 @@ impl Control {
 
     /// A datagram has waited so long.
     pub fn backlog(&mut self, behind: Duration, now: Instant) {
+        self.waited = behind;
         self.period.backlog = self.period.backlog.min(behind);
         self.period.datagrams += 1;
         self.end_period(now);
@@ -149,6 +155,15 @@ impl Control {
         self.period.taken += u32::from(takes);
         self.refused += u64::from(!takes);
         takes
+    }
+
+    /// Whether the last datagram, an INVITE, is to be left to its repetition: it has waited so long
+    /// that one is on its way (RFC 3261 §17.1.1.2, T1), and to read and to refuse both would keep the
+    /// backlog as long as it is.
+    pub fn leaves_to_repetition(&mut self) -> bool {
+        let leaves = matches!(self.state, State::Held { .. }) && self.waited > STALE;
+        self.refused += u64::from(leaves);
+        leaves
     }
 
     /// What to tell neighbours now.

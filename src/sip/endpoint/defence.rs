@@ -108,6 +108,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether a datagram is not even read, as it is an INVITE that will come again.
+    pub(super) fn leaves_to_repetition(&mut self, message: &[u8], now: Now) -> bool {
+        message.starts_with(b"INVITE ")
+            && self.control(now).is_some_and(Control::leaves_to_repetition)
+    }
+
     /// Whether a new call is taken. Only these are asked about: what belongs to a call that was taken
     /// goes first, and emergency calls do (RFC 7339 §5.10.1).
     fn takes_call(&mut self, request: &Request, now: Now) -> bool {

@@ -37,6 +37,18 @@ const FORBIDDEN: [bool; 256] = {
     table
 };
 
+/// Octets of names and IPv4 addresses.
+const HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        table[at] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        at += 1;
+    }
+    table
+};
+
 /// A place within the text.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Span {
@@ -386,8 +398,7 @@ pub(crate) fn parse_host_port(text: &str) -> Result<(usize, Option<u16>, usize),
         parse_ipv6(&text[1..close]).ok_or(UriError::Host)?;
         close + 1
     } else {
-        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        text.bytes().position(|byte| !is_host(byte)).unwrap_or(text.len())
+        text.bytes().position(|byte| !HOST[usize::from(byte)]).unwrap_or(text.len())
     };
     if host_length == 0 {
         return Err(UriError::Host);

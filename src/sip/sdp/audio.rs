@@ -1,6 +1,6 @@
 //! What an audio line means for us: its codecs, where it is sent, and the plan made of it.
 
-use crate::sdp::{Connection, Media, RtpMap, Session};
+use crate::sdp::{Connection, FORMATS_MAX, Media, RtpMap, Session};
 use domain::ip_version::{IpVersion, IpVersions};
 use domain::media_plan::{Codec, Direction, MediaPlan};
 use std::net::{IpAddr, SocketAddr};
@@ -23,8 +23,10 @@ impl Formats {
         let maps = media.rtpmaps();
         for number in media.formats.iter().filter_map(|format| format.parse::<u8>().ok()) {
             // RFC 3551 §3: payload types have seven bits.
-            let Some(map) = maps.get(usize::from(number)) else { continue };
-            match map {
+            if usize::from(number) >= FORMATS_MAX {
+                continue;
+            }
+            match maps.get(&number) {
                 Some(RtpMap { name, rate: 8000, channels: 1 }) => {
                     let codec = ours.iter().find(|codec| codec.name().eq_ignore_ascii_case(name));
                     codecs.extend(codec.map(|codec| (*codec, number)));

@@ -13,6 +13,8 @@ mod print;
 mod tests;
 
 use domain::media_plan::Direction;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 /// The most `m=` lines read; a description with more is malformed.
@@ -129,14 +131,16 @@ impl<'a> Media<'a> {
 
     /// What `a=rtpmap` says of each payload type: of several for one the first that can be read.
     /// Made in one pass, since a description may have a thousand of them.
-    pub fn rtpmaps(&self) -> [Option<RtpMap<'a>>; FORMATS_MAX] {
-        let mut maps = [None; FORMATS_MAX];
+    pub fn rtpmaps(&self) -> BTreeMap<u8, RtpMap<'a>> {
+        let mut maps = BTreeMap::new();
         for (name, value) in &self.attributes {
             let Some(value) = value.filter(|_| *name == "rtpmap") else { continue };
             let Some((number, encoding)) = value.split_once(' ') else { continue };
-            let number = number.parse().ok().and_then(|number: usize| maps.get_mut(number));
-            if let Some(place @ None) = number {
-                *place = RtpMap::parse(encoding);
+            if let Ok(number) = number.parse()
+                && let Entry::Vacant(place) = maps.entry(number)
+                && let Some(map) = RtpMap::parse(encoding)
+            {
+                place.insert(map);
             }
         }
         maps

@@ -162,6 +162,7 @@ fn a_scan_learns_no_extension() {
 #[test]
 fn overload_refuses_new_calls_only_and_says_so_to_neighbours() {
     let mut peer = overloaded();
+    peer.endpoint.behind(Duration::ZERO, peer.now);
     let first = peer.request(&call(1));
     assert_eq!(word(&first[0]), "100", "one call a second is always taken");
     let asks = "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKx;oc;oc-algo=\"loss\"";
@@ -190,6 +191,16 @@ fn overload_refuses_new_calls_only_and_says_so_to_neighbours() {
     let emergency = call(3).line("INVITE sip:112@192.0.2.1 SIP/2.0");
     assert_eq!(word(&peer.request(&emergency)[0]), "100");
     assert_eq!(peer.endpoint.defence().shed, 1);
+}
+
+#[test]
+fn a_new_call_that_has_waited_too_long_is_left_to_its_repetition() {
+    let mut peer = overloaded();
+    assert_eq!(peer.request(&call(1)), Vec::<String>::new());
+    assert_eq!(word(&peer.request(&Draft::new("OPTIONS", 1))[0]), "200");
+    assert_eq!(peer.endpoint.defence().shed, 1);
+    peer.endpoint.behind(Duration::ZERO, peer.now);
+    assert_eq!(word(&peer.request(&call(1))[0]), "100");
 }
 
 #[test]
