@@ -4,7 +4,7 @@
 
 use crate::error::{FieldError, FieldFault};
 use crate::message::name::Name;
-use crate::message::params::{Params, find_outside, split_list, trim};
+use crate::message::params::{Params, find_outside, is_blank, split_list, trim};
 use crate::message::via::Via;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
@@ -494,5 +494,6 @@ fn via_without(top: &str, via: Via<'_>, goes: impl Fn(&str) -> bool, length: usi
 
 /// Where the first element of a list begins: empty ones in front of it are none.
 fn without_stray_commas(list: &str) -> &str {
-    list.trim_start_matches([',', ' ', '\t'])
+    let start = list.bytes().position(|byte| byte != b',' && !is_blank(byte));
+    &list[start.unwrap_or(list.len())..]
 }

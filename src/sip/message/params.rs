@@ -27,9 +27,24 @@ const TOKEN: [bool; 256] = {
     table
 };
 
-/// Linear white space: what may stand around separators once folding is undone.
+/// Whether an octet is linear white space, folds included (RFC 3261 §25.1 `LWS`): a form feed is none.
+pub(crate) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Without the linear white space around it.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_ascii()
+    trim_start(trim_end(text))
+}
+
+pub(crate) fn trim_start(text: &str) -> &str {
+    let start = text.bytes().position(|byte| !is_blank(byte));
+    &text[start.unwrap_or(text.len())..]
+}
+
+pub(crate) fn trim_end(text: &str) -> &str {
+    let last = text.bytes().rposition(|byte| !is_blank(byte));
+    &text[..last.map_or(0, |last| last + 1)]
 }
 
 /// The texts before and after the first `separator`, which is an ASCII character.

@@ -7,7 +7,7 @@ use crate::error::{Fault, FieldError, FieldFault, ParseError, Salvage};
 use crate::message::headers::{Headers, Span};
 use crate::message::method::Method;
 use crate::message::name::Name;
-use crate::message::params::{self, is_token};
+use crate::message::params::{self, is_token, trim, trim_end, trim_start};
 use crate::message::uri::Uri;
 use crate::message::{HEADERS_MAX, LENGTH_MAX, Message, Request, Response};
 use bytes::Bytes;
@@ -194,18 +194,18 @@ impl Scan {
         let field = &text[at..line.end];
         // Names are short: a plain loop is there before a vector search has begun.
         let colon = field.bytes().position(|byte| byte == b':')?;
-        let spelling = field[..colon].trim_ascii_end();
+        let spelling = trim_end(&field[..colon]);
         let name = Name::parse(spelling);
         if name == Name::Other && !is_token(spelling) {
             return None;
         }
         let raw = &field[colon + 1..];
-        let value = raw.trim_ascii();
+        let value = trim(raw);
         if name == Name::ContentLength {
             self.read_length(value);
             return Some(());
         }
-        let start = at + colon + 1 + (raw.len() - raw.trim_ascii_start().len());
+        let start = at + colon + 1 + (raw.len() - trim_start(raw).len());
         let place = Span::received(at, at + spelling.len());
         if line.folded {
             self.headers.push_unfolded(name, place, value);
@@ -292,7 +292,7 @@ impl Scan {
 /// Whether a field is Content-Length, which is not kept among the others and so not counted.
 fn is_length(field: &str) -> bool {
     let name = field.split(':').next().unwrap_or(field);
-    Name::parse(name.trim_ascii_end()) == Name::ContentLength
+    Name::parse(trim_end(name)) == Name::ContentLength
 }
 
 /// What the start line still tells when the message is refused.
@@ -314,7 +314,7 @@ impl StartLine {
         }
         let not_sip = (Fault::NotSip, Salvaged::Nothing);
         let Some((method, rest)) = line.split_once(' ') else { return Err(not_sip) };
-        let Some((uri, version)) = rest.trim_ascii_end().rsplit_once(' ') else {
+        let Some((uri, version)) = trim_end(rest).rsplit_once(' ') else {
             return Err(not_sip);
         };
         if !version.get(..4).is_some_and(|front| front.eq_ignore_ascii_case("SIP/")) {

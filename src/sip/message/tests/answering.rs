@@ -189,6 +189,17 @@ fn what_we_add_has_room() {
     }
 }
 
+/// A form feed is no blank (RFC 3261 §25.1): what stands before the first Via of a list is a Via that
+/// cannot be read, and not nothing.
+#[test]
+fn a_form_feed_is_no_blank() {
+    let text = INVITE.replace("Via: SIP", "Via: ,\u{c}, SIP");
+    assert!(read(text).is_err());
+    assert!(read(INVITE.replace("Call-ID: c1", "Call-ID: \u{c}c1")).is_ok());
+    let odd = INVITE.replace(";tag=f1", ";tag=f1\u{c}");
+    assert!(read(odd).is_err(), "a tag is a word");
+}
+
 /// Brackets mean nothing within a Via; with them in it, a list could be cut in two ways.
 #[test]
 fn a_via_with_brackets_is_refused() {

@@ -76,6 +76,57 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// What may stand behind an address or a Via, sound and not.
+fn tail() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just(";"),
+        Just(";a"),
+        Just(";a=b"),
+        Just(";a=\"b;,<\\\"\""),
+        Just(";a=<b>"),
+        Just(";a=<"),
+        Just(";tag"),
+        Just(";tag=1"),
+        Just(";tag=\"1\""),
+        Just(";rport"),
+        Just(";rport=7"),
+        Just(";received=h"),
+        Just(";branch=z9hG4bK1"),
+        Just(" "),
+        Just("\t"),
+        Just("\r\n "),
+        Just(","),
+        Just(", SIP/2.0/UDP g"),
+        Just("\""),
+        Just("="),
+        Just("\u{c}"),
+        Just("\u{e9}"),
+    ];
+    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+/// Requests whose Via, From and To are odd.
+fn odd_request() -> impl Strategy<Value = String> {
+    let address = prop_oneof![
+        Just("sip:a@h"),
+        Just("<sip:a@h>"),
+        Just("<sip:a@h;b?c=d>"),
+        Just("\"a;,\\\"\" <sip:a@h>"),
+        Just("a <tel:+1>"),
+    ];
+    let via = prop_oneof![Just("SIP/2.0/UDP h"), Just("SIP / 2.0 / TCP [::1]:5"), Just(",")];
+    let names = prop_oneof![Just(["Via", "From", "To"]), Just(["v", "f", "T"])];
+    let tails = [tail(), tail(), tail()];
+    (names, via, [address.clone(), address], tails).prop_map(
+        |([v, f, t], via, [from, to], [a, b, c])| {
+            format!(
+                "INVITE sip:b@h SIP/2.0\r\n{v}: {via}{a}\r\n{f}: {from}{b}\r\n{t}: {to}{c}\r\n\
+                 i: c\r\nCSeq: 1 INVITE\r\nRecord-Route: <sip:r>{a}\r\n\r\n"
+            )
+        },
+    )
+}
+
 /// A message that is read prints so that it reads again the same.
 fn read_twice(octets: &[u8]) -> Option<Message> {
     match parse(Bytes::copy_from_slice(octets)) {
@@ -159,6 +210,25 @@ proptest! {
         let at = at.index(octets.len());
         octets[at] = octet;
         read_twice(&octets);
+    }
+
+    /// Whatever is taken is answered by what can be taken, with our tag on it, and may be stamped.
+    #[test]
+    fn odd_requests_have_sound_answers(text in odd_request()) {
+        if let Some(Message::Request(mut request)) = read_twice(text.as_bytes()) {
+            let tagged = request.headers.to().unwrap().tag().map(str::to_owned);
+            for status in [100, 180, 404] {
+                let made = request.response(status, Some("ours"));
+                let expected = tagged.as_deref().or((status > 100).then_some("ours"));
+                prop_assert_eq!(made.headers.to().unwrap().tag(), expected);
+                prop_assert_eq!(parse(made.print()), Ok(Message::Response(made)));
+            }
+            let others = request.headers.vias().count();
+            request.headers.stamp_via(([192, 0, 2, 7], 9).into());
+            prop_assert_eq!(request.headers.vias().count(), others);
+            prop_assert!(request.headers.via().unwrap().response_address().is_some());
+            prop_assert!(read_twice(&request.print()).is_some());
+        }
     }
 
     #[test]
