@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use domain::id::CallId;
 use serde::Serialize;
 use store::words;
-use switchboard::event::{Command, LegRecord};
+use switchboard::event::{Command, Decision, LegRecord};
 use utoipa::ToSchema;
 
 /// A call that is up or being set up.
@@ -55,6 +55,40 @@ pub struct CallView {
     live: Option<LiveCallView>,
     /// Its ended legs in the order of their starts.
     legs: Vec<LegView>,
+    /// Where it was led and why, in the order of the decisions.
+    decisions: Vec<DecisionView>,
+}
+
+/// Where a call was led, and why not elsewhere.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Decision)]
+pub struct DecisionView {
+    /// When (RFC 3339).
+    at: String,
+    /// What asked: `trunk acme`, `agent anna`, `campaign 7`.
+    source: String,
+    /// The number it came with.
+    from: String,
+    /// The number it asked for.
+    to: String,
+    /// What was chosen: `trunk acme dials +49301234`.
+    chosen: String,
+    /// The status that it was refused with; 0: it was not.
+    status: u16,
+    /// What was not chosen.
+    rejected: Vec<RejectedView>,
+}
+
+/// An alternative that was not taken.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Rejected)]
+pub struct RejectedView {
+    /// What.
+    candidate: String,
+    /// The first test that it failed.
+    test: String,
+    /// How.
+    why: String,
 }
 
 /// The record of one leg.
@@ -141,11 +175,18 @@ pub async fn show(
     let call = CallId(id);
     let live = state.views.calls.get(&call).filter(|call| call.tenant == caller.tenant);
     let live = live.map(|found| live_view(call, &found));
-    let legs = state.read(move |reader| reader.legs(&caller.tenant, call)).await?;
+    let (legs, decisions) = state
+        .read(move |reader| {
+            let legs = reader.legs(&caller.tenant, call)?;
+            Ok((legs, reader.decisions_on_call(Some(&caller.tenant), call)?))
+        })
+        .await?;
     if live.is_none() && legs.is_empty() {
         return Err(Problem::not_found("call", id));
     }
-    Ok(Json(CallView { id, live, legs: legs.iter().map(leg_view).collect() }))
+    let legs = legs.iter().map(leg_view).collect();
+    let decisions = decisions.iter().map(decision_view).collect();
+    Ok(Json(CallView { id, live, legs, decisions }))
 }
 
 /// Hangs up.
@@ -164,6 +205,23 @@ pub async fn hang_up(
     }
     state.order(Command::HangUp(call), "live call", &id.to_string()).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn decision_view(decision: &Decision) -> DecisionView {
+    let rejected = decision.rejected.iter().map(|rejected| RejectedView {
+        candidate: rejected.candidate.to_string(),
+        test: rejected.test.to_string(),
+        why: rejected.why.to_string(),
+    });
+    DecisionView {
+        at: time::print(decision.at_wall_ms),
+        source: decision.source.to_string(),
+        from: decision.from.to_string(),
+        to: decision.to.to_string(),
+        chosen: decision.chosen.to_string(),
+        status: decision.status,
+        rejected: rejected.collect(),
+    }
 }
 
 fn live_view(id: CallId, call: &LiveCall) -> LiveCallView {

@@ -421,6 +421,7 @@ impl Line {
             }
             LegEvent::Dialled { .. }
             | LegEvent::RetryAfter { .. }
+            | LegEvent::Refused { .. }
             | LegEvent::Referred { .. }
             | LegEvent::TransferProgress { .. }
             | LegEvent::Registered { .. }

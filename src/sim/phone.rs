@@ -396,6 +396,7 @@ impl Telephone {
             }
             LegEvent::Dialled { .. }
             | LegEvent::RetryAfter { .. }
+            | LegEvent::Refused { .. }
             | LegEvent::Ringing { .. }
             | LegEvent::Changed { .. }
             | LegEvent::InfoDigit { .. }

@@ -333,6 +333,20 @@ pub enum LegEvent {
         /// it led to, or nothing was heard of it (408).
         status: u16,
     },
+    /// An INVITE from outside was refused before it was a call (a challenge is no refusal): nothing
+    /// follows, it is told for the record.
+    Refused {
+        /// The trunk whose address it came from; `None`: nobody's.
+        trunk: Option<TrunkId>,
+        /// The address it came from.
+        remote: SocketAddr,
+        /// What the INVITE says of the call.
+        call: Box<IncomingCall>,
+        /// The status that it was refused with, 300–699.
+        status: u16,
+        /// The reason in our response.
+        why: Arc<str>,
+    },
     /// The final response that ends a leg of ours asks for a pause (RFC 3261 §20.33): told just
     /// before `Ended`.
     RetryAfter {

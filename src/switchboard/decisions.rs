@@ -3,14 +3,19 @@
 
 use crate::event::{Action, Decision, Fact, Rejected};
 use crate::switchboard::Switchboard;
-use domain::id::{CallId, TenantId};
+use domain::id::{CallId, TenantId, TrunkId};
 use domain::now::Now;
+use sip::event::IncomingCall;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Refusals kept per second: a storm of them must not fill the disk. What is above is counted, and
 /// the next one that is kept says how many are missing.
 const REFUSALS_PER_SECOND_MAX: u32 = 50;
+
+/// Of them those of calls from addresses that nobody knows: scanners never rest.
+const STRANGERS_PER_SECOND_MAX: u32 = 1;
 
 /// How many refusals were kept in the present second.
 #[derive(Debug, Default)]
@@ -18,14 +23,27 @@ pub(crate) struct RefusalRate {
     second: u64,
     kept: u32,
     missing: u32,
+    strangers: u32,
 }
 
 impl RefusalRate {
+    /// Whether one more stranger's may be kept; those that are not are not counted.
+    fn admit_stranger(&mut self, now: Now) -> bool {
+        if now.wall_ms / 1_000 != self.second {
+            self.begin(now);
+        }
+        self.strangers += 1;
+        self.strangers <= STRANGERS_PER_SECOND_MAX
+    }
+
+    fn begin(&mut self, now: Now) {
+        (self.second, self.kept, self.strangers) = (now.wall_ms / 1_000, 0, 0);
+    }
+
     /// Whether one more may be kept, and how many were not since the last one.
     fn admit(&mut self, now: Now) -> Option<u32> {
-        let second = now.wall_ms / 1_000;
-        if second != self.second {
-            (self.second, self.kept) = (second, 0);
+        if now.wall_ms / 1_000 != self.second {
+            self.begin(now);
         }
         if self.kept >= REFUSALS_PER_SECOND_MAX {
             self.missing = self.missing.saturating_add(1);
@@ -81,6 +99,33 @@ impl Switchboard {
         self.keep(question, chosen, status, rejected, now, out);
     }
 
+    /// Keeps what SIP refused before it was a call.
+    pub(crate) fn refused_below(
+        &mut self,
+        (trunk, remote): (Option<TrunkId>, SocketAddr),
+        call: &IncomingCall,
+        (status, why): (u16, Arc<str>),
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        if trunk.is_none() && !self.refusals.admit_stranger(now) {
+            return;
+        }
+        let question = Question {
+            call: None,
+            sip_call_id: call.call_id.clone(),
+            tenant: trunk.as_ref().map(|trunk| trunk.tenant.clone()).unwrap_or_default(),
+            source: match &trunk {
+                Some(trunk) => format!("trunk {} at {remote}", trunk.name).into(),
+                None => format!("address {remote}").into(),
+            },
+            from: call.from_user.clone(),
+            to: call.dialled.clone(),
+        };
+        let rejected = vec![Rejected { candidate: "the INVITE".into(), test: "SIP".into(), why }];
+        self.refused_with(question, status, rejected, now, out);
+    }
+
     fn keep(
         &mut self,
         question: Question,
@@ -131,6 +176,8 @@ mod tests {
         let now = epoch();
         let kept = (0..80).filter(|_| rate.admit(now).is_some()).count();
         assert_eq!(kept, 50);
+        let strangers = (0..80).filter(|_| rate.admit_stranger(now)).count();
+        assert_eq!(strangers, 1, "in a second that has one left");
         let later = Now { wall_ms: now.wall_ms + 1_000, ..now };
         assert_eq!((rate.admit(later), rate.admit(later)), (Some(30), Some(0)));
     }

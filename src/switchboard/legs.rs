@@ -3,7 +3,7 @@
 //! by the journey (`inbound`, `callback`, `outbound`, `queueing`).
 
 use crate::call::{Call, Dial, Leg, Purpose, Signalling, Sound, Treatment, is_conversations};
-use crate::event::{Action, Fact, LegRole, Live};
+use crate::event::{Action, Fact, LegRole, Live, Rejected};
 use crate::record::leg_record;
 use crate::switchboard::{Inner, Switchboard, Timer};
 use domain::cause::{Cause, EndedBy};
@@ -55,6 +55,9 @@ impl Switchboard {
             LegEvent::Ended { leg, cause } => {
                 self.forget_unverified(leg);
                 self.signalling_over(leg, cause, now, out);
+            }
+            LegEvent::Refused { trunk, remote, call, status, why } => {
+                self.refused_below((trunk, remote), &call, (status, why), now, out);
             }
             // The trunks were told.
             LegEvent::RetryAfter { .. } => (),
@@ -222,6 +225,15 @@ impl Switchboard {
                 leg.signalling = Signalling::Ending;
                 // RFC 3261 §21.5.4: all our ports are taken; they will not be in a while.
                 crate::inbound::refuse(id, 503, Some(10), out);
+                let question = self.legs.get(&id).and_then(|leg| self.calls.get(&leg.call));
+                if let Some(question) = question.map(|call| self.question_of(call)) {
+                    let rejected = vec![Rejected {
+                        candidate: "any call".into(),
+                        test: "ports".into(),
+                        why: "no port for its sound is free".into(),
+                    }];
+                    self.refused_with(question, 503, rejected, now, out);
+                }
             }
             Signalling::NotBegun(_) => {
                 self.signalling_over(id, Cause::not_admitted(), now, out);

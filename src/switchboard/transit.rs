@@ -379,7 +379,7 @@ impl Switchboard {
         rang
     }
 
-    fn question_of(&self, call: &crate::call::Call) -> Question {
+    pub(crate) fn question_of(&self, call: &crate::call::Call) -> Question {
         let first = self.legs.get(&call.first);
         let source = first.map(|leg| match (&leg.trunk, &leg.agent) {
             (_, Some(agent)) => format!("agent {}", agent.name),

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use store::fact::StoreFacts;
-use switchboard::event::{Command, Fact, LegRecord, LegRole, Live};
+use switchboard::event::{Command, Decision, Fact, LegRecord, LegRole, Live, Rejected};
 
 #[tokio::test]
 async fn a_promise_is_made_once_shown_and_withdrawn() {
@@ -63,6 +63,23 @@ async fn agents_and_queues_are_shown_and_told() {
     }
 }
 
+fn decision() -> Decision {
+    let (candidate, test, why) = ("trunk acme".into(), "channels".into(), "all are up".into());
+    Decision {
+        id: 1,
+        call: Some(CallId(7)),
+        sip_call_id: "a@b".into(),
+        tenant: TenantId::default(),
+        at_wall_ms: 1_800_000_000_000,
+        source: "trunk pbx".into(),
+        from: "+491".into(),
+        to: "+492".into(),
+        chosen: "trunk backup".into(),
+        status: 0,
+        rejected: vec![Rejected { candidate, test, why }],
+    }
+}
+
 #[tokio::test]
 async fn a_call_is_shown_live_and_by_its_records_and_can_be_ended() {
     let kit = Kit::new();
@@ -80,7 +97,9 @@ async fn a_call_is_shown_live_and_by_its_records_and_can_be_ended() {
     assert_eq!(kit.order(Method::DELETE, "/v1/calls/7").await.status, StatusCode::NO_CONTENT);
     assert_eq!(*kit.exchange.taken.lock(), [Command::HangUp(CallId(7))]);
 
-    kit.ledger.perform(StoreFacts::new(vec![Fact::Leg(leg())])).unwrap();
+    kit.ledger
+        .perform(StoreFacts::new(vec![Fact::Leg(leg()), Fact::Decision(decision())]))
+        .unwrap();
     let cause = Cause::normal(EndedBy::Peer);
     let ended =
         Live::CallEnded { call: CallId(7), tenant: TenantId::default(), cause, answered_ms: 5 };
@@ -88,6 +107,10 @@ async fn a_call_is_shown_live_and_by_its_records_and_can_be_ended() {
     let call = kit.get("/v1/calls/7").await.body;
     assert_eq!((&call["live"], &call["legs"][0]["cause"]), (&json!(null), &json!("normal")));
     assert_eq!(call["legs"][0]["ended_at"], "2027-01-15T08:00:09.000Z");
+    let led = &call["decisions"][0];
+    assert_eq!((&led["chosen"], &led["status"]), (&json!("trunk backup"), &json!(0)));
+    let rejected = json!([{"candidate": "trunk acme", "test": "channels", "why": "all are up"}]);
+    assert_eq!(led["rejected"], rejected);
     for (method, path) in [(Method::DELETE, "/v1/calls/7"), (Method::GET, "/v1/calls/10")] {
         assert_eq!(kit.order(method, path).await.status, StatusCode::NOT_FOUND, "{path}");
     }

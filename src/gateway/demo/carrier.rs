@@ -213,6 +213,7 @@ impl Carrier {
             }
             LegEvent::Dialled { .. }
             | LegEvent::RetryAfter { .. }
+            | LegEvent::Refused { .. }
             | LegEvent::Ringing { .. }
             | LegEvent::InfoDigit { .. }
             | LegEvent::Referred { .. }

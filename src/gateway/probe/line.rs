@@ -394,6 +394,7 @@ impl Line {
             | LegEvent::Dialled { .. }
             | LegEvent::Ringing { .. }
             | LegEvent::RetryAfter { .. }
+            | LegEvent::Refused { .. }
             | LegEvent::TransferProgress { .. }
             | LegEvent::Registered { .. }
             | LegEvent::Unregistered { .. } => (),

@@ -4,7 +4,7 @@
 use super::config::Reliable;
 use super::requests::{reply_flow, sent_by};
 use super::{Endpoint, FarEnd};
-use crate::event::{Action, Flow, Source, Transport};
+use crate::event::{Action, Flow, LegEvent, Source, Transport};
 use crate::identity;
 use crate::leg::change::Changes;
 use crate::leg::dialog::Dialog;
@@ -81,7 +81,10 @@ impl Endpoint {
     ) {
         let invitation = match self.admit(request, flow, now) {
             Ok(invitation) => invitation,
-            Err(response) => return self.send_refusal(*response, flow, out),
+            Err(response) => {
+                self.tell_refusal(request, &response, flow, out);
+                return self.send_refusal(*response, flow, out);
+            }
         };
         let id = LegId(self.next_leg);
         self.next_leg += 2;
@@ -140,6 +143,29 @@ impl Endpoint {
         Self::up(inbound.incoming(invitation.source, call), out);
         let leg = Leg::Inbound(Box::new(inbound));
         self.insert_leg((id, leg), invitation.local_tag, flow, trunk);
+    }
+
+    /// Whoever asks why his call never came is to find out.
+    pub(super) fn tell_refusal(
+        &self,
+        request: &Request,
+        response: &Response,
+        flow: Flow,
+        out: &mut Vec<Action>,
+    ) {
+        let (status, remote) = (response.status, flow.remote);
+        if request.method != Method::Invite || matches!(status, 401 | 407) {
+            return;
+        }
+        let trunk = self.config.trunk_at(remote.ip()).map(|access| access.trunk.clone());
+        let details = [Name::Warning, Name::Unsupported, Name::Require];
+        let details = details.into_iter().filter_map(|name| response.headers.get(name));
+        let mut why = response.reason.to_string();
+        for detail in details {
+            why = format!("{why}, {detail}");
+        }
+        let call = Box::new(identity::of_invite(request, trunk.is_some()));
+        Self::up(LegEvent::Refused { trunk, remote, call, status, why: why.into() }, out);
     }
 
     /// All that is checked before anything is kept, the cheapest first.

@@ -51,6 +51,7 @@ impl Endpoint {
         }
         // §8.2: the method is looked at first.
         if let Some(response) = self.refuse_method(request, flow) {
+            self.tell_refusal(request, &response, flow, out);
             return self.send_refusal(response, flow, out);
         }
         let to_tag = request.headers.to_tag();
@@ -156,6 +157,7 @@ impl Endpoint {
         out: &mut Vec<Action>,
     ) {
         if let Err(response) = self.check(request, flow) {
+            self.tell_refusal(request, &response, flow, out);
             self.send_refusal(*response, flow, out);
             return;
         }

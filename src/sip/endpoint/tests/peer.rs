@@ -26,6 +26,8 @@ pub(super) struct Peer {
     pub(super) now: Now,
     pub(super) flow: Flow,
     pub(super) events: Vec<LegEvent>,
+    /// What was told of refusals: whose call, the status, why.
+    pub(super) refusals: Vec<(Option<TrunkId>, u16, String)>,
     pub(super) trunk_events: Vec<TrunkEvent>,
     /// Streams closed by us.
     pub(super) closed: Vec<Flow>,
@@ -127,6 +129,7 @@ impl Peer {
             now: epoch(),
             flow,
             events: Vec::new(),
+            refusals: Vec::new(),
             trunk_events: Vec::new(),
             closed: Vec::new(),
             sent: Vec::new(),
@@ -206,6 +209,9 @@ impl Peer {
                 Action::Transmit { flow, message, .. } => {
                     self.sent_over = Some(flow);
                     self.sent.push(String::from_utf8(message.to_vec()).unwrap());
+                }
+                Action::Up(LegEvent::Refused { trunk, status, why, .. }) => {
+                    self.refusals.push((trunk, status, why.to_string()));
                 }
                 Action::Up(event) => self.events.push(event),
                 Action::Expect { flow, trunk, .. } => self.expected.push((flow, trunk)),

@@ -52,6 +52,22 @@ fn each_fault_has_its_status() {
 }
 
 /// What a refusal must say besides its status.
+/// What never becomes a call is told with its reason; a challenge is no refusal.
+#[test]
+fn refusals_are_told_for_the_record() {
+    let mut peer = Peer::new();
+    peer.request(&Draft::invite(1).set("Require", "gin"));
+    peer.request(&Draft::invite(2).body("application/sdp", &sdp("18", "sendrecv")));
+    let told: Vec<_> = peer
+        .refusals
+        .iter()
+        .map(|(trunk, status, why)| (trunk.is_some(), *status, why.as_str()))
+        .collect();
+    let codec =
+        "Not Acceptable Here, 399 hotline.example \"no common audio codec: the offer has [18]\"";
+    assert_eq!(told, [(true, 420, "Bad Extension, gin"), (true, 488, codec)]);
+}
+
 #[test]
 fn refusals_say_what_would_do() {
     let method = refused(&Draft::new("PUBLISH", 1));

@@ -28,6 +28,8 @@ fn fates(pair: &Pair, side: usize) -> BTreeMap<LegId, (bool, u32)> {
             | LegEvent::RetryAfter { leg, .. } => {
                 assert_eq!(fates[leg].1, 0, "nothing is told of a leg after its end");
             }
+            // It never was a leg.
+            LegEvent::Refused { .. } => (),
             LegEvent::InfoDigit { .. }
             | LegEvent::Referred { .. }
             | LegEvent::TransferProgress { .. }
