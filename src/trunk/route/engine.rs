@@ -300,7 +300,11 @@ impl<'a> Engine<'a> {
         if let Err(no) = self.room(trunk) {
             return self.reject(Rejectee::Trunk(trunk.clone()), no);
         }
-        let targets = self.live.targets(trunk, self.request.random, self.now);
+        let mut targets = self.live.targets(trunk, self.request.random, self.now);
+        // A trial may fail: it keeps its place only for a call that can then go on elsewhere.
+        if !self.request.second_ring || self.decision.emergency {
+            targets.sort_by_key(|(_, condition)| *condition == Condition::Trial);
+        }
         if targets.is_empty() {
             let no = (Test::Located, "its place is not known".into());
             return self.reject(Rejectee::Trunk(trunk.clone()), no);

@@ -455,6 +455,18 @@ fn failed_tries_go_on_where_the_table_allows() {
     }
 }
 
+/// A host that is to prove itself is tried in its own place, or it would never be while another of the
+/// trunk is up; a call that rings once, or is for help, takes the other first.
+#[test]
+fn a_host_on_trial_keeps_its_place_for_calls_that_can_go_on() {
+    let hosts = vec![(hop("a", 1), Condition::Trial), (hop("a", 2), Condition::Up)];
+    let world = World { targets: [(id("a"), hosts)].into(), ..World::default() };
+    let home = request("030 123456");
+    let once = RouteRequest { second_ring: false, ..home.clone() };
+    assert_eq!(follow(&home, &world, &[End::Silent, End::Status(486)]), "a1 a2 486");
+    assert_eq!(follow(&once, &world, &[End::Status(503), End::Status(486)]), "a2 a1 486");
+}
+
 #[test]
 fn what_was_tried_is_told_and_what_is_offered_follows_the_trunk() {
     let (rules, world, home) = (rules(), World::default(), request("030 123456"));

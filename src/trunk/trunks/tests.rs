@@ -274,6 +274,29 @@ fn without_probes_calls_find_out() {
     assert_eq!(world.goes_to("pbx"), Some(1));
 }
 
+/// Probes off, two hosts: the first is tried again after 30 s though the second is up, and is the first
+/// again once it answers.
+#[test]
+fn without_probes_a_host_is_tried_again_beside_one_that_is_up() {
+    let mut rules = rules_of("carrier.example", false);
+    rules.health.probe_every = Duration::ZERO;
+    let mut world = World::new(&[("carrier", rules)])
+        .with_service(&[(0, "one.example", 1), (1, "two.example", 2)]);
+    world.handle(Event::Start);
+    world.pass(1);
+    for _ in 0..3 {
+        world.call("carrier", Some(End::Silent));
+    }
+    assert_eq!(world.goes_to("carrier"), Some(2));
+    world.pass(30);
+    assert_eq!(world.goes_to("carrier"), Some(1), "a trial");
+    world.call("carrier", Some(End::Silent));
+    assert_eq!(world.goes_to("carrier"), Some(2), "one trial, not two");
+    world.pass(30);
+    world.call("carrier", None);
+    assert_eq!(world.goes_to("carrier"), Some(1));
+}
+
 /// A trunk that answers probes and fails calls is down, until a trial call shows otherwise or its
 /// window has run empty.
 #[test]

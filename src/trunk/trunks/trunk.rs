@@ -372,10 +372,7 @@ impl Trunk {
             let condition = condition(&hop);
             (hop, condition)
         };
-        let mut targets: Vec<(Hop, Condition)> = hops.into_iter().map(with_condition).collect();
-        // One that is up comes before one that is to prove itself.
-        targets.sort_by_key(|(_, condition)| *condition == Condition::Trial);
-        targets
+        hops.into_iter().map(with_condition).collect()
     }
 
     pub(super) fn service_route(&self, now: Instant) -> &[Arc<str>] {
