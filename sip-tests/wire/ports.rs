@@ -20,12 +20,16 @@ pub fn rtp_block() -> (u16, u16) {
     (first, first + 199)
 }
 
-/// An even UDP port for the sound of SIPp, which binds this and the second above it.
+/// An even UDP port for the sound of SIPp, which binds this and the second above it: below those that
+/// the system gives out, so that nobody is given one of them meanwhile, and each taken once.
 pub fn media() -> u16 {
-    for _ in 0..1_000 {
-        let Ok(first) = UdpSocket::bind("127.0.0.1:0") else { continue };
-        let port = first.local_addr().unwrap().port();
-        if port % 2 == 0 && UdpSocket::bind(("127.0.0.1", port.saturating_add(2))).is_ok() {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() % 2_500) as u16;
+    for _ in 0..2_500 {
+        let place = (begin + NEXT.fetch_add(1, Ordering::Relaxed) % 2_500) % 2_500;
+        let port = 22_000 + place * 4;
+        let is_free = |port: u16| UdpSocket::bind(("127.0.0.1", port)).is_ok();
+        if is_free(port) && is_free(port + 2) {
             return port;
         }
     }
