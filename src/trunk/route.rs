@@ -327,12 +327,15 @@ pub fn after(
     now: Now,
 ) -> Decision {
     let mut decision = engine::decide(request, tried, rules, live, now);
-    let waits = decision.chosen.as_ref().is_some_and(|chosen| chosen.heard_within.is_some());
-    if waits {
+    let waits = decision.chosen.as_ref().filter(|chosen| chosen.heard_within.is_some());
+    if let Some(chosen) = waits {
         // Nobody gives up on a silent target when there is no other.
         let silent = Outcome { end: End::EarlyFailover, rang: false, retry_after: None };
-        let other = judge(request, &decision, silent, rules)
-            .is_ok_and(|tried| engine::decide(request, &tried, rules, live, now).chosen.is_some());
+        let may_be = decision.rejected.iter().any(|it| it.test == Test::Preferred)
+            || live.targets(&chosen.trunk, request.random, now).len() > 1;
+        let goes_on =
+            |tried: Vec<_>| engine::decide(request, &tried, rules, live, now).chosen.is_some();
+        let other = may_be && judge(request, &decision, silent, rules).is_ok_and(goes_on);
         if let (false, Some(chosen)) = (other, &mut decision.chosen) {
             chosen.heard_within = None;
         }

@@ -15,6 +15,7 @@ use crate::rules::{Rules, TrunkRules};
 use domain::hop::Hop;
 use domain::id::{TenantId, TrunkId};
 use domain::now::Now;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,11 @@ pub(super) fn decide(
 }
 
 /// How the numbers of a call are read: as the trunk it comes from writes them, or its tenant.
-pub(crate) fn plan_of(from: &RouteSource, tenant: &TenantId, rules: &Rules) -> DialPlan {
+pub(crate) fn plan_of<'a>(
+    from: &RouteSource,
+    tenant: &TenantId,
+    rules: &'a Rules,
+) -> Cow<'a, DialPlan> {
     let from_trunk = match from {
         RouteSource::Trunk(trunk) => rules.trunks.get(trunk).map(|trunk| &trunk.plan),
         RouteSource::Agent(_)
@@ -64,7 +69,7 @@ pub(crate) fn plan_of(from: &RouteSource, tenant: &TenantId, rules: &Rules) -> D
         | RouteSource::Flow => None,
     };
     let of_tenant = rules.tenants.get(tenant).map(|tenant| &tenant.plan);
-    from_trunk.or(of_tenant).cloned().unwrap_or_default()
+    from_trunk.or(of_tenant).map_or_else(|| Cow::Owned(DialPlan::default()), Cow::Borrowed)
 }
 
 struct Engine<'a> {
