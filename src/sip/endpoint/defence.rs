@@ -108,10 +108,22 @@ impl Endpoint {
         }
     }
 
-    /// Whether a datagram is not even read, as it is an INVITE that will come again.
+    /// Whether a datagram is not even read, as it is an INVITE that will come again. One that calls for
+    /// help is always read.
     pub(super) fn leaves_to_repetition(&mut self, message: &[u8], now: Now) -> bool {
         message.starts_with(b"INVITE ")
+            && !self.may_call_for_help(message)
             && self.control(now).is_some_and(Control::leaves_to_repetition)
+    }
+
+    /// Whether the first line of an INVITE has a number in it that calls for help: cheaper than reading
+    /// it, and rather too often than not.
+    fn may_call_for_help(&self, message: &[u8]) -> bool {
+        let line = message.split(|byte| *byte == b'\r').next().unwrap_or(message);
+        let user = line.split(|byte| matches!(byte, b'@' | b';')).next().unwrap_or(line);
+        let numbers = &self.config.defence.emergency;
+        numbers.iter().any(|number| user.ends_with(number.as_bytes()))
+            || line.windows(3).any(|letters| letters.eq_ignore_ascii_case(b"sos"))
     }
 
     /// Whether a new call is taken. Only these are asked about: what belongs to a call that was taken

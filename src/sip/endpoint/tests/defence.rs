@@ -199,6 +199,8 @@ fn a_new_call_that_has_waited_too_long_is_left_to_its_repetition() {
     assert_eq!(peer.request(&call(1)), Vec::<String>::new());
     assert_eq!(word(&peer.request(&Draft::new("OPTIONS", 1))[0]), "200");
     assert_eq!(peer.endpoint.defence().shed, 1);
+    let emergency = call(3).line("INVITE sip:112@192.0.2.1 SIP/2.0");
+    assert_eq!(word(&peer.request(&emergency)[0]), "100");
     peer.endpoint.behind(Duration::ZERO, peer.now);
     assert_eq!(word(&peer.request(&call(1))[0]), "100");
 }
