@@ -81,10 +81,7 @@ impl Endpoint {
     ) {
         let invitation = match self.admit(request, flow, now) {
             Ok(invitation) => invitation,
-            Err(response) => {
-                self.tell_refusal(request, &response, flow, out);
-                return self.send_refusal(*response, flow, out);
-            }
+            Err(response) => return self.refuse_told(request, *response, flow, out),
         };
         let id = LegId(self.next_leg);
         self.next_leg += 2;
@@ -145,8 +142,22 @@ impl Endpoint {
         self.insert_leg((id, leg), invitation.local_tag, flow, trunk);
     }
 
-    /// Whoever asks why his call never came is to find out.
-    pub(super) fn tell_refusal(
+    /// Sends a refusal; where it is one of a call, it is told, since whoever asks why his call never
+    /// came is to find out.
+    pub(super) fn refuse_told(
+        &mut self,
+        request: &Request,
+        response: Response,
+        flow: Flow,
+        out: &mut Vec<Action>,
+    ) {
+        if request.method == Method::Invite && !matches!(response.status, 401 | 407) {
+            self.tell_refusal(request, &response, flow, out);
+        }
+        self.send_refusal(response, flow, out);
+    }
+
+    fn tell_refusal(
         &self,
         request: &Request,
         response: &Response,
@@ -154,9 +165,6 @@ impl Endpoint {
         out: &mut Vec<Action>,
     ) {
         let (status, remote) = (response.status, flow.remote);
-        if request.method != Method::Invite || matches!(status, 401 | 407) {
-            return;
-        }
         let trunk = self.config.trunk_at(remote.ip()).map(|access| access.trunk.clone());
         let details = [Name::Warning, Name::Unsupported, Name::Require];
         let details = details.into_iter().filter_map(|name| response.headers.get(name));

@@ -51,8 +51,7 @@ impl Endpoint {
         }
         // §8.2: the method is looked at first.
         if let Some(response) = self.refuse_method(request, flow) {
-            self.tell_refusal(request, &response, flow, out);
-            return self.send_refusal(response, flow, out);
+            return self.refuse_told(request, response, flow, out);
         }
         let to_tag = request.headers.to_tag();
         match (&request.method, to_tag) {
@@ -157,8 +156,7 @@ impl Endpoint {
         out: &mut Vec<Action>,
     ) {
         if let Err(response) = self.check(request, flow) {
-            self.tell_refusal(request, &response, flow, out);
-            self.send_refusal(*response, flow, out);
+            self.refuse_told(request, *response, flow, out);
             return;
         }
         match request.method {
