@@ -27,11 +27,14 @@ use domain::media_plan::MediaPlan;
 use domain::now::Now;
 use media::event::MediaCommand;
 use queue::event::{AgentState, Event as QueueEvent};
-use sip::event::{Caller, IncomingCall, LegCommand, Source, Target};
+use sip::event::{Caller, IncomingCall, LegCommand, MAX_FORWARDS, Source, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use stir::verdict::Verdict;
+
+/// Calls of one caller to one number, from the trunk they go to, that wait for an answer at most.
+const PASSES_MAX: usize = 64;
 
 /// How long an agent's telephone rings for a call that is led straight to it.
 const AGENT_RINGS_FOR: Duration = Duration::from_secs(60);
@@ -107,17 +110,29 @@ impl Switchboard {
     }
 
     /// Whether an INVITE is one of ours: sent to this very trunk, not yet answered, and handed back
-    /// unchanged by a proxy (the same Call-ID) or by a gateway (the same caller and callee).
+    /// unchanged by a proxy (the same Call-ID) or by a gateway: the same caller and callee, and fewer
+    /// hops left than ours had. A gateway that gives it all hops again is known by its number of them:
+    /// so many calls of one caller to one number may well wait for an answer, but not more.
     fn has_come_back(&self, source: &Source, offered: &IncomingCall) -> bool {
         let Source::Trunk(trunk) = source else { return false };
-        let read = |raw| self.carriers.read(&route_source(source), &trunk.tenant, raw).normalised;
+        let read =
+            |raw: &str| self.carriers.read(&route_source(source), &trunk.tenant, raw).normalised;
         let Some(legs) = self.reaching.get(&read(&offered.dialled)) else { return false };
-        legs.iter().filter_map(|leg| self.legs.get(leg)).any(|leg| {
-            let is_same_caller =
-                !leg.from.is_empty() && read(&leg.from) == read(&offered.from_user);
-            leg.sip_call_id == offered.call_id
-                || (leg.trunk.as_ref() == Some(trunk) && is_same_caller)
-        })
+        let legs = || legs.iter().filter_map(|leg| self.legs.get(leg));
+        if legs().any(|leg| leg.sip_call_id == offered.call_id) {
+            return true;
+        }
+        let caller = read(&offered.from_user);
+        let is_alike = |leg: &&crate::call::Leg| {
+            leg.trunk.as_ref() == Some(trunk) && !leg.from.is_empty() && read(&leg.from) == caller
+        };
+        let sent = |leg: &crate::call::Leg| match self.calls.get(&leg.call).map(|it| &it.purpose) {
+            Some(Purpose::Transit(transit)) => transit.max_forwards,
+            _ => MAX_FORWARDS,
+        };
+        let mut alike = legs().filter(is_alike);
+        let passes = alike.clone().take(PASSES_MAX).count();
+        passes >= PASSES_MAX || alike.any(|leg| offered.max_forwards < sent(leg))
     }
 
     /// The caller's port is there: now the callee is reached.

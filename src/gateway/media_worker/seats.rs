@@ -8,7 +8,7 @@ use domain::id::LegId;
 use domain::ip_version::IpVersion;
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Packets thrown away at most when a rested pair is used again; a flood does not hold up a call.
 const STALE_MAX: usize = 256;
@@ -38,6 +38,22 @@ pub(super) struct Seats {
     /// Looked up, never walked.
     places: HashMap<LegId, usize>,
     held: ByIp<HeldPairs<usize>>,
+    /// Until when no pair is tried to be bound.
+    barren_until: ByIp<Option<Instant>>,
+}
+
+/// How long no pair is tried to be bound after one could not be.
+const BARREN: Duration = Duration::from_secs(1);
+
+/// A pair for a leg to come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Lent {
+    /// Its place.
+    pub(super) place: usize,
+    /// Its RTP address.
+    pub(super) local: SocketAddr,
+    /// Whether the port had rested, or was never used.
+    pub(super) rested: bool,
 }
 
 /// A pair found for a leg.
@@ -59,22 +75,37 @@ impl Seats {
         poller: &Poller,
         now: Instant,
     ) -> Option<Seated> {
-        let lent = self.lend(range, poller, now);
-        let rested = lent.is_some();
-        let place = lent.map(|(place, _)| place).or_else(|| self.held.of(range.ip()).take_any())?;
+        let lent = self.lend(range, poller, now).map(|lent| (lent.place, lent.rested));
+        let any = |seats: &mut Self| Some((seats.held.of(range.ip()).take_any()?, false));
+        let (place, rested) = lent.or_else(|| any(self))?;
         Some(Seated { local: self.occupy(place, leg)?, rested })
     }
 
-    /// A pair of `range` for a leg to come: a rested one, else a new one, with its RTP address.
+    /// A pair of `range` for a leg to come: a rested one, else a new one, else one that has rested for
+    /// a while.
     pub(super) fn lend(
         &mut self,
         range: &PortRange,
         poller: &Poller,
         now: Instant,
-    ) -> Option<(usize, SocketAddr)> {
+    ) -> Option<Lent> {
         let rested = self.held.of(range.ip()).take_rested(now);
-        let place = rested.or_else(|| self.sit(range.bind()?, None, poller))?;
-        Some((place, self.seats[place].as_ref()?.pair.local))
+        let good = rested.or_else(|| self.bind(range, poller, now));
+        let place = good.or_else(|| self.held.of(range.ip()).take_resting(now))?;
+        let local = self.seats[place].as_ref()?.pair.local;
+        Some(Lent { place, local, rested: good.is_some() })
+    }
+
+    /// Binds a new pair. Where none can be bound, none is tried for a while: each try is many calls of
+    /// the system for nothing.
+    fn bind(&mut self, range: &PortRange, poller: &Poller, now: Instant) -> Option<usize> {
+        let barren = self.barren_until.of(range.ip());
+        if barren.is_some_and(|until| now < until) {
+            return None;
+        }
+        let pair = range.bind();
+        *barren = pair.is_none().then(|| now + BARREN);
+        self.sit(pair?, None, poller)
     }
 
     /// Gives a pair to `leg`; its RTP address.

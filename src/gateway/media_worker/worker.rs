@@ -313,14 +313,20 @@ impl Worker {
 
     /// Finds seats ahead, so that who opens a leg need not wait for this thread.
     fn lend(&mut self, now: Instant) {
+        let mut not_rested = 0;
         let mut lent = self.shared.lent.lock();
         for range in self.ranges.iter() {
             let lent = lent.of(range.ip());
             while lent.len() < self.lent_max
                 && let Some(found) = self.seats.lend(range, &self.poller, now)
             {
-                lent.push(found);
+                not_rested += u64::from(!found.rested);
+                lent.push((found.place, found.local));
             }
+        }
+        drop(lent);
+        if not_rested > 0 {
+            self.count(|counters| &counters.ports_not_rested, not_rested);
         }
     }
 

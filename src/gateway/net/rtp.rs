@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// How long a released pair is not used: late packets of its last call have passed by then.
 pub const HOLD: Duration = Duration::from_secs(5);
 
+/// How long it is not used where there is no other: nearly all have passed.
+const HOLD_LEAST: Duration = Duration::from_secs(1);
+
 /// How long a pair that nobody needs is kept bound.
 const KEEP: Duration = Duration::from_secs(30);
 
@@ -91,7 +94,13 @@ impl PortRange {
             let Some(port) = self.take() else { break };
             match self.bind_at(port) {
                 Ok(pair) => bound = Some(pair),
-                Err(_) => taken.push(port),
+                Err(error) => {
+                    taken.push(port);
+                    // No other port would do better.
+                    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+                        break;
+                    }
+                }
             }
         }
         // Another program's port may be free later.
@@ -196,6 +205,11 @@ impl<T> HeldPairs<T> {
     /// Takes a pair that was held long enough.
     pub fn take_rested(&mut self, now: Instant) -> Option<T> {
         self.take_held_for(HOLD, now)
+    }
+
+    /// Takes a pair that was held for a while at least.
+    pub fn take_resting(&mut self, now: Instant) -> Option<T> {
+        self.take_held_for(HOLD_LEAST, now)
     }
 
     /// Takes the pair held longest, though it was not held long enough: better than no call.

@@ -235,8 +235,11 @@ fn what_has_come_back_or_gone_round_is_refused_with_a_reason() {
         ("caller opened", "open callee"),
         ("callee opened", "invite callee at 0049301 through carrier"),
     ]);
-    // The carrier hands our own call back, as a gateway of its own: another Call-ID.
-    let mut again = invite("0049301", |call| call.call_id = "other".into());
+    // The carrier hands our own call back, as a gateway of its own: another Call-ID, fewer hops.
+    let mut again = invite("0049301", |call| {
+        call.call_id = "other".into();
+        call.max_forwards = MAX_FORWARDS - 2;
+    });
     if let Event::Leg(LegEvent::Incoming { leg, .. }) = &mut again {
         *leg = LegId(3);
     }
@@ -247,6 +250,32 @@ fn what_has_come_back_or_gone_round_is_refused_with_a_reason() {
         *leg = LegId(5);
     }
     assert_eq!(bench.event(other), "open caller");
+}
+
+/// One who calls the same number twice at once is no loop; a gateway that gives each pass all its hops
+/// again is found out when there are too many.
+#[test]
+fn calls_alike_are_no_loop_until_there_are_too_many() {
+    let mut bench = Bench::with(|rules| {
+        rules.limits.calls_max = 200;
+        rules.carriers.trunks.values_mut().for_each(|trunk| trunk.caps = Caps::NONE);
+    });
+    let told = |bench: &mut Bench, index: u64| {
+        let mut event = invite("0049301", |call| call.call_id = format!("call{index}").into());
+        if let Event::Leg(LegEvent::Incoming { leg, .. }) = &mut event {
+            *leg = LegId(2 * index + 1);
+        }
+        let told = bench.event(event);
+        if told == "open caller" {
+            let local = super::LOCAL;
+            let opened = media::event::MediaEvent::Opened { leg: LegId(2 * index + 1), local };
+            bench.event(Event::Media(opened));
+        }
+        told
+    };
+    let refused: Vec<u64> =
+        (0..66).filter(|index| told(&mut bench, *index) != "open caller").collect();
+    assert_eq!(refused, [64, 65]);
 }
 
 /// An agent's own calls: what he may dial goes out with the trunk's number, the rest is refused, and
