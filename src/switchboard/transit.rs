@@ -34,7 +34,7 @@ use std::time::Duration;
 use stir::verdict::Verdict;
 
 /// Calls of one caller to one number, from the trunk they go to, that wait for an answer at most.
-const PASSES_MAX: usize = 64;
+const PASSES_MAX: usize = 256;
 
 /// How long an agent's telephone rings for a call that is led straight to it.
 const AGENT_RINGS_FOR: Duration = Duration::from_secs(60);
