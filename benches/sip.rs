@@ -220,6 +220,11 @@ fn cost(
     processes: &[u32],
 ) -> Result<Capacity, Failure> {
     let clean_per_s = search(load, target, name)?;
+    if clean_per_s <= 0.0 {
+        return Err(format!("{name}: no rate was clean").into());
+    }
+    // The last rates were too high: what they left behind is none of the cost at half of it.
+    std::thread::sleep(SETTLED);
     let mut runs = Vec::new();
     for _ in 0..3 {
         let before = Usage::read(processes)?;

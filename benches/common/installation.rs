@@ -47,6 +47,8 @@ impl Installation {
             r#"
             [sip]
             listen = "{sip}"
+            # Each call leaves two for 32 s (RFC 3261 timer J, RFC 6026 timer L).
+            transactions_max = 2000000
             [defaults.trunk]
             probe_s = 0
             [http]

@@ -105,6 +105,7 @@ fn configuration(address: SocketAddrV4, callee: SocketAddrV4) -> String {
         loadmodule "sl.so"
         loadmodule "rr.so"
         loadmodule "maxfwd.so"
+        loadmodule "pv.so"
         loadmodule "siputils.so"
         loadmodule "textops.so"
         request_route {{
