@@ -245,6 +245,20 @@ mod tests {
         assert_eq!(seats.legs(), [LegId(4), LegId(2)]);
     }
 
+    /// Each try to bind is many calls of the system: after one in vain there is none for a while.
+    #[test]
+    fn what_cannot_be_bound_is_not_tried_for_every_call() {
+        let poller = Poller::new().unwrap();
+        let range = PortRange::new(Ipv4Addr::LOCALHOST.into(), (42_020, 42_021));
+        let mut seats = Seats::default();
+        let now = Instant::now();
+        assert!(seats.open(LegId(1), &range, &poller, now).is_some());
+        assert_eq!(seats.open(LegId(2), &range, &poller, now), None);
+        drop(seats.take(LegId(1), &poller));
+        assert_eq!(seats.open(LegId(2), &range, &poller, now), None, "not tried");
+        assert!(seats.open(LegId(2), &range, &poller, now + BARREN).is_some());
+    }
+
     #[test]
     fn a_leg_takes_its_pair_to_another_worker() {
         let mut pollers = [Poller::new().unwrap(), Poller::new().unwrap()];

@@ -26,11 +26,8 @@ fn a_caller_reaches_an_agent() {
     bench.holds_nothing();
 }
 
-/// Nobody is there: the caller is promised a call once the promise is on disk, and called when the
-/// agent comes.
-#[test]
-fn a_promise_is_told_after_it_is_stored_and_kept() {
-    let mut bench = Bench::staffed();
+/// Nobody is there: a caller is promised a call and hangs up; then the agent is back.
+fn promised(bench: &mut Bench) {
     bench.agent_says(queue::event::AgentSays::LogOut);
     bench.plays(&[
         ("incoming", "open caller"),
@@ -50,6 +47,14 @@ fn a_promise_is_told_after_it_is_stored_and_kept() {
         ("wait 30", ""),
     ]);
     bench.agent_says(queue::event::AgentSays::LogIn);
+}
+
+/// Nobody is there: the caller is promised a call once the promise is on disk, and called when the
+/// agent comes.
+#[test]
+fn a_promise_is_told_after_it_is_stored_and_kept() {
+    let mut bench = Bench::staffed();
+    promised(&mut bench);
     bench.plays(&[
         // Its try is counted before its INVITE leaves.
         (
@@ -82,25 +87,7 @@ fn a_promise_is_kept_by_the_second_trunk() {
     let mut bench = Bench::staffed_with(|rules| {
         rules.queue_voices.values_mut().for_each(|voice| voice.callback_trunk = None);
     });
-    bench.agent_says(queue::event::AgentSays::LogOut);
-    bench.plays(&[
-        ("incoming", "open caller"),
-        ("caller opened", "answer caller"),
-        ("caller up", "connect caller | play caller Press 1. | listen caller"),
-        (
-            "caller 1",
-            "silence caller | deafen caller | play caller Shall we call back? | listen caller",
-        ),
-        (
-            "caller 1",
-            "silence caller | deafen caller | store at once promise Promised 0, told when done",
-        ),
-        ("stored", "play caller We will."),
-        ("caller hangs-up", "close caller"),
-        ("caller closed", "store Caller Normal"),
-        ("wait 30", ""),
-    ]);
-    bench.agent_says(queue::event::AgentSays::LogIn);
+    promised(&mut bench);
     bench.step("anna is-ready");
     bench.plays(&[("caller opened", "invite caller at +4930123456")]);
     let ends = |bench: &mut Bench, status| {
