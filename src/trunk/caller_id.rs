@@ -1,6 +1,6 @@
 //! Which number a call shows: one of the tenant's own, or what its rules put there instead.
 
-use crate::number::{DialPlan, Number, NumberForm};
+use crate::number::{DialPlan, Number, NumberForm, NumberKind};
 use std::sync::Arc;
 
 /// What is done with a number that is not among the tenant's.
@@ -93,6 +93,23 @@ impl CallerIdRules {
     }
 }
 
+/// What a call for help shows: the number there is, whatever the rules say of it, or else the trunk's
+/// own, where whoever helps can call back. An extension is none outside the house.
+pub fn for_help(
+    caller: &Number,
+    own: Option<&Number>,
+    (form, plan): (&NumberForm, &DialPlan),
+) -> Shown {
+    let is_reachable = !caller.is_nobody() && caller.kind != NumberKind::Extension;
+    let (number, changed) = match own {
+        Some(own) if !is_reachable => {
+            (own, Some("no number that can be called: the trunk's own is shown".into()))
+        }
+        Some(_) | None => (caller, None),
+    };
+    Shown { user: form.write(number, plan), asserted: None, private: false, changed }
+}
+
 fn hidden(changed: Option<Arc<str>>) -> Shown {
     Shown { user: "".into(), asserted: None, private: true, changed }
 }
@@ -138,5 +155,23 @@ mod tests {
         let any = CallerIdRules::default();
         let shown = any.show(&plan.read(foreign), false, None, (&NumberForm::default(), &plan));
         assert_eq!(shown.map(|it| it.user), Ok("+4940123456".into()));
+    }
+
+    /// Who calls for help shows a number by which he is found, where there is one.
+    #[test]
+    fn a_call_for_help_is_not_hidden() {
+        let (own, plan) = (plan().read("+4930555000"), plan());
+        let plan = DialPlan { extension_digits_max: 4, ..plan };
+        for (caller, own, expected) in [
+            ("+4940123456", Some(&own), "+4940123456"),
+            ("040 123456", None, "+4940123456"),
+            ("anna", Some(&own), "+4930555000"),
+            ("4000", Some(&own), "+4930555000"),
+            ("4000", None, "4000"),
+            ("", None, ""),
+        ] {
+            let shown = for_help(&plan.read(caller), own, (&NumberForm::default(), &plan));
+            assert_eq!((&*shown.user, shown.private), (expected, false), "{caller}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     Asked, Candidate, Decision, REJECTED_MAX, Refusal, Rejected, Rejectee, Route, RouteRequest,
     RouteSource, RouteTrunk, SourceMatch, Test, Tried, told_of,
 };
-use crate::caller_id::Shown;
+use crate::caller_id::{self, Shown};
 use crate::health::State;
 use crate::lease::Full;
 use crate::locate::weight;
@@ -50,7 +50,8 @@ pub(super) fn decide(
         tried: tried.to_vec(),
         refusal: None,
     };
-    let mut engine = Engine { request, rules, live, now, decision, retry_after: None };
+    let mut engine =
+        Engine { request, rules, live, now, decision, retry_after: None, desperate: false };
     engine.run();
     engine.decision
 }
@@ -80,6 +81,8 @@ struct Engine<'a> {
     decision: Decision,
     /// When a cap that stood against it gives way.
     retry_after: Option<Duration>,
+    /// Whether dead hosts are tried too: a call for help found nothing else.
+    desperate: bool,
 }
 
 /// Why a candidate is out.
@@ -96,10 +99,33 @@ impl<'a> Engine<'a> {
             self.reject(Rejectee::Call, (Test::Number, why.into()));
             return self.refuse(403, why);
         }
-        let rules = self.rules;
-        if self.decision.emergency && self.by_emergency_routes() {
-            return;
+        if self.decision.emergency {
+            self.search(Self::by_emergency_routes);
         }
+        if self.decision.chosen.is_none() {
+            self.search(Self::by_what_is_asked);
+        }
+        if self.decision.chosen.is_none() && self.decision.refusal.is_none() {
+            self.refuse_for_the_reasons_seen();
+        }
+    }
+
+    /// Goes over some ways; a call for help that found nothing goes over them once more, down to hosts
+    /// that are down.
+    fn search(&mut self, over: impl Fn(&mut Self)) {
+        let before = (self.decision.rejected.len(), self.decision.rejected_more);
+        over(self);
+        if self.decision.emergency && self.decision.chosen.is_none() {
+            self.decision.rejected.truncate(before.0);
+            self.decision.rejected_more = before.1;
+            self.desperate = true;
+            over(self);
+            self.desperate = false;
+        }
+    }
+
+    fn by_what_is_asked(&mut self) {
+        let rules = self.rules;
         match &self.request.asked {
             Asked::Trunk(trunk) => {
                 let trunk = RouteTrunk { trunk: trunk.clone(), priority: 0, weight: 0 };
@@ -127,14 +153,10 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        if self.decision.chosen.is_none() && self.decision.refusal.is_none() {
-            self.refuse_for_the_reasons_seen();
-        }
     }
 
-    /// An emergency call tries every route made for such, one after the other, and at last even
-    /// trunks that are down. True: one was chosen.
-    fn by_emergency_routes(&mut self) -> bool {
+    /// A call for help tries every route made for such, one after the other.
+    fn by_emergency_routes(&mut self) {
         let rules = self.rules;
         let made_for_it = rules.routes.iter().filter(|route| route.emergency);
         for route in made_for_it {
@@ -143,10 +165,9 @@ impl<'a> Engine<'a> {
                 Err(no) => self.reject_route(route, no),
             }
             if self.decision.chosen.is_some() {
-                return true;
+                return;
             }
         }
-        false
     }
 
     /// What a route that is asked for by name must fulfil.
@@ -360,31 +381,25 @@ impl<'a> Engine<'a> {
         }
         match condition {
             Condition::Up | Condition::Trial => Ok(()),
-            Condition::Down(_) if round == 3 => Ok(()),
+            Condition::Down(_) if round == 3 || self.desperate => Ok(()),
             Condition::Down(why) => Err((Test::Target, why.clone())),
         }
     }
 
     fn shown(&self, rules: &TrunkRules) -> Result<Shown, No> {
         let (request, decision) = (self.request, &self.decision);
-        let form = (&rules.caller, &rules.plan);
+        let (own, form) = (rules.caller_id.as_ref(), (&rules.caller, &rules.plan));
+        // Who calls for help must be found: no rule hides or replaces his number.
+        if decision.emergency {
+            return Ok(caller_id::for_help(&decision.caller, own, form));
+        }
         let tenant = self.rules.tenants.get(&request.tenant);
         let default = Default::default();
         let allowed = tenant.map_or(&default, |tenant| &tenant.caller_ids);
-        // Who calls for help must be found: he is never hidden.
-        let private = request.private && !decision.emergency;
-        let shown = allowed.show(&decision.caller, private, rules.caller_id.as_ref(), form);
-        shown.or_else(|refused| match decision.emergency {
-            // Whoever calls for help is let through with the number there is.
-            true => {
-                let user = rules.caller.write(&decision.caller, &rules.plan);
-                Ok(Shown { user, asserted: None, private: false, changed: None })
-            }
-            false => {
-                let number = refused.number;
-                let why = format!("{number} is not one of the tenant's numbers");
-                Err((Test::CallerId, why.into()))
-            }
+        let shown = allowed.show(&decision.caller, request.private, own, form);
+        shown.map_err(|refused| {
+            let why = format!("{} is not one of the tenant's numbers", refused.number);
+            (Test::CallerId, why.into())
         })
     }
 

@@ -401,6 +401,40 @@ fn nothing_stops_an_emergency_call() {
     assert!(decision.emergency);
 }
 
+/// Whatever the tenant's rules do with numbers that are not its own, whoever calls for help shows his.
+#[test]
+fn a_call_for_help_shows_its_number() {
+    for mismatch in [Mismatch::Send, Mismatch::Replace, Mismatch::Reject, Mismatch::Anonymous] {
+        let mut rules = rules();
+        rules.tenants.values_mut().for_each(|it| it.caller_ids.mismatch = mismatch.clone());
+        for (caller, expected) in [("+4940123456", "+4940123456"), ("anonymous", "+4930555000")] {
+            let help = RouteRequest { caller: caller.into(), private: true, ..request("112") };
+            let shown = route(&help, &rules, &World::default(), epoch()).chosen.unwrap().shown;
+            assert_eq!((&*shown.user, shown.private), (expected, false), "{mismatch:?}");
+        }
+    }
+}
+
+/// The last host of a trunk that is not down as a whole is tried too, when all others have failed.
+#[test]
+fn a_call_for_help_tries_dead_hosts_at_last() {
+    let hosts = vec![(hop("e", 1), Condition::Up), (hop("e", 2), Condition::Down("dead".into()))];
+    let dead = vec![(hop("b", 1), Condition::Down("dead".into()))];
+    let targets = BTreeMap::from([(id("e"), hosts), (id("b"), dead)]);
+    let world = World { targets, ..World::default() };
+    let help = request("112");
+    let silent = [End::Silent, End::Silent, End::Status(503)];
+    assert_eq!(follow(&help, &world, &[]), "then e");
+    assert_eq!(follow(&help, &world, &silent), "e1 e2 b1 500");
+    // Where no route is made for such calls, the way asked for is gone over in the same manner.
+    let mut bare = rules();
+    bare.routes.retain(|route| !route.emergency);
+    let asked = asked(&help, Asked::Trunk(id("b")));
+    assert_eq!(told(&route(&asked, &bare, &world, epoch())), ("b 112".into(), vec![]));
+    let other = RouteRequest { dialled: "+49301234".into(), ..asked };
+    assert_eq!(told(&route(&other, &bare, &world, epoch())).0, "500");
+}
+
 fn outcome(end: End) -> Outcome {
     Outcome { end, rang: false, retry_after: None }
 }
