@@ -3,15 +3,15 @@
 //! himself, a trunk (where it is obeyed at all) what an INVITE of its own would lead to.
 
 use crate::call::{Onward, Purpose, Treatment};
-use crate::dialling::{Refused, rejected_of};
+use crate::dialling::{Refused, rejected_of, route_source};
 use crate::event::{REJECTED_MAX, Rejected};
-use crate::lead::Asking;
+use crate::lead::{Asking, tenant_of};
 use crate::routing;
 use crate::rules::{LeadsTo, ReferPolicy};
 use crate::switchboard::Switchboard;
 use domain::id::{AgentId, FlowId, LegId, TenantId, TrunkId};
 use domain::now::Now;
-use sip::event::ReferTo;
+use sip::event::{ReferTo, Source};
 use trunk::route::{Asked, RouteSource};
 
 /// Where a REFER leads.
@@ -65,10 +65,25 @@ impl Switchboard {
         let caller = self.number_of(party).unwrap_or_default();
         let (dialled, private) = (to.user.clone(), false);
         let asking = Asking { dialled, caller, private, random };
+        if let Some((from, tenant)) = self.asks_for_help(leg, &asking.dialled) {
+            return self.on_to((from, &tenant), Asked::Any, (&asking, now), rejected);
+        }
         match referrer {
             Some(agent) => self.destination_of_agent(party, &agent, (&asking, now), rejected),
             None => self.destination_of_trunk(leg, party, (&asking, now), rejected),
         }
+    }
+
+    /// What a leg's call for help would come from, if the number is one that calls for help: it goes past
+    /// all rules, as if it had been dialled.
+    fn asks_for_help(&self, leg: LegId, dialled: &str) -> Option<(RouteSource, TenantId)> {
+        let leg = self.legs.get(&leg)?;
+        let source = match (&leg.agent, &leg.trunk) {
+            (Some(agent), _) => Source::Agent(agent.clone()),
+            (None, trunk) => Source::Trunk(trunk.clone()?),
+        };
+        let is_for_help = self.is_for_help(&source, dialled);
+        is_for_help.then(|| (route_source(&source), tenant_of(&source).clone()))
     }
 
     /// RFC 3515 §5.2: a carrier could dial at our expense, so only one that is told to be obeyed is.

@@ -231,7 +231,7 @@ impl Switchboard {
     }
 }
 
-fn tenant_of(source: &Source) -> &TenantId {
+pub(crate) fn tenant_of(source: &Source) -> &TenantId {
     match source {
         Source::Trunk(trunk) => &trunk.tenant,
         Source::Agent(agent) => &agent.tenant,

@@ -104,6 +104,9 @@ impl fmt::Display for NumberKind {
 /// 15; no country has fewer than 7.
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
+/// As many digits as a short number has behind a country code.
+const SHORT_DIGITS_MAX: usize = 6;
+
 /// Longer texts than this are no number: nothing longer is kept.
 const RAW_MAX: usize = 128;
 
@@ -131,7 +134,7 @@ impl Number {
     /// Whether it is nothing that could be dialled back: a name, `anonymous`, nothing at all. Digits
     /// that the plan makes nothing of are a number nevertheless.
     pub fn is_nobody(&self) -> bool {
-        self.is_unknown() && digits_of(&self.raw).is_none()
+        self.is_unknown() && Written::read(&self.raw).is_none()
     }
 
     /// Whether it fits a pattern, normalised or as it came: the same text, or the same beginning
@@ -179,47 +182,110 @@ impl Default for DialPlan {
 impl DialPlan {
     /// Reads a number: the user part of a SIP or tel URI, or what a person wrote.
     pub fn read(&self, raw: &str) -> Number {
-        let Some((plus, digits)) = digits_of(raw) else { return Number::unknown(raw) };
-        let known = |normalised: &str, kind| Number {
-            raw: raw.into(),
-            normalised: normalised.into(),
-            kind,
-        };
-        let international = |digits: &str| {
-            let valid = DIGITS.contains(&digits.len()) && !digits.starts_with('0');
-            match valid {
-                true => known(&format!("+{digits}"), NumberKind::International),
-                false => Number::unknown(raw),
+        let found = Written::read(raw).and_then(|written| self.meaning(written));
+        match found {
+            Some((normalised, kind)) => {
+                Number { raw: raw.into(), normalised: normalised.into(), kind }
             }
-        };
-        if plus {
-            // A telephone that writes every number with its country code writes +49112 too.
-            return match digits.strip_prefix(&*self.country_code) {
-                Some(rest) if self.is_emergency(rest) => known(rest, NumberKind::Emergency),
-                Some(_) | None => international(&digits),
+            None => Number::unknown(raw),
+        }
+    }
+
+    fn meaning(&self, written: Written) -> Option<(String, NumberKind)> {
+        let Written { plus, digits, trunk_zero, context } = written;
+        if let Some(context) = context {
+            // RFC 3966 §5.1.5: the digits are as they are dialled there; at home, where we dial too.
+            return match self.is_home(&context).then(|| self.code(&digits)).flatten() {
+                Some(kind) => Some((digits, kind)),
+                None => self.international(&format!("{context}{digits}"), None),
             };
         }
-        if self.is_emergency(&digits) {
-            return known(&digits, NumberKind::Emergency);
+        if plus {
+            return self.international(&digits, trunk_zero);
         }
-        if self.short.iter().any(|pattern| fits(&digits, pattern)) {
-            return known(&digits, NumberKind::Short);
+        if let Some(kind) = self.code(&digits) {
+            return Some((digits, kind));
+        }
+        let abroad =
+            digits.strip_prefix(&*self.country_code).filter(|_| self.digits_are_international);
+        if let Some(help) = abroad.filter(|rest| self.is_emergency(rest)) {
+            return Some((help.to_owned(), NumberKind::Emergency));
         }
         if digits.len() <= usize::from(self.extension_digits_max) {
-            return known(&digits, NumberKind::Extension);
+            return Some((digits, NumberKind::Extension));
         }
         match self.national(&digits) {
-            Whole::International(digits) => international(digits),
+            Whole::International(rest) => {
+                let zero = trunk_zero.and_then(|at| at.checked_sub(digits.len() - rest.len()));
+                self.international(rest, zero)
+            }
             Whole::National(rest) if !self.country_code.is_empty() => {
                 international(&format!("{}{rest}", self.country_code))
             }
-            Whole::National(_) => Number::unknown(raw),
+            Whole::National(_) => None,
+        }
+    }
+
+    /// What digits behind `+` or an international prefix mean. A telephone that writes every number
+    /// with its country code writes +49112 too. `trunk_zero`: where among them a 0 in brackets stands,
+    /// which is dialled at home alone.
+    fn international(
+        &self,
+        digits: &str,
+        trunk_zero: Option<usize>,
+    ) -> Option<(String, NumberKind)> {
+        let mut digits = digits.to_owned();
+        let is_dialled = self.is_home(&digits) && &*self.national_prefix != "0";
+        if let Some(at) = trunk_zero.filter(|at| *at > 0 && !is_dialled) {
+            digits.remove(at);
+        }
+        let rest = digits.strip_prefix(&*self.country_code).unwrap_or_default();
+        match self.code(rest) {
+            Some(NumberKind::Short) if self.country_code.is_empty() => international(&digits),
+            // Behind the country code a pattern such as 1* fits whole numbers too.
+            Some(NumberKind::Short) if rest.len() > SHORT_DIGITS_MAX => international(&digits),
+            Some(kind) => Some((rest.to_owned(), kind)),
+            None => international(&digits),
+        }
+    }
+
+    /// Whether digits begin with our country code.
+    fn is_home(&self, digits: &str) -> bool {
+        !self.country_code.is_empty() && digits.starts_with(&*self.country_code)
+    }
+
+    /// Whether a number without any prefix calls for help or is a short one.
+    fn code(&self, digits: &str) -> Option<NumberKind> {
+        let is_short = || self.short.iter().any(|pattern| fits(digits, pattern));
+        match digits {
+            "" => None,
+            digits if self.is_emergency(digits) => Some(NumberKind::Emergency),
+            _ if is_short() => Some(NumberKind::Short),
+            _ => None,
         }
     }
 
     /// Whether a number without any prefix calls for help.
-    pub fn is_emergency(&self, digits: &str) -> bool {
+    fn is_emergency(&self, digits: &str) -> bool {
         !digits.is_empty() && self.emergency.iter().any(|number| **number == *digits)
+    }
+
+    /// Every form in which a number that calls for help is dialled, digits alone or behind a `+`.
+    pub fn emergency_forms(&self) -> Vec<Arc<str>> {
+        let mut prefixes = vec![String::new()];
+        if !self.country_code.is_empty() {
+            prefixes.push(format!("+{}", self.country_code));
+            if !self.international_prefix.is_empty() {
+                prefixes.push(format!("{}{}", self.international_prefix, self.country_code));
+            }
+            if self.digits_are_international {
+                prefixes.push(self.country_code.to_string());
+            }
+        }
+        let forms = |number: &Arc<str>| {
+            prefixes.iter().map(|prefix| format!("{prefix}{number}").into()).collect::<Vec<_>>()
+        };
+        self.emergency.iter().filter(|number| !number.is_empty()).flat_map(forms).collect()
     }
 
     /// Takes the prefix off.
@@ -249,27 +315,51 @@ enum Whole<'a> {
     National(String),
 }
 
-/// Whether there was a `+`, and the digits without separators (RFC 3966 §5.1.1) and parameters;
-/// `None` for anything that is no number. A global `phone-context` (RFC 3966 §5.1.5) is put before.
-fn digits_of(raw: &str) -> Option<(bool, String)> {
-    let text = raw.trim();
-    let (number, parameters) = text.split_once(';').unwrap_or((text, ""));
-    let context = parameters
-        .split(';')
-        .find_map(|parameter| parameter.strip_prefix("phone-context=+"))
-        .filter(|_| !number.starts_with('+'));
-    let (plus, number) = match (number.strip_prefix('+'), context) {
-        (Some(rest), _) => (true, rest.to_owned()),
-        (None, Some(context)) => (true, format!("{context}{number}")),
-        (None, None) => (false, number.to_owned()),
-    };
-    if number.len() > RAW_MAX {
-        return None;
+/// A number as it stands in its text.
+struct Written {
+    /// Whether a `+` stands before it.
+    plus: bool,
+    /// Without separators (RFC 3966 §5.1.1) and parameters.
+    digits: String,
+    /// Where among them a 0 stands in brackets: `+49 (0)30`.
+    trunk_zero: Option<usize>,
+    /// The digits of a global `phone-context` (RFC 3966 §5.1.5), where it has no `+`.
+    context: Option<String>,
+}
+
+impl Written {
+    /// `None` for anything that is no number.
+    fn read(raw: &str) -> Option<Self> {
+        let text = raw.trim();
+        let (number, parameters) = text.split_once(';').unwrap_or((text, ""));
+        let (plus, number) = match number.strip_prefix('+') {
+            Some(rest) => (true, rest),
+            None => (false, number),
+        };
+        let context = parameters.split(';').find_map(|it| it.strip_prefix("phone-context=+"));
+        let context = match context.filter(|_| !plus) {
+            Some(context) => Some(digits_in(context)?),
+            None => None,
+        };
+        let trunk_zero = number.find("(0)").and_then(|at| Some(digits_in(&number[..at])?.len()));
+        Some(Self { plus, digits: digits_in(number)?, trunk_zero, context })
     }
-    let is_separator = |character| matches!(character, '-' | '.' | '(' | ')' | ' ' | '/');
-    let digits: String = number.chars().filter(|character| !is_separator(*character)).collect();
-    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    whole.then_some((plus, digits))
+}
+
+/// The digits of a text that has nothing else but separators; `None`: it has, or no digits, or is too
+/// long.
+fn digits_in(text: &str) -> Option<String> {
+    let is_separator = |letter: char| matches!(letter, '-' | '.' | '(' | ')' | ' ' | '/');
+    let digits: String =
+        text.chars().filter(|letter| !is_separator(*letter)).take(RAW_MAX + 1).collect();
+    let is_number = (1..=RAW_MAX).contains(&digits.len());
+    (is_number && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+}
+
+/// Digits with their country code.
+fn international(digits: &str) -> Option<(String, NumberKind)> {
+    let valid = DIGITS.contains(&digits.len()) && !digits.starts_with('0');
+    valid.then(|| (format!("+{digits}"), NumberKind::International))
 }
 
 impl NumberForm {

@@ -62,7 +62,8 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let mut routes = routes::routes((root, &defaults), &tenant, &trunks);
     routes.insert(0, to_help);
     defaults.finish();
-    let plan = DialPlan { emergency: help.clone(), ..dial_plan.clone() };
+    let plan = DialPlan { emergency: help, ..dial_plan.clone() };
+    let help = routes::forms_for_help(&plan, &trunks);
     let tenant_rules = routes::tenant(root, plan);
     let webhooks = root.section("webhooks");
     let webhooks_allow_private = webhooks.boolean("allow_private");

@@ -6,7 +6,7 @@ use super::layered::Layered;
 use super::parts::{known_trunk, texts};
 use document::section::{ListElement, Section, Value};
 use domain::id::{TenantId, TrunkId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,6 +134,13 @@ pub(super) fn numbers_for_help(root: &Layered<'_>) -> Vec<Arc<str>> {
         false => Err("has something else than digits"),
     };
     texts(&root.section("emergency").value("numbers"), "write numbers such as \"112\"", digits)
+}
+
+/// Every form in which a number that calls for help is dialled, by agents or through a trunk.
+pub(super) fn forms_for_help(tenant: &DialPlan, trunks: &Trunks) -> Vec<Arc<str>> {
+    let plans = trunks.values().map(|trunk| &trunk.carrier.plan).chain([tenant]);
+    let forms: BTreeSet<_> = plans.flat_map(DialPlan::emergency_forms).collect();
+    forms.into_iter().collect()
 }
 
 /// `[emergency]`: the way that such calls take; and the trunks that do not lead there learn the

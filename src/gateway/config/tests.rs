@@ -32,6 +32,17 @@ fn the_embedded_file_is_read() {
     assert_eq!(config.agents.len(), 2);
 }
 
+/// The endpoint knows calls for help in every form that the dial plans of agents and trunks read.
+#[test]
+fn calls_for_help_are_known_in_all_forms() {
+    let text = "[dial_plan]\ncountry_code = \"49\"\n[emergency]\nnumbers = [\"112\"]\n\
+                trunks = [\"carrier\"]\n[trunks.carrier]\naddress = \"192.0.2.1\"\n\
+                [trunks.pbx]\naddress = \"192.0.2.2\"\ndigits_are_international = true\n";
+    let config = read(text).unwrap();
+    let known: Vec<&str> = config.defence.emergency.iter().map(|number| &**number).collect();
+    assert_eq!(known, ["+49112", "0049112", "112", "49112"]);
+}
+
 /// As a file of somebody's own, the embedded one has no key that the code does not ask for.
 #[test]
 fn every_key_of_the_embedded_file_is_asked_for() {

@@ -44,7 +44,20 @@ fn numbers_are_read_as_their_country_writes_them() {
             row("004930123456", "+4930123456", International),
             row("030 123456", "+4930123456", International),
             row("+49112", "112", Emergency),
+            row("0049112", "112", Emergency),
+            row("112;phone-context=+49", "112", Emergency),
+            row("112;phone-context=+4930", "112", Emergency),
+            row("112;phone-context=house.example", "112", Emergency),
             row("112", "112", Emergency),
+            row("+49116117", "116117", Short),
+            row("0049-116117", "116117", Short),
+            row("116117;phone-context=+49", "116117", Short),
+            row("+491161234567", "+491161234567", International),
+            row("+49 (0)30 123456", "+4930123456", International),
+            row("0049 (0) 30 123456", "+4930123456", International),
+            row("0049(0)30 123456", "+4930123456", International),
+            row("+44 (0)20 7946 0000", "+442079460000", International),
+            row("(0)30 123456", "+4930123456", International),
             row("116117", "116117", Short),
             row("19222", "19222", Short),
             row("4000", "4000", Extension),
@@ -77,6 +90,17 @@ fn numbers_are_read_as_their_country_writes_them() {
     let bare = DialPlan { digits_are_international: true, ..germany() };
     assert_eq!(&*bare.read("33123456789").normalised, "+33123456789");
     assert_eq!(&*bare.read("030123456").normalised, "+4930123456");
+    assert_eq!(bare.read("49112").kind, Emergency);
+    assert_eq!(bare.emergency_forms().len(), 8);
+    for form in bare.emergency_forms() {
+        assert_eq!(bare.read(&form).kind, Emergency, "{form}");
+    }
+    let italy = DialPlan { country_code: "39".into(), ..DialPlan::default() };
+    assert_eq!(&*italy.read("+39 (0)6 1234567").normalised, "+39061234567", "it is dialled there");
+    assert_eq!(
+        DialPlan { short: vec!["1*".into()], ..DialPlan::default() }.read("+1234567").kind,
+        International
+    );
     let stateless = DialPlan::default();
     assert_eq!(stateless.read("030123456").kind, Unknown);
     assert_eq!(&*stateless.read("0033123456789").normalised, "+33123456789");

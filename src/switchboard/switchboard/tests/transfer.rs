@@ -2,13 +2,18 @@
 
 use super::{Bench, agent};
 use crate::event::Event;
+use crate::rules::{LeadsTo, Rules};
 use domain::cause::Cause;
 use domain::id::LegId;
 use sip::event::{IncomingCall, LegEvent, MAX_FORWARDS, ReferTo, Source};
 
 /// A caller who talks with the agent.
 pub(super) fn talking() -> Bench {
-    let mut bench = Bench::staffed();
+    talking_with(|_| ())
+}
+
+fn talking_with(change: impl FnOnce(&mut Rules)) -> Bench {
+    let mut bench = Bench::staffed_with(change);
     for step in ["incoming", "caller opened", "caller up", "caller 1", "anna opened", "anna up"] {
         bench.plays_any(step);
     }
@@ -102,6 +107,24 @@ fn a_transfer_that_fails_brings_the_caller_back() {
         let told = bench.refers("anna", "ben", None);
         assert_eq!(told, "progress anna 100 | part anna | play caller music | open ben");
     }
+}
+
+/// Neither what she may dial nor a rule for the number stands between her caller and help.
+#[test]
+fn a_blind_transfer_to_help() {
+    for dialled in ["112", "+49112"] {
+        let mut bench = talking_with(|rules| {
+            rules.agents_may_dial.clear();
+            rules.numbers.insert(0, super::number("112", LeadsTo::Agent(agent())));
+            let plan = &mut rules.carriers.tenants.values_mut().next().unwrap().plan;
+            plan.country_code = "49".into();
+        });
+        let told = bench.refers("anna", dialled, None);
+        assert_eq!(told, "progress anna 100 | part anna | play caller music | open callee");
+        bench.plays(&[("callee opened", "invite callee at 112 through backup")]);
+    }
+    let mut bench = talking_with(|rules| rules.agents_may_dial.clear());
+    assert_eq!(bench.refers("anna", "+4989123", None), "refuse-refer anna 403");
 }
 
 /// To a number through the route that takes it, and to the next trunk when one fails in silence.
