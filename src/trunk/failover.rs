@@ -3,7 +3,7 @@
 //! A person who was reached is not rung again: busy, declined and every other answer of a person is
 //! final, and so is whatever comes after a telephone rang. Calls nothing. Called by `route`.
 
-use domain::cause::{Cause, CauseKind};
+use domain::cause::{Cause, CauseKind, EndedBy};
 use std::fmt;
 use std::time::Duration;
 
@@ -39,9 +39,9 @@ impl Outcome {
     /// What a leg's end says. `rang`: a 180–183 was heard.
     pub fn of(cause: &Cause, rang: bool, retry_after: Option<Duration>) -> Self {
         let end = match (cause.kind, cause.status) {
+            (CauseKind::Cancelled, _) if cause.by == EndedBy::Us => End::GivenUp,
             (CauseKind::Normal | CauseKind::AnsweredLate, _) => End::Answered,
             (CauseKind::NotAdmitted, _) => End::NotSent,
-            (CauseKind::Cancelled, 0) => End::GivenUp,
             (CauseKind::Silent, _) => End::Silent,
             (CauseKind::NoAnswer, 487) => End::GivenUp,
             (_, 0) => End::Silent,
@@ -255,6 +255,25 @@ mod tests {
             assert_eq!(goes_on(&rules, end, false, true), twice, "{end:?}, may ring twice");
             assert_eq!(goes_on(&rules, end, false, false), once, "{end:?}, may ring once");
             assert_eq!(goes_on(&rules, end, true, true), after_ringing, "{end:?}, rang");
+        }
+    }
+
+    /// What the causes that legs end with come to.
+    #[test]
+    fn what_a_leg_ends_with() {
+        let given_up = Cause { kind: CauseKind::Cancelled, status: 487, ..Cause::cancelled() };
+        for (cause, end) in [
+            (given_up, End::GivenUp),
+            (Cause::cancelled(), End::GivenUp),
+            (Cause::rang_out(), End::GivenUp),
+            (Cause::from_status(487), End::Status(487)),
+            (Cause::from_status(480), End::Status(480)),
+            (Cause::silent(), End::Silent),
+            (Cause::not_admitted(), End::NotSent),
+            (Cause::answered_late(), End::Answered),
+            (Cause::normal(EndedBy::Peer), End::Answered),
+        ] {
+            assert_eq!(Outcome::of(&cause, false, None).end, end, "{cause}");
         }
     }
 

@@ -7,6 +7,9 @@
 //!    └───── up_after good probes, or one response to a call ───┘
 //! ```
 //!
+//! Only calls begun after it went down tell that it is back; until its `Retry-After` is over nothing but
+//! they do.
+//!
 //! One [`Target`] per hop; [`traffic`] judges the trunk as a whole. Calls nothing. Called by `trunks`.
 
 pub mod traffic;
@@ -134,6 +137,9 @@ pub struct Target {
 struct Down {
     why: Arc<str>,
     since: Instant,
+    /// Until when it asked for no requests (RFC 3261 §21.5.4): no answer to a probe or REGISTER is
+    /// another word on calls.
+    not_before: Option<Instant>,
     /// When a call may try it.
     trial_at: Instant,
 }
@@ -170,7 +176,7 @@ impl Target {
     /// A call tries it: no other does for as long as `trial_every`.
     pub fn trial_begun(&mut self, rules: &HealthRules, now: Instant) {
         if let Some(down) = &mut self.down {
-            down.trial_at = now + rules.trial_every;
+            down.trial_at = down.trial_at.max(now + rules.trial_every);
         }
     }
 
@@ -222,14 +228,13 @@ impl Target {
                 self.failures = 0;
                 self.good = self.good.saturating_add(1);
                 if self.good >= rules.up_after {
-                    self.down = None;
+                    self.come_back(now);
                 }
             }
             // RFC 3261 §21.5.4: with Retry-After it says itself how long it takes no requests.
             Some(503) if reply.retry_after.is_some() => {
                 self.round_trip = Some(reply.round_trip);
-                let wait = reply.retry_after.unwrap_or_default();
-                self.take_down("503 to a probe".into(), wait, rules, now);
+                self.take_down("503 to a probe".into(), reply.retry_after, rules, now);
             }
             Some(_) | None if is_late => (),
             Some(status) => self.fail(format!("{status} to a probe"), rules, now),
@@ -237,12 +242,11 @@ impl Target {
         }
     }
 
-    /// Takes the outcome of a call: `None`, it was answered.
-    pub fn called(&mut self, outcome: Option<&Outcome>, rules: &HealthRules, now: Instant) {
-        let Some(outcome) = outcome else { return self.heard() };
+    /// Takes the outcome of a call, begun at `begun`, that was not answered.
+    pub fn called(&mut self, outcome: &Outcome, begun: Instant, rules: &HealthRules, now: Instant) {
         match (outcome.end, outcome.retry_after) {
             (End::Status(503), Some(wait)) => {
-                self.take_down("503 to a call".into(), wait, rules, now);
+                self.take_down("503 to a call".into(), Some(wait), rules, now);
             }
             // Without Retry-After it speaks for itself alone (§21.5.4: as a 500), but several in a
             // row speak for the target.
@@ -257,14 +261,30 @@ impl Target {
             (
                 End::Status(_) | End::GivenUp | End::Answered | End::Silent | End::EarlyFailover,
                 _,
-            ) => self.heard(),
+            ) => self.heard(begun),
         }
     }
 
-    /// A provisional response, or any other: it is there.
-    pub fn heard(&mut self) {
+    /// A response to a call that was begun at `begun`: it is there. What an older call says is not of
+    /// the time since it went down.
+    pub fn heard(&mut self, begun: Instant) {
         self.failures = 0;
-        self.down = None;
+        if self.down.as_ref().is_some_and(|down| begun > down.since) {
+            self.down = None;
+        }
+    }
+
+    /// It took our registration: it is there.
+    pub fn registered(&mut self, now: Instant) {
+        self.failures = 0;
+        self.come_back(now);
+    }
+
+    fn come_back(&mut self, now: Instant) {
+        let waits = |down: &Down| down.not_before.is_some_and(|at| now < at);
+        if !self.down.as_ref().is_some_and(waits) {
+            self.down = None;
+        }
     }
 
     fn fail(&mut self, why: String, rules: &HealthRules, now: Instant) {
@@ -272,15 +292,24 @@ impl Target {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= rules.down_after && self.down.is_none() {
             let why = format!("{why}, {} failures in a row", self.failures);
-            self.take_down(why, Duration::ZERO, rules, now);
+            self.take_down(why, None, rules, now);
         }
     }
 
-    fn take_down(&mut self, why: String, wait: Duration, rules: &HealthRules, now: Instant) {
+    /// `wait`: its `Retry-After`.
+    fn take_down(
+        &mut self,
+        why: String,
+        wait: Option<Duration>,
+        rules: &HealthRules,
+        now: Instant,
+    ) {
         self.good = 0;
-        let wait = wait.min(rules.retry_after_max).max(rules.trial_every);
+        let asked = wait.map(|wait| wait.min(rules.retry_after_max));
+        let trial_at = now + asked.unwrap_or_default().max(rules.trial_every);
         let since = self.down.as_ref().map_or(now, |down| down.since);
-        self.down = Some(Down { why: why.into(), since, trial_at: now + wait });
+        let not_before = asked.map(|wait| now + wait);
+        self.down = Some(Down { why: why.into(), since, not_before, trial_at });
     }
 }
 

@@ -78,9 +78,10 @@ impl Trunks {
             }
             Event::Ringing { leg, status } => self.ringing(leg, status, now, out),
             Event::Answered { leg } => {
-                if let Some(lease) = self.leases.of(leg) {
-                    lease.answered = true;
-                }
+                let Some(lease) = self.leases.of(leg) else { return };
+                lease.answered = true;
+                let lease = lease.clone();
+                self.with(&lease.trunk, now, out, |it, _| it.answered(&lease));
             }
             Event::Over { leg, outcome } => {
                 let Some(lease) = self.leases.release(leg) else { return };

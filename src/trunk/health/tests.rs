@@ -39,7 +39,7 @@ impl Lab {
 
     fn called(&mut self, end: End, rang: bool, seconds: u64) -> &'static str {
         let now = at(self.start, seconds);
-        self.target.called(Some(&ended(end, rang)), &self.rules, now);
+        self.target.called(&ended(end, rang), now, &self.rules, now);
         self.target.state().word()
     }
 }
@@ -139,26 +139,56 @@ fn trials_are_rare_and_retry_after_is_honoured() {
         retry_after: Some(Duration::from_secs(seconds)),
         ..ended(End::Status(503), false)
     };
-    lab.target.called(Some(&refused(120)), &lab.rules, start);
+    lab.target.called(&refused(120), start, &lab.rules, start);
     assert!(lab.target.is_down());
     assert!(!lab.target.is_trial_due(at(start, 119)));
     assert!(lab.target.is_trial_due(at(start, 120)));
     lab.target.trial_begun(&lab.rules, at(start, 120));
     assert!(!lab.target.is_trial_due(at(start, 149)));
     assert!(lab.target.is_trial_due(at(start, 150)));
-    lab.target.called(Some(&refused(1_000_000)), &lab.rules, at(start, 150));
+    lab.target.called(&refused(1_000_000), at(start, 150), &lab.rules, at(start, 150));
     assert!(lab.target.is_trial_due(at(start, 150 + 3_600)));
     let since = match lab.target.state() {
         State::Down { since, .. } => since,
         State::Up | State::Degraded { .. } => panic!("it is down"),
     };
     assert_eq!(since, start, "it has been down since the first");
-    lab.target.called(None, &lab.rules, at(start, 4_000));
+    lab.target.heard(at(start, 4_000));
     assert_eq!(lab.target.state(), State::Up);
     // The same said to a probe.
     let answer = reply(Some(503), Some(60));
     lab.target.probed(&answer, &lab.rules, at(start, 4_100));
     assert!(lab.target.is_down() && !lab.target.is_trial_due(at(start, 4_159)));
+}
+
+/// RFC 3261 §21.5.4: until it is over, neither a probe nor a registration nor an older call is another
+/// word; only the answer to a call begun since is.
+#[test]
+fn retry_after_outlasts_what_is_not_said_of_new_calls() {
+    let refused =
+        Outcome { retry_after: Some(Duration::from_secs(120)), ..ended(End::Status(503), false) };
+    let down = || {
+        let mut lab = Lab::new();
+        lab.target.called(&refused, lab.start, &lab.rules, lab.start);
+        lab
+    };
+    let mut lab = down();
+    assert_eq!(lab.probed(Some(200), 30), "down");
+    assert_eq!(lab.probed(Some(200), 60), "down");
+    lab.target.registered(at(lab.start, 90));
+    lab.target.heard(lab.start);
+    assert!(lab.target.is_down(), "what was begun before says nothing");
+    // A call for help tries it all the same, and makes the wait no shorter.
+    lab.target.trial_begun(&lab.rules, at(lab.start, 60));
+    assert!(!lab.target.is_trial_due(at(lab.start, 119)));
+    assert!(lab.target.is_trial_due(at(lab.start, 120)));
+    assert_eq!(lab.probed(Some(200), 121), "up");
+    let mut lab = down();
+    lab.target.registered(at(lab.start, 120));
+    assert!(!lab.target.is_down());
+    let mut lab = down();
+    lab.target.heard(at(lab.start, 1));
+    assert!(!lab.target.is_down(), "its own answer to a new call");
 }
 
 #[test]

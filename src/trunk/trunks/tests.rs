@@ -187,12 +187,17 @@ impl World {
         }
     }
 
-    /// One call that ends so; `None`: it is answered.
-    fn call(&mut self, trunk: &str, end: Option<End>) {
+    fn begin(&mut self, trunk: &str) -> LegId {
         let Some(chosen) = self.route(trunk).chosen else { panic!("no way to {trunk}") };
         self.calls += 1;
         let leg = LegId(self.calls * 2);
         assert!(self.trunks.take(leg, &chosen, &TenantId::default(), false, self.now));
+        leg
+    }
+
+    /// One call that ends so; `None`: it is answered.
+    fn call(&mut self, trunk: &str, end: Option<End>) {
+        let leg = self.begin(trunk);
         if end.is_none() {
             self.handle(Event::Ringing { leg, status: 180 });
             self.handle(Event::Answered { leg });
@@ -272,6 +277,35 @@ fn without_probes_calls_find_out() {
     world.call("pbx", None);
     assert_eq!(world.log(), ["pbx up "]);
     assert_eq!(world.goes_to("pbx"), Some(1));
+}
+
+/// Calls that were answered before a host died are no sign of life, neither while they last nor when
+/// they end.
+#[test]
+fn the_end_of_an_old_call_says_nothing_of_its_host() {
+    let mut rules = rules_of("192.0.2.1", false);
+    rules.health.probe_every = Duration::ZERO;
+    let mut world = World::new(&[("pbx", rules)]);
+    world.handle(Event::Start);
+    let old: Vec<LegId> = (0..3).map(|_| world.begin("pbx")).collect();
+    for leg in &old[..2] {
+        world.handle(Event::Answered { leg: *leg });
+    }
+    world.pass(60);
+    for leg in [old[0], old[1]] {
+        world.call("pbx", Some(End::Silent));
+        world.handle(Event::Over { leg, outcome: None });
+    }
+    world.call("pbx", Some(End::Silent));
+    assert!(world.log()[0].starts_with("pbx down"), "two ends of old calls counted for nothing");
+    world.handle(Event::Ringing { leg: old[2], status: 180 });
+    world.handle(Event::Answered { leg: old[2] });
+    world.handle(Event::Over { leg: old[2], outcome: None });
+    assert_eq!(world.goes_to("pbx"), None);
+    world.pass(30);
+    let trial = world.begin("pbx");
+    world.handle(Event::Answered { leg: trial });
+    assert_eq!(world.log(), ["pbx up "], "at the answer, not at the end");
 }
 
 /// Probes off, two hosts: the first is tried again after 30 s though the second is up, and is the first

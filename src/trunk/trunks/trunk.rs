@@ -102,7 +102,7 @@ impl Trunk {
         turn: &mut Turn<'_>,
     ) {
         if let Some(target) = self.targets.get_mut(&hop) {
-            target.heard();
+            target.registered(turn.now.instant);
         }
         if let Some(registration) = &mut self.registration {
             registration.accepted(hop, granted, values, turn.now.instant, turn.random);
@@ -146,19 +146,27 @@ impl Trunk {
             target.trial_begun(rules, now);
         }
         if let Some(failing) = &mut self.failing {
-            failing.trial_at = now + rules.trial_every;
+            failing.trial_at = failing.trial_at.max(now + rules.trial_every);
         }
     }
 
     /// A provisional response to a call; `rang_after`: the first that rings.
     pub(super) fn heard(&mut self, lease: &Lease, rang_after: Option<Duration>, turn: &Turn<'_>) {
         let (rules, now) = (&turn.rules.health, turn.now.instant);
-        if let Some(target) = lease.hop.as_ref().and_then(|hop| self.targets.get_mut(hop)) {
-            target.heard();
+        if let Some(target) = self.target_of(lease) {
+            target.heard(lease.since);
         }
         if let Some(delay) = rang_after {
             self.traffic.ringing(delay, rules, now);
         }
+    }
+
+    /// A call was answered. That it ends some day says nothing new.
+    pub(super) fn answered(&mut self, lease: &Lease) {
+        if let Some(target) = self.target_of(lease) {
+            target.heard(lease.since);
+        }
+        self.proves_itself(lease);
     }
 
     /// A call is over.
@@ -174,15 +182,27 @@ impl Trunk {
         };
         let outcome = outcome.filter(|_| !lease.answered).map(rang);
         self.traffic.over(outcome.as_ref(), rules, now);
-        if let Some(target) = lease.hop.as_ref().and_then(|hop| self.targets.get_mut(hop)) {
-            target.called(outcome.as_ref(), rules, now);
+        let Some(outcome) = outcome else { return };
+        if let Some(target) = self.target_of(lease) {
+            target.called(&outcome, lease.since, rules, now);
         }
-        // A trial that was answered, or at least rang: what the window remembers is past.
-        let is_trial = self.failing.as_ref().is_some_and(|failing| failing.since < lease.since);
-        if is_trial && (outcome.is_none() || lease.rang_after.is_some()) {
+        if lease.rang_after.is_some() {
+            self.proves_itself(lease);
+        }
+    }
+
+    /// A trial that was answered, or at least rang: what the window remembers is past.
+    fn proves_itself(&mut self, lease: &Lease) {
+        let is_after = |failing: &Failing| failing.since < lease.since;
+        if lease.way == Way::Outgoing && self.failing.as_ref().is_some_and(is_after) {
             self.failing = None;
             self.traffic.clear();
         }
+    }
+
+    /// The target that a call of ours went to.
+    fn target_of(&mut self, lease: &Lease) -> Option<&mut Target> {
+        self.targets.get_mut(lease.hop.as_ref()?)
     }
 
     pub(super) fn sounded(&mut self, sound: &Sound, turn: &Turn<'_>) {
