@@ -42,8 +42,8 @@ const HELD_MAX: Duration = Duration::from_secs(30);
 const CLAIM_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// The least time between two claims of which the first brought fewer than asked.
 const CLAIM_GAP: Duration = Duration::from_millis(100);
-/// How long nothing is begun after our own caps had no room.
-const HELD_BACK_FOR: Duration = Duration::from_millis(100);
+/// How long nothing is begun after an attempt that was not sent: the next one might not be either.
+const UNSENT_FOR: Duration = Duration::from_secs(1);
 /// The wall clock may be set: whatever waits for it looks again after this long.
 const WALL_CLOCK_CHECK: Duration = Duration::from_secs(60);
 
@@ -135,12 +135,13 @@ impl Campaign {
             }
             (_, Event::Permitted { attempt }) => self.originate(attempt, out),
             (_, Event::Refused { attempt } | Event::Closed { attempt }) => {
-                if let Some(gone) = self.in_flight.remove(&attempt) {
-                    self.busy.remove(&gone.leased.contact.contact);
-                    self.look_again();
-                }
+                self.forget(attempt);
             }
-            (_, Event::HeldBack { attempt }) => self.hold_back(attempt, now),
+            (_, Event::Unsent { attempt }) => {
+                self.forget(attempt);
+                self.held_back_until = Some(now.instant + UNSENT_FOR);
+            }
+            (_, Event::HeldBack { attempt, wait }) => self.hold_back(attempt, wait, now),
             (_, Event::StoreFailed) => {
                 self.store_works = false;
                 self.claim = None;
@@ -260,13 +261,20 @@ impl Campaign {
         }
     }
 
-    fn hold_back(&mut self, attempt: AttemptId, now: Now) {
+    fn forget(&mut self, attempt: AttemptId) {
+        if let Some(gone) = self.in_flight.remove(&attempt) {
+            self.busy.remove(&gone.leased.contact.contact);
+            self.look_again();
+        }
+    }
+
+    fn hold_back(&mut self, attempt: AttemptId, wait: Duration, now: Now) {
         if self.in_flight.get(&attempt).is_none_or(|it| it.permitted) {
             return;
         }
         if let Some(InFlight { leased, .. }) = self.in_flight.remove(&attempt) {
             self.leased.push_front(leased);
-            self.held_back_until = Some(now.instant + HELD_BACK_FOR);
+            self.held_back_until = Some(now.instant + wait);
         }
     }
 

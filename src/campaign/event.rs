@@ -100,9 +100,17 @@ pub enum Event {
         /// Which.
         attempt: AttemptId,
     },
-    /// Our own caps have no room for it, and nothing went to the store: the contact stays leased
-    /// and is tried again, as another attempt, a moment later.
+    /// No trunk takes it now, and nothing went to the store: the contact stays leased and is tried
+    /// again, as another attempt, after `wait`; until then nothing else is.
     HeldBack {
+        /// Which.
+        attempt: AttemptId,
+        /// How long nothing is begun.
+        wait: Duration,
+    },
+    /// It was permitted, and nothing of it was sent after all: on disk its contact is due again, as
+    /// the same attempt number.
+    Unsent {
         /// Which.
         attempt: AttemptId,
     },

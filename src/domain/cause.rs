@@ -35,7 +35,7 @@ pub enum CauseKind {
     AnsweredLate,
     /// The network or the far end had a fault (4xx else, 5xx, 606).
     Failed,
-    /// Our own limits refused it before it left.
+    /// Held back before it left: by our own limits, or because the next hop wants no calls now.
     NotAdmitted,
 }
 
@@ -78,9 +78,16 @@ impl Cause {
         Self { kind: CauseKind::AnsweredLate, status: 200, q850: 16, by: EndedBy::Us }
     }
 
-    /// Refused by our own limits before anything left.
+    /// Held back before anything left.
     pub fn not_admitted() -> Self {
         Self { kind: CauseKind::NotAdmitted, status: 503, q850: 34, by: EndedBy::Us }
+    }
+
+    /// Whether it ended before anything of it left, so that it says nothing of whoever was to be
+    /// called: not admitted, or of a number that makes no URI.
+    pub fn is_unsent(&self) -> bool {
+        self.by == EndedBy::Us
+            && matches!(self.kind, CauseKind::NotAdmitted | CauseKind::InvalidNumber)
     }
 
     /// The peer's final response `status` (300–699) to our INVITE. Q.850 by RFC 3398 §8.2.6.1.
@@ -142,7 +149,7 @@ impl fmt::Display for Cause {
             CauseKind::Cancelled => "cancelled",
             CauseKind::AnsweredLate => "answered as it was given up",
             CauseKind::Failed => "failed",
-            CauseKind::NotAdmitted => "not admitted by our limits",
+            CauseKind::NotAdmitted => "not admitted",
         };
         let by = match self.by {
             EndedBy::Us => "us",

@@ -213,6 +213,7 @@ impl Records {
             Fact::Promise(_)
             | Fact::CampaignState { .. }
             | Fact::AttemptClosed(_)
+            | Fact::AttemptUnsent(_)
             | Fact::Agent { .. } => true,
         }
     }

@@ -10,7 +10,9 @@ use domain::phone_number::PhoneNumber;
 use queue::event::{AgentState, CallbackState, Promise};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use switchboard::event::{AttemptClosed, CampaignDefinition, Decision, Fact, LegRecord, Restored};
+use switchboard::event::{
+    AttemptClosed, AttemptUnsent, CampaignDefinition, Decision, Fact, LegRecord, Restored,
+};
 
 /// How long a lease lasts, in milliseconds.
 const LEASE_MS: u64 = 60_000;
@@ -111,6 +113,7 @@ impl Disk {
                 }
             }
             Fact::AttemptClosed(closed) => self.close(&closed),
+            Fact::AttemptUnsent(unsent) => self.take_back(&unsent),
             Fact::Leg(record) => {
                 self.legs.insert(record.leg, record);
             }
@@ -149,6 +152,19 @@ impl Disk {
         contact.next_wall_ms = closed.retry_wall_ms.unwrap_or(0);
         contact.disposition = Some(closed.disposition);
         self.letters.insert(format!("attempt-{}-closed", closed.attempt));
+    }
+
+    fn take_back(&mut self, unsent: &AttemptUnsent) {
+        let Some(attempt) = self.attempts.get_mut(&unsent.attempt) else { return };
+        let Some(contact) = self.contacts.get_mut(&unsent.contact.contact) else { return };
+        let fence = unsent.contact.fence;
+        let ours = attempt.fence == fence && contact.fence == fence;
+        if attempt.state == AttemptState::Dialling && ours {
+            attempt.state = AttemptState::NotSent;
+            contact.state = ContactState::Ready;
+            contact.attempts = attempt.number - 1;
+            contact.next_wall_ms = unsent.due_wall_ms;
+        }
     }
 
     /// Leases up to `count` due contacts, and says when the next comes due.

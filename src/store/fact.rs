@@ -12,7 +12,7 @@ use domain::id::{AgentId, AttemptId, CampaignId, TenantId};
 use queue::event::{AgentState, CallbackState, Promise};
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
-use switchboard::event::{AttemptClosed, Fact, LegRecord};
+use switchboard::event::{AttemptClosed, AttemptUnsent, Fact, LegRecord};
 
 /// Puts facts on disk, all or none.
 #[derive(Clone, Debug)]
@@ -62,6 +62,11 @@ impl Operation for StoreFacts {
                 Fact::AttemptClosed(closed) => {
                     if !close_attempt(turn, closed)? {
                         receipt.fenced_off.push(closed.attempt);
+                    }
+                }
+                Fact::AttemptUnsent(unsent) => {
+                    if !put_unsent(turn, unsent)? {
+                        receipt.fenced_off.push(unsent.attempt);
                     }
                 }
                 Fact::Leg(leg) => put_leg(turn, leg)?,
@@ -202,6 +207,40 @@ pub(crate) fn close_attempt(turn: &Turn<'_>, closed: &AttemptClosed) -> Result<b
         event_body::attempt_closed(topic, closed, &open.key, &open.call_id)
     })?;
     Ok(true)
+}
+
+/// Takes an attempt back that was not sent. `false` when the fence has moved on.
+fn put_unsent(turn: &Turn<'_>, unsent: &AttemptUnsent) -> Result<bool, StoreError> {
+    let contact = &unsent.contact;
+    let is_ours = turn
+        .sql
+        .prepare_cached(
+            "SELECT 1 FROM attempt JOIN contact ON contact.id = attempt.contact
+             WHERE attempt.id = ?1 AND attempt.state = 'dialling'
+                 AND contact.id = ?2 AND attempt.fence = ?3 AND contact.fence = ?3",
+        )?
+        .exists(params![id(unsent.attempt.0), id(contact.contact.0), id(contact.fence)])?;
+    if is_ours {
+        rearm(turn, unsent)?;
+    }
+    Ok(is_ours || fenced_off(turn))
+}
+
+/// The contact is due again as the same attempt number.
+pub(crate) fn rearm(turn: &Turn<'_>, unsent: &AttemptUnsent) -> Result<(), StoreError> {
+    turn.sql
+        .prepare_cached("UPDATE attempt SET state = 'not_sent', ended_ms = ?2 WHERE id = ?1")?
+        .execute(params![id(unsent.attempt.0), ms(unsent.ended_wall_ms)])?;
+    turn.sql
+        .prepare_cached(
+            "UPDATE contact SET state = 'ready', attempts = ?2, next_at = ?3 WHERE id = ?1",
+        )?
+        .execute(params![
+            id(unsent.contact.contact.0),
+            unsent.contact.attempt_number.saturating_sub(1),
+            ms(unsent.due_wall_ms),
+        ])?;
+    Ok(())
 }
 
 fn fenced_off(turn: &Turn<'_>) -> bool {

@@ -10,7 +10,7 @@
 
 use crate::definition;
 use crate::error::StoreError;
-use crate::fact::{close_attempt, put_leg};
+use crate::fact::{close_attempt, put_leg, rearm};
 use crate::gauge::Gauge;
 use crate::operation::Turn;
 use crate::row::{get_id, get_ms, get_number, get_text, get_word, id, ms, strange};
@@ -27,7 +27,7 @@ use queue::event::{AgentState, Promise};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::sync::Arc;
-use switchboard::event::{AttemptClosed, LegRecord, LegRole, Restored};
+use switchboard::event::{AttemptClosed, AttemptUnsent, LegRecord, LegRole, Restored};
 
 /// What a start found and settled.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -130,7 +130,7 @@ fn settle_attempts(
     for open in open_attempts(turn)? {
         let attempt = open.closed.attempt.0;
         if evidence.proves_unsent(attempt) {
-            rearm(turn, &open.closed)?;
+            rearm(turn, &unsent(&open.closed))?;
             recovery.rearmed += 1;
         } else {
             // The numbers just below this start's: the last process did not live to give them out.
@@ -145,6 +145,17 @@ fn settle_attempts(
             .execute([id(open.closed.contact.contact.0)])?;
     }
     Ok(())
+}
+
+fn unsent(closed: &AttemptClosed) -> AttemptUnsent {
+    AttemptUnsent {
+        attempt: closed.attempt,
+        campaign: closed.campaign,
+        contact: closed.contact.clone(),
+        // At once, in its old place.
+        due_wall_ms: 0,
+        ended_wall_ms: closed.ended_wall_ms,
+    }
 }
 
 fn open_attempts(turn: &Turn<'_>) -> Result<Vec<OpenAttempt>, StoreError> {
@@ -194,20 +205,6 @@ fn open_attempts(turn: &Turn<'_>) -> Result<Vec<OpenAttempt>, StoreError> {
         })
     })?;
     Ok(open.collect::<Result<_, _>>()?)
-}
-
-/// The contact is due again as the same attempt number.
-fn rearm(turn: &Turn<'_>, unsent: &AttemptClosed) -> Result<(), StoreError> {
-    turn.sql
-        .prepare_cached("UPDATE attempt SET state = 'not_sent', ended_ms = ?2 WHERE id = ?1")?
-        .execute(params![id(unsent.attempt.0), ms(turn.now_ms)])?;
-    turn.sql
-        .prepare_cached("UPDATE contact SET state = 'ready', attempts = ?2 WHERE id = ?1")?
-        .execute(params![
-            id(unsent.contact.contact.0),
-            unsent.contact.attempt_number.saturating_sub(1)
-        ])?;
-    Ok(())
 }
 
 /// The record (CDR) of an attempt in doubt, unless its leg was recorded before the crash.

@@ -3,7 +3,6 @@
 
 use crate::event::{Action, Live};
 use crate::switchboard::{Switchboard, Timer};
-use domain::cause::CauseKind;
 use domain::id::TrunkId;
 use domain::now::Now;
 use sip::event::LegEvent;
@@ -58,10 +57,7 @@ impl Switchboard {
         let event = match event {
             LegEvent::Ringing { leg, status, .. } => Event::Ringing { leg: *leg, status: *status },
             LegEvent::Established { leg, .. } => Event::Answered { leg: *leg },
-            // What our own limits refused never left.
-            LegEvent::Ended { leg, cause } if cause.kind == CauseKind::NotAdmitted => {
-                Event::Freed { leg: *leg }
-            }
+            LegEvent::Ended { leg, cause } if cause.is_unsent() => Event::Freed { leg: *leg },
             LegEvent::Ended { leg, cause } => {
                 Event::Over { leg: *leg, outcome: Some(Outcome::of(cause, false, None)) }
             }

@@ -101,7 +101,10 @@ impl Switchboard {
         }
         let machine = Campaign::new(definition.rules.clone(), definition.state, now);
         let flow = Arc::new(message_flow(&definition));
-        self.campaigns.insert(id, RunningCampaign { machine, definition, flow, request: None });
+        self.campaigns.insert(
+            id,
+            RunningCampaign { machine, definition, flow, request: None, obstacle: None },
+        );
         // One that was running goes on by its own deadline.
         self.inner.push_back(Inner::Campaign(id, CampaignEvent::ContactsAdded));
     }

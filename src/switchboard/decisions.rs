@@ -95,6 +95,18 @@ impl Switchboard {
                 why: format!("{missing} refusals before this one are not on record").into(),
             });
         }
+        self.keep_refusal(question, status, rejected, now, out);
+    }
+
+    /// The same for a refusal that its own journey keeps rare.
+    pub(crate) fn keep_refusal(
+        &mut self,
+        question: Question,
+        status: u16,
+        rejected: Vec<Rejected>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
         let chosen = format!("refused with {status}").into();
         self.keep(question, chosen, status, rejected, now, out);
     }

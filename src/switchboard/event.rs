@@ -360,6 +360,9 @@ pub enum Fact {
     /// An attempt is over: its row, its contact's row and its webhook, in one transaction, unless
     /// the contact's fence has moved on.
     AttemptClosed(AttemptClosed),
+    /// An attempt was permitted and not sent: its contact is due again with the same attempt number,
+    /// unless the contact's fence has moved on.
+    AttemptUnsent(AttemptUnsent),
     /// One leg's record (CDR).
     Leg(LegRecord),
     /// Why a call was led where it was, or was refused.
@@ -393,6 +396,21 @@ pub struct AttemptClosed {
     /// When it was answered (Unix milliseconds).
     pub answered_wall_ms: Option<u64>,
     /// When it ended (Unix milliseconds).
+    pub ended_wall_ms: u64,
+}
+
+/// An attempt of which nothing left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptUnsent {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Of which campaign.
+    pub campaign: CampaignId,
+    /// For whom.
+    pub contact: LeasedContact,
+    /// When the contact comes due again (Unix milliseconds).
+    pub due_wall_ms: u64,
+    /// When it was given up (Unix milliseconds).
     pub ended_wall_ms: u64,
 }
 

@@ -17,8 +17,9 @@ pub(crate) enum Waiting {
     Promise { call: CallId, promise: Box<queue::event::Promise> },
     /// An API request may be answered.
     Request(RequestId),
-    /// A campaign may count its attempt as closed, and the world may hear of it.
-    Attempt { campaign: CampaignId, attempt: AttemptId, closed: Box<Live> },
+    /// A campaign may count its attempt as closed, and the world may hear of it; `None`: it was not
+    /// sent.
+    Attempt { campaign: CampaignId, attempt: AttemptId, closed: Option<Box<Live>> },
 }
 
 /// Facts on their way. Its list is bounded by the calls, requests and attempts at once.

@@ -3,7 +3,9 @@
 use crate::call::{Attempt, Purpose, Signalling};
 use crate::decisions::Question;
 use crate::dialling::{Found, Refused, WayOut, dialled_leg, rejected_of};
-use crate::event::{Action, AttemptClosed, CampaignDefinition, Fact, LegRole, Live, Rejected};
+use crate::event::{
+    Action, AttemptClosed, AttemptUnsent, CampaignDefinition, Fact, LegRole, Live, Rejected,
+};
 use crate::journal::Waiting;
 use crate::switchboard::{Inner, RunningCampaign, Switchboard, Timer};
 use campaign::event::{
@@ -11,11 +13,12 @@ use campaign::event::{
     Outcome,
 };
 use campaign::retry;
-use domain::cause::Cause;
+use domain::cause::{Cause, CauseKind};
 use domain::id::{AttemptId, CallId, CampaignId};
 use domain::now::Now;
 use sip::event::{Caller, MAX_FORWARDS};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use trunk::route::{Asked, Decision, RouteRequest, RouteSource};
 
 /// An attempt whose permit is on its way; its channel is taken.
@@ -28,6 +31,25 @@ pub(crate) struct Permit {
     chosen: Arc<str>,
     rejected: Vec<Rejected>,
 }
+
+/// Why no trunk takes a campaign's attempts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Obstacle {
+    status: u16,
+    rejected: Vec<Rejected>,
+    /// When it was kept.
+    kept: Instant,
+}
+
+/// How long a campaign waits that our caps hold back, and one that has another reason to.
+const CAPS_WAIT: Duration = Duration::from_millis(100);
+const OBSTACLE_WAIT: Duration = Duration::from_secs(5);
+
+/// How often the same obstacle is kept.
+const OBSTACLE_KEPT_EVERY: Duration = Duration::from_secs(60);
+
+/// How long after an attempt that was not sent its contact is due again.
+const UNSENT_DUE_MS: u64 = 5_000;
 
 impl Switchboard {
     pub(crate) fn campaign(
@@ -106,17 +128,22 @@ impl Switchboard {
             true => None,
             false => Some(self.way(request, now)),
         };
+        let mut wait = CAPS_WAIT;
         let way_out = match way {
             Some(Ok(mut way)) => Some(self.way_out(&mut way, None, &Caller::default(), now)),
             Some(Err(decision)) => {
-                self.held_back(id, &contact, &decision, now, out);
+                wait = self.held_back(id, &contact, &decision, now, out);
                 None
             }
             None => None,
         };
         let Some(WayOut { to: Ok(mut found), chosen, rejected }) = way_out else {
-            return self.inner.push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
+            let event = CampaignEvent::HeldBack { attempt, wait };
+            return self.inner.push_back(Inner::Campaign(id, event));
         };
+        if let Some(campaign) = self.campaigns.get_mut(&id) {
+            campaign.obstacle = None;
+        }
         found.ring_for = ring_for;
         let (campaign, call_id) = (id, "".into());
         let permit = Permit { campaign, call_id, found: Box::new(found), chosen, rejected };
@@ -124,7 +151,8 @@ impl Switchboard {
         out.push(Action::Permit { campaign, attempt, contact });
     }
 
-    /// Full caps are the pace of every campaign; whatever else stands in its way is kept.
+    /// Full caps are the pace of every campaign; whatever else stands in its way is kept once, and
+    /// again while it lasts: it is one fact, however many contacts wait. How long to wait.
     fn held_back(
         &mut self,
         id: CampaignId,
@@ -132,14 +160,24 @@ impl Switchboard {
         decision: &Decision,
         now: Now,
         out: &mut Vec<Action>,
-    ) {
+    ) -> Duration {
         let Refused { status, retry_after_s } = Refused::by(decision);
-        if retry_after_s.is_none()
-            && let Some(campaign) = self.campaigns.get(&id)
-        {
-            let question = question_of(id, &campaign.definition, contact);
-            self.refused_with(question, status, rejected_of(decision), now, out);
+        let Some(campaign) = self.campaigns.get_mut(&id) else { return OBSTACLE_WAIT };
+        if retry_after_s.is_some() {
+            return CAPS_WAIT;
         }
+        let rejected = rejected_of(decision);
+        let is_known = |last: &Obstacle| {
+            let same = last.status == status && last.rejected == rejected;
+            same && now.instant < last.kept + OBSTACLE_KEPT_EVERY
+        };
+        if !campaign.obstacle.as_ref().is_some_and(is_known) {
+            let question = question_of(id, &campaign.definition, contact);
+            let kept = now.instant;
+            campaign.obstacle = Some(Obstacle { status, rejected: rejected.clone(), kept });
+            self.keep_refusal(question, status, rejected, now, out);
+        }
+        OBSTACLE_WAIT
     }
 
     pub(crate) fn claimed(
@@ -177,7 +215,8 @@ impl Switchboard {
     /// would not be found there before its lease runs out.
     pub(crate) fn permit_failed(&mut self, attempt: AttemptId, now: Now, out: &mut Vec<Action>) {
         if let Some(id) = self.forget_permit(attempt, now, out) {
-            self.inner.push_back(Inner::Campaign(id, CampaignEvent::HeldBack { attempt }));
+            let event = CampaignEvent::HeldBack { attempt, wait: CAPS_WAIT };
+            self.inner.push_back(Inner::Campaign(id, event));
         }
     }
 
@@ -237,6 +276,9 @@ impl Switchboard {
     ) {
         let Some(call) = self.calls.get(&id) else { return };
         let Purpose::Attempt(attempt) = &call.purpose else { return };
+        if call.ended.is_some_and(|cause| cause.kind == CauseKind::NotAdmitted) {
+            return self.unsent(id, attempt.clone(), record, now, out);
+        }
         let progress = call.conversation.as_ref().map(|talk| talk.progress().clone());
         let progress = progress.unwrap_or_default();
         let outcome = Outcome {
@@ -272,8 +314,29 @@ impl Switchboard {
         let attempt = closed.attempt;
         let tenant = call.tenant.clone();
         let live = Live::AttemptClosed { tenant, attempt, campaign, number, disposition };
-        let waiting = Waiting::Attempt { campaign, attempt, closed: Box::new(live) };
+        let waiting = Waiting::Attempt { campaign, attempt, closed: Some(Box::new(live)) };
         self.journal.store(waiting, vec![record, Fact::AttemptClosed(closed)], out);
+    }
+
+    /// Nothing of a permitted attempt left: it does not count, and its contact is due again soon.
+    fn unsent(
+        &mut self,
+        id: CallId,
+        attempt: Attempt,
+        record: Fact,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Attempt { attempt, campaign, contact, .. } = attempt;
+        out.push(Action::Note {
+            call: id,
+            what: "attempt not sent".into(),
+            why: "it was held back before anything left; it does not count".into(),
+        });
+        let (due_wall_ms, ended_wall_ms) = (now.wall_ms + UNSENT_DUE_MS, now.wall_ms);
+        let unsent = AttemptUnsent { attempt, campaign, contact, due_wall_ms, ended_wall_ms };
+        let waiting = Waiting::Attempt { campaign, attempt, closed: None };
+        self.journal.store(waiting, vec![record, Fact::AttemptUnsent(unsent)], out);
     }
 
     fn campaign_changed(&mut self, id: CampaignId, state: CampaignState, out: &mut Vec<Action>) {

@@ -12,7 +12,7 @@ use crate::call::{Call, Leg, Ring};
 use crate::decisions::RefusalRate;
 use crate::event::{Action, Command, Event, Live, Reply, Restored};
 use crate::journal::{Journal, Waiting};
-use crate::outbound::Permit;
+use crate::outbound::{Obstacle, Permit};
 use crate::rules::Rules;
 use crate::verification::Held;
 use campaign::campaign::Campaign;
@@ -75,6 +75,8 @@ pub(crate) struct RunningCampaign {
     pub(crate) flow: Arc<ivr::flow::Flow>,
     /// Who waits for the state to be on disk.
     pub(crate) request: Option<RequestId>,
+    /// Why no trunk took its last attempt, as it was last kept.
+    pub(crate) obstacle: Option<Obstacle>,
 }
 
 impl RunningCampaign {
@@ -282,11 +284,14 @@ impl Switchboard {
             Waiting::Promise { call, promise } => self.promise_stored(call, *promise, now, out),
             Waiting::Request(request) => out.push(Action::Reply { request, reply: Reply::Done }),
             Waiting::Attempt { campaign, attempt, closed } => {
-                out.push(Action::Publish(*closed));
-                self.inner.push_back(Inner::Campaign(
-                    campaign,
-                    campaign::event::Event::Closed { attempt },
-                ));
+                let event = match closed {
+                    Some(live) => {
+                        out.push(Action::Publish(*live));
+                        campaign::event::Event::Closed { attempt }
+                    }
+                    None => campaign::event::Event::Unsent { attempt },
+                };
+                self.inner.push_back(Inner::Campaign(campaign, event));
             }
         }
     }

@@ -196,8 +196,8 @@ fn what_the_trunk_has_no_room_for_is_tried_again_a_moment_later() {
     bench.claimed(0..2, None);
     bench.told();
     let attempt = bench.attempts[0];
-    bench.handle(Event::HeldBack { attempt });
-    bench.handle(Event::HeldBack { attempt });
+    bench.handle(Event::HeldBack { attempt, wait: Duration::from_millis(100) });
+    bench.handle(Event::HeldBack { attempt, wait: Duration::from_millis(100) });
     assert_eq!((bench.campaign.in_flight(), bench.campaign.leased()), (0, 2));
     bench.wait_ms(99);
     assert_eq!(bench.told(), [""; 0]);
@@ -207,22 +207,41 @@ fn what_the_trunk_has_no_room_for_is_tried_again_a_moment_later() {
     // Once permitted it is on disk: only the store's word ends it.
     let attempt = bench.attempts[1];
     bench.handle(Event::Permitted { attempt });
-    bench.handle(Event::HeldBack { attempt });
+    bench.handle(Event::HeldBack { attempt, wait: Duration::from_millis(100) });
     assert_eq!(bench.campaign.in_flight(), 2);
     // For ever without room: given back before the lease runs out.
     let attempt = bench.attempts[2];
-    bench.handle(Event::HeldBack { attempt });
+    bench.handle(Event::HeldBack { attempt, wait: Duration::from_millis(100) });
     for _ in 0..400 {
         bench.wait_ms(100);
         bench.told();
         if let Some(attempt) = bench.attempts.last().copied() {
-            bench.handle(Event::HeldBack { attempt });
+            bench.handle(Event::HeldBack { attempt, wait: Duration::from_millis(100) });
         }
         if bench.out.iter().any(|action| matches!(action, Action::Return { .. })) {
             break;
         }
     }
     assert_eq!(bench.told()[0], "return 1");
+}
+
+/// A permitted attempt that was not sent leaves its contact to the store, and the next one waits.
+#[test]
+fn what_was_not_sent_is_claimed_again_and_nothing_begun_for_a_second() {
+    let mut bench = Bench::running(rules());
+    bench.claimed(0..2, None);
+    bench.told();
+    let attempt = bench.attempts[0];
+    bench.handle(Event::Permitted { attempt });
+    bench.told();
+    bench.handle(Event::Unsent { attempt });
+    bench.handle(Event::Unsent { attempt });
+    assert_eq!((bench.campaign.in_flight(), bench.campaign.leased()), (0, 1));
+    bench.told();
+    bench.wait_ms(999);
+    assert!(!bench.told().iter().any(|told| told.starts_with("permit")));
+    bench.wait_ms(1);
+    assert_eq!(bench.told(), ["permit a1 for 1"]);
 }
 
 #[test]

@@ -84,6 +84,36 @@ fn leg(answered: Option<u64>) -> LegRecord {
     }
 }
 
+/// What was not sent does not count: its contact is due again, a little later, with the same number.
+#[test]
+fn an_attempt_that_was_not_sent_is_taken_back() {
+    let kit = Kit::new();
+    let campaign = kit.campaign(1);
+    let contact = dial(&kit, campaign, 11);
+    let unsent = |fence| {
+        let contact = LeasedContact { fence, ..contact.clone() };
+        let (due_wall_ms, ended_wall_ms) = (START_MS + 5_000, START_MS);
+        let attempt = AttemptId(11);
+        Fact::AttemptUnsent(AttemptUnsent {
+            attempt,
+            campaign,
+            contact,
+            due_wall_ms,
+            ended_wall_ms,
+        })
+    };
+    kit.store(vec![unsent(contact.fence + 1)]);
+    assert_eq!(kit.value::<String>("SELECT state FROM attempt WHERE id = 11"), "dialling");
+    kit.store(vec![unsent(contact.fence)]);
+    assert_eq!(kit.value::<String>("SELECT state FROM attempt WHERE id = 11"), "not_sent");
+    let claim = || Claim { campaign, count: 1 };
+    let due = kit.ledger().perform(claim()).unwrap();
+    assert_eq!((due.contacts.len(), due.next_due_wall_ms), (0, Some(START_MS + 5_000)));
+    kit.pass(std::time::Duration::from_secs(5));
+    let again = kit.ledger().perform(claim()).unwrap().contacts.remove(0);
+    assert_eq!((again.contact, again.attempt_number), (contact.contact, 1));
+}
+
 #[test]
 fn an_outcome_is_written_once_with_its_contact_and_one_webhook() {
     let kit = Kit::new();

@@ -474,6 +474,7 @@ fn tell_fact(fact: &Fact) -> String {
         Fact::Promise(promise) => format!("promise {:?} {}", promise.state, promise.tries),
         Fact::CampaignState { state, .. } => format!("campaign {state:?}"),
         Fact::AttemptClosed(closed) => format!("attempt {:?}", closed.disposition),
+        Fact::AttemptUnsent(_) => "attempt unsent".to_owned(),
         Fact::Leg(record) => format!("{:?} {:?}", record.role, record.cause.kind),
         Fact::Decision(decision) => format!("decision {}", decision.chosen),
         Fact::Agent { state, .. } => format!("{state:?}").split(' ').next().unwrap().to_owned(),

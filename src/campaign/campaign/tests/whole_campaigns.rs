@@ -74,7 +74,7 @@ impl World {
                 // The trunk has no room.
                 Action::Permit { attempt, .. } if self.trunk_fills && self.dice.roll(15) == 0 => {
                     self.begun.push(self.bench.now.instant);
-                    self.answer(0, Event::HeldBack { attempt });
+                    self.answer(0, Event::HeldBack { attempt, wait: Duration::from_millis(100) });
                 }
                 Action::Permit { attempt, contact } => {
                     let event = self.permit(attempt, &contact);

@@ -140,11 +140,15 @@ fn campaign() -> Arc<CampaignDefinition> {
 /// A campaign has been started.
 pub(super) fn dialling() -> Bench {
     let mut bench = Bench::new();
+    start(&mut bench);
+    bench
+}
+
+pub(super) fn start(bench: &mut Bench) {
     assert_eq!(bench.command(Command::AdoptCampaign(campaign())), "reply Done");
     let start = Command::Campaign { campaign: CampaignId(1), order: CampaignOrder::Start };
     assert_eq!(bench.command(start), "store campaign Running, told when done | claim 1");
     assert_eq!(bench.step("stored"), "reply Done");
-    bench
 }
 
 /// One contact, leased.

@@ -1,5 +1,7 @@
 use super::Bench;
-use super::journeys::{claimed, dialling};
+use super::journeys::{claimed, dialling, start};
+use crate::event::Live;
+use domain::cause::{Cause, EndedBy};
 
 /// Up to the menu.
 const ANSWERED: [(&str, &str); 3] = [
@@ -165,4 +167,63 @@ fn a_caller_whose_agent_did_not_answer_is_offered_nothing_else() {
         ("caller closed", "store Caller Normal"),
     ]);
     bench.holds_nothing();
+}
+
+/// What is held back before it leaves (here: the carrier said to wait) is no attempt, no fault of the
+/// trunk, and slows the campaign down.
+#[test]
+fn an_attempt_that_was_not_sent_does_not_count() {
+    for (cause, told) in [
+        (Cause::not_admitted(), "store Contact NotAdmitted + attempt unsent, told when done"),
+        (Cause::from_status(503), "store Contact Failed + attempt Failed, told when done"),
+    ] {
+        let mut bench = dialling();
+        claimed(&mut bench);
+        bench.plays(&[
+            ("permitted", "open contact"),
+            ("contact opened", "mark contact | invite contact at +4930123456 as fixed"),
+        ]);
+        assert_eq!(bench.ends("contact", cause), "close contact");
+        bench.plays(&[("contact closed", told), ("stored", "claim 1")]);
+        let figures = bench.board.trunks().views(bench.now)[1].figures;
+        assert_eq!(figures.calls, u32::from(!cause.is_unsent()));
+        claimed(&mut bench);
+        let closed = bench.lives.iter().any(|it| matches!(it, Live::AttemptClosed { .. }));
+        assert_eq!(closed, !cause.is_unsent());
+    }
+}
+
+/// A number of which no URI can be made, and our own limits, say nothing of the trunk.
+#[test]
+fn what_was_never_sent_is_no_fault_of_the_trunk() {
+    let unmade = Cause { by: EndedBy::Us, ..Cause::from_status(484) };
+    for cause in [unmade, Cause::not_admitted()] {
+        let mut bench = Bench::new();
+        super::transit::calls(&mut bench, "0049301");
+        bench.plays_any("caller opened");
+        bench.plays_any("callee opened");
+        bench.ends("callee", cause);
+        assert!(bench.board.trunks().views(bench.now).iter().all(|it| it.figures.calls == 0));
+    }
+}
+
+/// A campaign whose trunk is down looks every few seconds, and writes down once a minute why; other
+/// refusals keep their place on record.
+#[test]
+fn an_obstacle_is_kept_once_and_looked_at_rarely() {
+    let mut bench = Bench::with(|rules| {
+        rules.carriers.trunks.get_mut(&super::carrier()).unwrap().enabled = false;
+    });
+    start(&mut bench);
+    assert_eq!(claimed(&mut bench), "");
+    for _ in 0..50 {
+        bench.wait(1);
+    }
+    assert_eq!(
+        bench.decided(),
+        ["refused with 500 not trunk carrier (enabled: it is switched off)"]
+    );
+    claimed(&mut bench);
+    bench.wait(15);
+    assert_eq!(bench.decisions.len(), 2, "a minute later");
 }
