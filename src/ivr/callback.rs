@@ -104,6 +104,10 @@ impl Offering {
         }
     }
 
+    pub fn awaits_promise(&self) -> bool {
+        matches!(self.phase, Phase::Promising { .. })
+    }
+
     pub fn takes_keys(&self) -> bool {
         matches!(&self.phase, Phase::Number(listener) if listener.takes_keys())
     }

@@ -192,6 +192,11 @@ impl Conversation {
         matches!(self.state, State::Over)
     }
 
+    /// Whether its caller has said yes to a promise and was told nothing yet.
+    pub fn awaits_promise(&self) -> bool {
+        matches!(&self.state, State::Offering(machine) if machine.awaits_promise())
+    }
+
     fn watch(&mut self, event: &Event) {
         match event {
             _ if self.is_over() => (),
@@ -201,7 +206,7 @@ impl Conversation {
             Event::Digit(key) => {
                 self.progress.first_key.get_or_insert(*key);
             }
-            Event::PromiseStored if matches!(self.state, State::Offering(_)) => {
+            Event::PromiseStored if self.awaits_promise() => {
                 self.progress.promised = true;
             }
             _ => (),

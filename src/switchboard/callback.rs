@@ -11,6 +11,7 @@ use domain::id::{CallId, CallbackId, LegId, QueueId, RequestId, TenantId, Ticket
 use domain::now::Now;
 use domain::phone_number::PhoneNumber;
 use domain::prompt::Language;
+use ivr::conversation::Conversation;
 use ivr::event::Event as IvrEvent;
 use queue::callback::{Action as CallbackAction, Event as CallbackEvent, Made};
 use queue::event::{CallbackState, Event as QueueEvent, Promise};
@@ -146,7 +147,8 @@ impl Switchboard {
         out.push(Action::Publish(Live::CallbackChanged(promise)));
         self.talk(call, IvrEvent::PromiseStored, now, out);
         let conversation = self.calls.get(&call).and_then(|call| call.conversation.as_ref());
-        if conversation.is_some_and(|talk| !talk.progress().promised) {
+        let was_told_no = |talk: &Conversation| !talk.progress().promised && !talk.awaits_promise();
+        if conversation.is_some_and(was_told_no) {
             self.inner.push_back(Inner::Callback(CallbackEvent::Cancel(id)));
         }
     }
