@@ -46,7 +46,7 @@ pub(crate) enum Purpose {
         afterwards: Option<AgentSays>,
     },
     /// We keep a promise; its agent is reserved.
-    Callback { ticket: TicketId, way: Box<Way> },
+    Callback { ticket: TicketId, way: Box<Way>, ring_for: Duration },
     /// A campaign's attempt.
     Attempt(Attempt),
     /// Somebody who called is led through to somebody else.

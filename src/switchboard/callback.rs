@@ -6,7 +6,7 @@ use crate::dialling::{Refused, dialled_leg, rejected_of};
 use crate::event::{Action, Fact, LegRole, Live, Reply};
 use crate::journal::Waiting;
 use crate::switchboard::{Inner, Switchboard, Timer};
-use domain::cause::Cause;
+use domain::cause::{Cause, CauseKind};
 use domain::id::{CallId, CallbackId, LegId, QueueId, RequestId, TenantId, TicketId};
 use domain::now::Now;
 use domain::phone_number::PhoneNumber;
@@ -18,7 +18,7 @@ use queue::event::{CallbackState, Event as QueueEvent, Promise};
 use sip::event::{Caller, MAX_FORWARDS};
 use std::sync::Arc;
 use std::time::Duration;
-use trunk::route::{Asked, RouteRequest, RouteSource};
+use trunk::route::{Asked, RouteRequest, RouteSource, Test};
 
 /// Whoever is promised a call is still on the line: called at once, he would be busy with us.
 const HANGS_UP_WITHIN_MS: u64 = 20_000;
@@ -242,7 +242,7 @@ impl Switchboard {
         found.ring_for = ring_for;
         self.inner.push_back(Inner::Callback(CallbackEvent::Dialling(ticket)));
         let tenant = ring.agent.tenant.clone();
-        let purpose = Purpose::Callback { ticket, way: Box::new(way) };
+        let purpose = Purpose::Callback { ticket, way: Box::new(way), ring_for };
         let mut call = self.new_call(tenant, purpose, found.leg, now);
         call.queue = queue;
         out.push(Action::Note {
@@ -270,20 +270,32 @@ impl Switchboard {
     ) -> bool {
         let Some(failed) = self.legs.get(&leg).map(|leg| (cause, leg.rang)) else { return false };
         let Some(call) = self.calls.get_mut(&id) else { return false };
-        let (Purpose::Callback { way, .. }, Treatment::Setup { then: Some(ring) }) =
+        let (Purpose::Callback { way, ring_for, .. }, Treatment::Setup { then: Some(ring) }) =
             (&call.purpose, &call.treatment)
         else {
             return false;
         };
         let (mut way, tenant) = (way.clone(), ring.agent.tenant.clone());
+        let ring_for = *ring_for;
         let way_out = self.way_out(&mut way, Some(failed), &Caller::default(), now);
-        let Ok(found) = way_out.to else { return false };
-        let Some(mut call) = self.calls.remove(&id) else { return false };
         let source = format!("callback of call {id}").into();
         let (from, to) = (way.request.caller.clone(), way.request.dialled.clone());
         let sip_call_id = "".into();
         let question = Question { call: Some(id), sip_call_id, tenant, source, from, to };
+        let mut found = match way_out.to {
+            Ok(found) => found,
+            Err(no_way) => {
+                // What was taken back by us was not refused by anybody.
+                if cause.kind != CauseKind::Cancelled {
+                    let status = no_way.refused.status;
+                    self.refused_with(question, status, way_out.rejected, now, out);
+                }
+                return false;
+            }
+        };
+        found.ring_for = ring_for;
         self.decided(question, way_out.chosen, way_out.rejected, now, out);
+        let Some(mut call) = self.calls.remove(&id) else { return false };
         call.first = found.leg;
         if let Purpose::Callback { way: last, .. } = &mut call.purpose {
             *last = way;
@@ -293,13 +305,13 @@ impl Switchboard {
         true
     }
 
-    /// Whether some route or trunk leads back to a number, as far as the rules say.
+    /// Whether some route or trunk leads back to a number, now or when what stands against it now has
+    /// passed: caps, health, registration, hours.
     fn leads_back(&self, queue: &QueueId, number: &PhoneNumber, now: Now) -> bool {
         let Some(request) = self.way_back(queue, number, 0) else { return false };
-        match &request.asked {
-            Asked::Trunk(trunk) => self.rules.trunks.contains_key(trunk),
-            Asked::Any | Asked::Route(_) => self.carriers.route(&request, now).route.is_some(),
-        }
+        let decision = self.carriers.route(&request, now);
+        let saw = |is: fn(Test) -> bool| decision.rejected.iter().any(|it| is(it.test));
+        decision.chosen.is_some() || (saw(Test::passes) && !saw(Test::stays))
     }
 
     /// How a promise's caller is dialled; `None`: the queue is gone.

@@ -414,6 +414,29 @@ fn told_of(outcome: &Outcome) -> u16 {
     }
 }
 
+impl Test {
+    /// Whether what fails it may pass it a while later.
+    pub fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::Hours
+                | Self::Registered
+                | Self::Health
+                | Self::TenantRate
+                | Self::TenantChannels
+                | Self::Rate
+                | Self::Channels
+                | Self::Located
+                | Self::Target
+        )
+    }
+
+    /// Whether what fails it fails it wherever the call goes, as long as the rules are what they are.
+    pub fn stays(self) -> bool {
+        matches!(self, Self::Number | Self::Permit | Self::CallerId)
+    }
+}
+
 impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -3,6 +3,7 @@
 //! Each line is one event and the actions it brings, in order, in a few words each; legs are named
 //! after who is at their other end. Traces, notes and what is told to the world are left out.
 
+mod callbacks;
 mod callers;
 mod handing;
 mod journeys;

@@ -1,10 +1,9 @@
 use super::{Bench, carrier, support};
-use crate::event::{CampaignDefinition, CampaignOrder, Command, Event, KeyAnswer, Live, Message};
+use crate::event::{CampaignDefinition, CampaignOrder, Command, Event, KeyAnswer, Message};
 use campaign::event::{CampaignRules, CampaignState, LeasedContact, RetryPolicy};
 use domain::id::{CampaignId, ContactId, TenantId};
 use domain::phone_number::PhoneNumber;
 use domain::prompt::Language;
-use queue::event::CallbackState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ fn a_caller_reaches_an_agent() {
 }
 
 /// Nobody is there: a caller is promised a call and hangs up; then the agent is back.
-fn promised(bench: &mut Bench) {
+pub(super) fn promised(bench: &mut Bench) {
     bench.agent_says(queue::event::AgentSays::LogOut);
     bench.plays(&[
         ("incoming", "open caller"),
@@ -77,27 +76,6 @@ fn a_promise_is_told_after_it_is_stored_and_kept() {
         ("caller closed", "store Callback Normal"),
     ]);
     bench.holds_nothing();
-}
-
-/// He said yes and hung up before it was on disk, or before his port was closed: it is kept. One who was
-/// told in the meantime that we cannot call back is not called.
-#[test]
-fn a_caller_who_hangs_up_on_his_yes_is_called_back() {
-    for (meanwhile, kept) in [("caller hangs-up", true), ("wait 60", false)] {
-        let mut bench = Bench::staffed();
-        bench.agent_says(queue::event::AgentSays::LogOut);
-        for step in ["incoming", "caller opened", "caller up", "caller 1", "caller 1"] {
-            bench.step(step);
-        }
-        bench.step(meanwhile);
-        let told = bench.step("stored");
-        assert_eq!(told, if kept { "" } else { "store promise Cancelled 0" });
-        let promised = bench.lives.iter().any(
-            |it| matches!(it, Live::CallbackChanged(it) if it.state == CallbackState::Promised),
-        );
-        assert!(promised);
-        bench.step("caller closed");
-    }
 }
 
 /// A promise goes by the route of its number: where one carrier has no way, the next one rings the
