@@ -9,6 +9,7 @@ use domain::prompt::Language;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use switchboard::event::{CampaignDefinition, KeyAnswer, Message};
+use trunk::rules::TenantRules;
 use utoipa::ToSchema;
 
 /// A campaign: whom it calls is added afterwards as contacts.
@@ -119,9 +120,11 @@ fn ring_s() -> u32 {
     30
 }
 
-/// The names a campaign may refer to.
+/// The names and numbers a campaign may refer to.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
+    /// What the tenant may show; `None`: any number.
+    pub numbers: Option<&'a TenantRules>,
     /// The tenant's trunks.
     pub trunks: &'a [String],
     /// The tenant's queues.
@@ -178,8 +181,14 @@ impl NewCampaign {
         faults.range("/channels_max", self.channels_max, 1..=100_000);
         faults.range("/ring_s", self.ring_s, 5..=120);
         let caller_id = PhoneNumber::parse(&self.caller_id);
-        if let Err(error) = &caller_id {
-            faults.add("/caller_id", error.to_string());
+        match (&caller_id, names.numbers) {
+            (Err(error), _) => faults.add("/caller_id", error.to_string()),
+            // Every attempt would be held back, for ever.
+            (Ok(number), Some(rules)) => {
+                let why = rules.caller_ids.refusal_of(&rules.plan.read(number.as_str()));
+                why.into_iter().for_each(|why| faults.add("/caller_id", why));
+            }
+            (Ok(_), None) => (),
         }
         let retry = self.retry.check(&mut faults);
         let window_minutes = self.window.check(&mut faults);

@@ -147,7 +147,8 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let (key, form): (_, NewCampaign) = idempotency::form(&caller, request).await?;
     let (trunks, queues) = (state.trunks_of(&caller.tenant), state.queues_of(&caller));
-    let names = Names { trunks: &trunks, queues: &queues };
+    let numbers = state.tenants.get(&caller.tenant);
+    let names = Names { numbers, trunks: &trunks, queues: &queues };
     let definition = form.check(&caller.tenant, names)?;
     let (reply, made) =
         idempotency::once(&state, key, CreateCampaign { definition }, created).await?;

@@ -13,6 +13,7 @@ use crate::time;
 use crate::views::LiveViews;
 use domain::id::{TenantId, TrunkId};
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::error::StoreError;
@@ -21,6 +22,7 @@ use store::operation::Operation;
 use store::reader::Reader;
 use switchboard::event::{Command, Live};
 use tokio::sync::{Semaphore, oneshot, watch};
+use trunk::rules::TenantRules;
 
 /// The bounds of the API.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,8 @@ pub struct Parts {
     pub feed: Arc<EventFeed>,
     /// The trunks there are.
     pub trunks: Vec<TrunkId>,
+    /// What tenants may show; who is not named may show anything.
+    pub tenants: BTreeMap<TenantId, TenantRules>,
     /// What `/readyz` asks besides the ledger.
     pub probes: Vec<Probe>,
     /// The bounds.
@@ -103,6 +107,7 @@ pub struct ApiState {
     /// What has happened lately.
     pub feed: Arc<EventFeed>,
     pub(crate) trunks: Vec<TrunkId>,
+    pub(crate) tenants: BTreeMap<TenantId, TenantRules>,
     pub(crate) probes: Vec<Probe>,
     pub(crate) limits: Limits,
     pub(crate) metrics: PrometheusHandle,
@@ -131,6 +136,7 @@ impl ApiState {
             views: parts.views,
             feed: parts.feed,
             trunks: parts.trunks,
+            tenants: parts.tenants,
             probes: parts.probes,
             limits,
             metrics: parts.metrics,

@@ -356,6 +356,7 @@ fn api_state(
         views: Arc::new(LiveViews::configured(&config.queues)),
         feed: Arc::new(api::feed::EventFeed::starting_at(now().wall_ms)),
         trunks: config.trunks.keys().cloned().collect(),
+        tenants: BTreeMap::from([(config.tenant(), config.tenant_rules.clone())]),
         probes: vec![probe],
         limits,
         metrics,

@@ -88,6 +88,15 @@ impl CallerIdRules {
         }
     }
 
+    /// Why a number of ours can never be shown; `None`: it can, or something stands in its place.
+    pub fn refusal_of(&self, number: &Number) -> Option<String> {
+        let refuses = self.mismatch == Mismatch::Reject && !number.is_nobody();
+        (refuses && !self.allows(number)).then(|| {
+            let shown = number.shown();
+            format!("{shown} may not be shown; those of [tenant] are {}", self.allowed.join(", "))
+        })
+    }
+
     fn allows(&self, caller: &Number) -> bool {
         self.allowed.is_empty() || self.allowed.iter().any(|pattern| caller.matches(pattern))
     }
@@ -146,6 +155,7 @@ mod tests {
             let read = plan.read(caller);
             let shown = rules.show(&read, private, Some(&own), (&NumberForm::default(), &plan));
             let shown = shown.ok();
+            assert_eq!(rules.refusal_of(&read).is_some(), shown.is_none());
             let found = shown.as_ref().map(|it| (&*it.user, it.asserted.as_deref()));
             assert_eq!(found, expected, "{caller} {private} {rules:?}");
             if let Some(shown) = shown {

@@ -27,7 +27,7 @@ fn form() -> Value {
 fn check(form: Value) -> Result<CampaignDefinition, Problem> {
     let form: NewCampaign = crate::body::json(form.to_string().as_bytes())?;
     let (trunks, queues) = (["carrier".to_owned()], ["sales".to_owned(), "support".to_owned()]);
-    form.check(&TenantId::default(), Names { trunks: &trunks, queues: &queues })
+    form.check(&TenantId::default(), Names { numbers: None, trunks: &trunks, queues: &queues })
 }
 
 #[test]

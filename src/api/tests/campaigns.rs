@@ -40,6 +40,19 @@ async fn a_creation_repeated_with_its_key_gets_the_first_reply() {
     assert_eq!(kit.exchange.taken.lock().len(), 1);
 }
 
+/// Every attempt of it would be held back for ever.
+#[tokio::test]
+async fn a_campaign_shows_a_number_that_may_be_shown() {
+    let kit = Kit::new();
+    let mut form = campaign_form();
+    form["caller_id"] = json!("+4940123456");
+    let told = kit.create("/v1/campaigns", "abc", &form).await;
+    let detail = "+4940123456 may not be shown; those of [tenant] are +4930*";
+    assert_eq!(told.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", told.text);
+    let fault = &told.body["errors"][0];
+    assert_eq!((&fault["pointer"], &fault["detail"]), (&json!("/caller_id"), &json!(detail)));
+}
+
 #[tokio::test]
 async fn a_campaign_is_filled_started_paused_resumed_and_cancelled() {
     let kit = Kit::new();

@@ -16,7 +16,7 @@ use domain::id::{AgentId, CallId, QueueId, TenantId, TrunkId};
 use parking_lot::Mutex;
 use queue::event::QueueRules;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +28,9 @@ use store::ledger::{Ledger, StoreConfig};
 use store::reader::Reader;
 use switchboard::event::{CampaignOrder, Command, Fact, LegRole, Live, Reply};
 use tower::ServiceExt;
+use trunk::caller_id::{CallerIdRules, Mismatch};
+use trunk::number::DialPlan;
+use trunk::rules::{Caps, TenantRules};
 
 /// An exchange that does as it is told and remembers it.
 pub struct FakeExchange {
@@ -144,6 +147,7 @@ impl Kit {
             views: Arc::new(LiveViews::configured(&[rules()])),
             feed: Arc::new(EventFeed::with_capacity(1_800_000_000_000, kept)),
             trunks: vec![TrunkId::new(&TenantId::default(), "carrier")],
+            tenants: BTreeMap::from([(TenantId::default(), shows_numbers_of_berlin())]),
             probes: vec![Probe { name: "trunk", check: Box::new(check) }],
             limits,
             metrics: metrics::install(),
@@ -251,4 +255,10 @@ fn rules() -> QueueRules {
         open_minutes: Vec::new(),
         utc_offset_min: 0,
     }
+}
+
+/// The tenant shows numbers that begin with +49 30, and no other.
+fn shows_numbers_of_berlin() -> TenantRules {
+    let caller_ids = CallerIdRules { allowed: vec!["+4930*".into()], mismatch: Mismatch::Reject };
+    TenantRules { plan: DialPlan::default(), caller_ids, caps: Caps::NONE }
 }

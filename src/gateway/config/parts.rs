@@ -29,6 +29,7 @@ use switchboard::rules::{
     Limits, Listening, QueueVoice, ReferPolicy, TransferPolicy, TrunkRule, VerifyPolicy,
 };
 use trunk::number::DialPlan;
+use trunk::rules::TenantRules;
 
 pub(super) const ADDRESS: &str = "write address:port, such as \"192.0.2.1:5060\"";
 const SECONDS: fn(u32) -> Duration = |seconds| Duration::from_secs(u64::from(seconds));
@@ -58,13 +59,14 @@ fn sections(root: &Layered<'_>, folder: Option<&Path>) -> Config {
     let tls = listeners::tls(root, folder);
     let sip = sip(root, &defaults, tls.own.is_some());
     listeners_are_there(root, &trunks, &sip.listeners);
-    let (queues, queue_voices) = queues((root, &defaults), &tenant, &agents, &trunks);
-    let mut routes = routes::routes((root, &defaults), &tenant, &trunks);
-    routes.insert(0, to_help);
-    defaults.finish();
     let plan = DialPlan { emergency: help, ..dial_plan.clone() };
     let help = routes::forms_for_help(&plan, &trunks);
     let tenant_rules = routes::tenant(root, plan);
+    let (queues, queue_voices) =
+        queues((root, &defaults), (&tenant, &tenant_rules), &agents, &trunks);
+    let mut routes = routes::routes((root, &defaults), &tenant, &trunks);
+    routes.insert(0, to_help);
+    defaults.finish();
     let webhooks = root.section("webhooks");
     let webhooks_allow_private = webhooks.boolean("allow_private");
     webhooks.finish();
@@ -445,7 +447,7 @@ type Queues = (Vec<QueueRules>, BTreeMap<QueueId, QueueVoice>);
 
 fn queues(
     (root, defaults): (&Layered<'_>, &Layered<'_>),
-    tenant: &TenantId,
+    (tenant, rules): (&TenantId, &TenantRules),
     agents: &[AgentId],
     trunks: &BTreeMap<TrunkId, TrunkConfig>,
 ) -> Queues {
@@ -459,7 +461,7 @@ fn queues(
             Some(value) => texts(&value, "name agents of [agents]", known),
             None => Vec::new(),
         };
-        voices.insert(id.clone(), queue_voice(&queue, tenant, trunks));
+        voices.insert(id.clone(), queue_voice(&queue, (tenant, rules), trunks));
         queues.push(queue_rules(&queue, id, members));
         queue.finish();
     }
@@ -512,7 +514,7 @@ pub(super) fn zone(section: &Layered<'_>) -> i16 {
 
 fn queue_voice(
     queue: &Layered<'_>,
-    tenant: &TenantId,
+    (tenant, rules): (&TenantId, &TenantRules),
     trunks: &BTreeMap<TrunkId, TrunkConfig>,
 ) -> QueueVoice {
     let language = |code: &str| Language::from_code(code).ok_or("is no language we speak");
@@ -525,8 +527,19 @@ fn queue_voice(
     QueueVoice {
         language: queue.parsed("language", "write en or zh", language).unwrap_or_default(),
         callback_trunk,
-        callback_caller_id: number(queue, "callback_caller_id"),
+        callback_caller_id: callback_caller_id(queue, rules),
     }
+}
+
+/// The number that callbacks show: one that the tenant's rules let be shown, or none could be kept.
+fn callback_caller_id(queue: &Layered<'_>, rules: &TenantRules) -> Option<PhoneNumber> {
+    let key = "callback_caller_id";
+    let number = number(queue, key)?;
+    if let Some(why) = rules.caller_ids.refusal_of(&rules.plan.read(number.as_str())) {
+        let remedy = "name it in [tenant] caller_ids, or let other_callers be replace";
+        queue.value(key).fault(why, remedy.to_owned());
+    }
+    Some(number)
 }
 
 pub(super) fn known_trunk(

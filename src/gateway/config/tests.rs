@@ -43,6 +43,21 @@ fn calls_for_help_are_known_in_all_forms() {
     assert_eq!(known, ["+49112", "0049112", "112", "49112"]);
 }
 
+/// Callbacks that every trunk would refuse are a fault of the file.
+#[test]
+fn a_callback_shows_a_number_that_may_be_shown() {
+    let file = |number: &str, word: &str| {
+        format!(
+            "[tenant]\ncaller_ids = [\"+4930*\"]\nother_callers = \"{word}\"\n[agents.anna]\n\
+             [queues.support]\nagents = [\"anna\"]\ncallback_caller_id = \"{number}\"\n"
+        )
+    };
+    assert_eq!(faults(&file("+4930123", "reject")), [""; 0]);
+    assert_eq!(faults(&file("+4940123456", "replace")), [""; 0]);
+    let told = faults(&file("+4940123456", "reject"));
+    assert!(told.len() == 1 && told[0].contains("+4940123456 may not be shown"), "{told:?}");
+}
+
 /// As a file of somebody's own, the embedded one has no key that the code does not ask for.
 #[test]
 fn every_key_of_the_embedded_file_is_asked_for() {
