@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use domain::id::CallId;
 use serde::Serialize;
 use store::words;
-use switchboard::event::{Command, Decision, LegRecord};
+use switchboard::event::{Command, Decision, LegRecord, Rejected};
 use utoipa::ToSchema;
 
 /// A call that is up or being set up.
@@ -89,6 +89,16 @@ pub struct RejectedView {
     test: String,
     /// How.
     why: String,
+}
+
+impl RejectedView {
+    pub(crate) fn of(rejected: &Rejected) -> Self {
+        Self {
+            candidate: rejected.candidate.to_string(),
+            test: rejected.test.to_string(),
+            why: rejected.why.to_string(),
+        }
+    }
 }
 
 /// The record of one leg.
@@ -208,11 +218,7 @@ pub async fn hang_up(
 }
 
 fn decision_view(decision: &Decision) -> DecisionView {
-    let rejected = decision.rejected.iter().map(|rejected| RejectedView {
-        candidate: rejected.candidate.to_string(),
-        test: rejected.test.to_string(),
-        why: rejected.why.to_string(),
-    });
+    let rejected = decision.rejected.iter().map(RejectedView::of);
     DecisionView {
         at: time::print(decision.at_wall_ms),
         source: decision.source.to_string(),

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::event::{Command, Reply};
+use switchboard::lead::WouldLead;
 use tokio::sync::Semaphore;
 
 /// Why an order was not taken. Nothing of it has happened.
@@ -66,8 +67,27 @@ pub async fn order(
 
 /// Waits for a reply and turns it into a problem as [`order`] does.
 pub async fn settled(reply: Answer<'_>, what: &str, name: &str) -> Result<(), Problem> {
+    reply_to(reply, what, name).await.map(|_| ())
+}
+
+/// Where a call would be led.
+///
+/// # Errors
+/// As [`order`].
+pub async fn would_lead(
+    exchange: &dyn Exchange,
+    question: Command,
+    name: &str,
+) -> Result<Vec<WouldLead>, Problem> {
+    match reply_to(exchange.command(question), "source", name).await? {
+        Reply::WouldLead(steps) => Ok(steps),
+        _ => Ok(Vec::new()),
+    }
+}
+
+async fn reply_to(reply: Answer<'_>, what: &str, name: &str) -> Result<Reply, Problem> {
     match tokio::time::timeout(REPLY_WITHIN, reply).await {
-        Ok(Ok(Reply::Done)) => Ok(()),
+        Ok(Ok(reply @ (Reply::Done | Reply::WouldLead(_)))) => Ok(reply),
         Ok(Ok(Reply::NotFound)) => Err(Problem::not_found(what, name)),
         Ok(Ok(Reply::Conflict { reason })) => Err(Problem::new(Kind::Conflict, &*reason)),
         Ok(Ok(Reply::StoreFailed { reason })) => {

@@ -44,6 +44,7 @@ mod queues;
 mod results;
 mod time;
 mod trunks;
+mod would_route;
 
 #[cfg(test)]
 mod tests;

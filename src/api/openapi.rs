@@ -116,6 +116,9 @@ fn kinds_of(operation: &Operation) -> Vec<Kind> {
     if orders {
         kinds.extend([Conflict, ExchangeSilent]);
     }
+    if operation.operation_id.as_deref() == Some("ask") {
+        kinds.push(ExchangeSilent);
+    }
     kinds
 }
 

@@ -4,7 +4,7 @@ use crate::problem::{Kind, Problem};
 use crate::state::Shared;
 use crate::{
     agents, auth, bans, callbacks, calls, campaigns, contacts, do_not_call, events, metrics,
-    openapi, queues, results, trunks,
+    openapi, queues, results, trunks, would_route,
 };
 use axum::Router;
 use axum::body::Bytes;
@@ -57,6 +57,7 @@ pub(crate) fn described() -> (Router<Shared>, OpenApi) {
         .routes(routes!(queues::show))
         .routes(routes!(queues::set_open))
         .routes(routes!(trunks::list))
+        .routes(routes!(would_route::ask))
         .routes(routes!(bans::list))
         .routes(routes!(bans::remove))
         .routes(routes!(calls::list))

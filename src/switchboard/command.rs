@@ -9,6 +9,7 @@ use domain::now::Now;
 use ivr::flow::Flow;
 use ivr::message::{KeyAnswer as Key, Message};
 use queue::event::Event as QueueEvent;
+use sip::event::Source;
 use std::sync::Arc;
 
 impl Switchboard {
@@ -54,6 +55,16 @@ impl Switchboard {
                 Some(Reply::Done)
             }
             Command::CancelCallback(callback) => self.cancel_callback(request, callback, now, out),
+            Command::WouldRoute { source, from, dialled } => {
+                let is_known = match &source {
+                    Source::Trunk(trunk) => self.rules.trunks.contains_key(trunk),
+                    Source::Agent(agent) => self.rules.agents.contains(agent),
+                };
+                Some(match is_known {
+                    true => Reply::WouldLead(self.would_lead(&source, &from, &dialled, now)),
+                    false => Reply::NotFound,
+                })
+            }
             Command::HangUp(call) => match self.calls.contains_key(&call) {
                 true => {
                     self.end_call(call, out);

@@ -1,6 +1,7 @@
 //! The two closed lists of the whole program: all that can happen to the exchange, and all that it
 //! can want done. Everything that enters can be stored and replayed.
 
+use crate::lead::WouldLead;
 use campaign::event::{CampaignRules, CampaignState, Disposition, LeasedContact, Outcome};
 use domain::cause::Cause;
 use domain::id::{
@@ -13,7 +14,7 @@ use ivr::event::FetchRequest;
 use media::event::{ListenRule, MediaCommand, MediaEvent, QualityReport};
 use queue::event::{AgentSays, AgentState, Promise};
 use sip::event::trunk::{TrunkCommand, TrunkEvent};
-use sip::event::{LegCommand, LegEvent};
+use sip::event::{LegCommand, LegEvent, Source};
 use std::sync::Arc;
 use stir::verdict::Verdict;
 use trunk::locate::{Answer, Question};
@@ -181,6 +182,15 @@ pub enum Command {
     CancelCallback(CallbackId),
     /// Ends a call.
     HangUp(CallId),
+    /// Where a call would be led now. Nothing changes; answered by `Reply::WouldLead`.
+    WouldRoute {
+        /// From whom.
+        source: Source,
+        /// The number he would show; empty: none.
+        from: Arc<str>,
+        /// The number he would dial.
+        dialled: Arc<str>,
+    },
 }
 
 /// What a campaign is told.
@@ -199,6 +209,8 @@ pub enum CampaignOrder {
 pub enum Reply {
     /// Done.
     Done,
+    /// What would be done, step by step.
+    WouldLead(Vec<WouldLead>),
     /// There is no such thing.
     NotFound,
     /// It cannot be done in this state.

@@ -69,7 +69,8 @@ async fn each_operation_says_what_it_does_and_how_it_refuses() {
         if operation.get("requestBody").is_some() {
             needed.extend(["400", "408", "413", "415", "422"]);
         }
-        if name.starts_with("post") {
+        // A question changes nothing, so nothing stands against it.
+        if name.starts_with("post") && name != "post /v1/would-route" {
             needed.push("409");
         }
         for status in needed {

@@ -5,13 +5,15 @@ use crate::exchange::Ban;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use domain::cause::{Cause, EndedBy};
-use domain::id::{AgentId, CallId, CallbackId, LegId, QueueId, TenantId};
+use domain::id::{AgentId, CallId, CallbackId, LegId, QueueId, TenantId, TrunkId};
 use queue::event::{AgentSays, AgentState};
 use serde_json::json;
+use sip::event::Source;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use store::fact::StoreFacts;
-use switchboard::event::{Command, Decision, Fact, LegRecord, LegRole, Live, Rejected};
+use switchboard::event::{Command, Decision, Fact, LegRecord, LegRole, Live, Rejected, Reply};
+use switchboard::lead::WouldLead;
 
 #[tokio::test]
 async fn a_promise_is_made_once_shown_and_withdrawn() {
@@ -60,6 +62,36 @@ async fn agents_and_queues_are_shown_and_told() {
         let body =
             if path.contains("agents") { json!({"state": "ready"}) } else { json!({"open": true}) };
         assert_eq!(kit.put(path, body).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+/// The exchange decides; here only what is asked and how its answer is told.
+#[tokio::test]
+async fn what_a_call_would_do_is_asked_of_the_exchange() {
+    let kit = Kit::new();
+    let rejected = decision().rejected;
+    let step = WouldLead { chosen: "route national".into(), rejected };
+    kit.exchange.replies.lock().push_back(Ok(Reply::WouldLead(vec![step])));
+    let asked = json!({"trunk": "carrier", "from": "+4930123", "to": "030 1234"});
+    let got = kit.create("/v1/would-route", "none", &asked).await;
+    let rejected = json!({"candidate": "trunk acme", "test": "channels", "why": "all are up"});
+    let steps = json!([{"chosen": "route national", "rejected": [rejected]}]);
+    assert_eq!((got.status, got.body), (StatusCode::OK, json!({"steps": steps})));
+    let source = Source::Trunk(TrunkId::new(&TenantId::default(), "carrier"));
+    let (from, dialled) = ("+4930123".into(), "030 1234".into());
+    let question = Command::WouldRoute { source, from, dialled };
+    assert_eq!(*kit.exchange.taken.lock(), [question]);
+    for (asked, pointer) in [
+        (json!({"trunk": "carier", "to": "1"}), "/trunk"),
+        (json!({"agent": "nobody", "to": "1"}), "/agent"),
+        (json!({"to": "1"}), ""),
+        (json!({"trunk": "carrier", "agent": "anna", "to": "1"}), ""),
+        (json!({"trunk": "carrier", "to": ""}), "/to"),
+        (json!({"trunk": "carrier", "to": "1".repeat(129)}), "/to"),
+    ] {
+        let got = kit.create("/v1/would-route", "none", &asked).await;
+        assert_eq!(got.status, StatusCode::UNPROCESSABLE_ENTITY, "{asked}");
+        assert_eq!(got.body["errors"][0]["pointer"], json!(pointer), "{asked}");
     }
 }
 

@@ -98,6 +98,7 @@ async fn another_tenants_key_sees_nothing_and_changes_nothing() {
             "/v1/queues/{name}/open" => json!({"open": true}),
             "/v1/campaigns/{id}/contacts" => json!([{"number": "110"}]),
             "/v1/do-not-call/{number}" => json!({"source": "x"}),
+            "/v1/would-route" => json!({"trunk": "carrier", "to": "110"}),
             _ => form.clone(),
         };
         let got = ask(&kit, &kit.keys[1], &method, &path, &body).await;
@@ -110,7 +111,7 @@ async fn another_tenants_key_sees_nothing_and_changes_nothing() {
                 &[200]
             }
             // They name a trunk, or a queue, that the other tenant does not have.
-            (&Method::POST, "/v1/campaigns" | "/v1/callbacks") => &[422],
+            (&Method::POST, "/v1/campaigns" | "/v1/callbacks" | "/v1/would-route") => &[422],
             _ => &[404],
         };
         let status = got.status.as_u16();

@@ -2,7 +2,7 @@
 //! under.
 
 use super::{Bench, LOCAL, agent, carrier, trunk_named};
-use crate::event::{Event, Live};
+use crate::event::{Command, Event, Live};
 use crate::rules::Rules;
 use domain::cause::{Cause, EndedBy};
 use domain::hop::{Hop, Transport};
@@ -410,6 +410,11 @@ fn a_dry_run_decides_the_same_and_takes_nothing() {
     let onward = ["route onward (1)", "trunk carrier (1)", "after it: trunk backup (0)"];
     assert_eq!(told(&bench, &carrier, "0049301"), onward);
     assert_eq!(told(&bench, &Source::Agent(agent()), "+1"), ["refused with 403 (3)"]);
+    let asked = |source| Command::WouldRoute { source, from: "".into(), dialled: "4000".into() };
+    let mut bench = bench;
+    let reply = bench.command(asked(Source::Trunk(super::carrier())));
+    assert!(reply.starts_with("reply WouldLead([WouldLead { chosen: \"flow hotline\""), "{reply}");
+    assert_eq!(bench.command(asked(Source::Trunk(trunk_named("none")))), "reply NotFound");
     bench.holds_nothing();
     let shut = Caps { outgoing: 0, ..Caps::NONE };
     let bench = Bench::with(capped([("carrier", shut)]));
