@@ -85,6 +85,10 @@ fn numbers_are_read_as_their_country_writes_them() {
             row("5551234", "+15551234", International),
         ],
     );
+}
+
+#[test]
+fn plans_say_what_digits_without_a_prefix_are() {
     let local = DialPlan { area_code: "30".into(), ..germany() };
     assert_eq!(&*local.read("123456").normalised, "+4930123456");
     let bare = DialPlan { digits_are_international: true, ..germany() };
