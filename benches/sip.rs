@@ -325,13 +325,13 @@ impl Gateway {
         Ok((per_call, after.cast_signed() - start.cast_signed(), start))
     }
 
-    /// Completed calls a second, as a share of the clean rate, at 1, 1.5, 2, 5 and 10 times that
+    /// Calls completed a second while the load lasts, as a share of the clean rate, at 1, 1.5, 2, 5 and 10 times that
     /// rate, and at half of it afterwards (as a share of what was asked).
     fn overload(&mut self, load: &mut Load, clean: f64) -> Result<[f64; 6], Failure> {
         let mut shares = [0.0; 6];
         for (share, times) in shares.iter_mut().zip([1.0, 1.5, 2.0, 5.0, 10.0]) {
             let outcome = step(load, order(self.address, clean * times), &format!("{times} x"))?;
-            *share = outcome.completed as f64 / outcome.seconds / clean;
+            *share = outcome.completed_meanwhile as f64 / outcome.seconds / clean;
         }
         let outcome = step(load, order(self.address, clean / 2.0), "afterwards")?;
         shares[5] = outcome.completed as f64 / outcome.begun.max(1) as f64;

@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 const T1: Duration = Duration::from_millis(500);
 /// After this nobody waits for an answer any more: T1 eight times doubled would be 64 s.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(8);
+/// Calls begun, and requests repeated, before the next look at what was answered.
+const BEGUN_AT_ONCE: usize = 32;
+/// Batches read before the next calls are begun.
+const READ_AT_ONCE: usize = 16;
 /// The same stream of calls in every run.
 const SEED: u64 = 7;
 
@@ -41,6 +45,8 @@ pub struct Outcome {
     pub begun: u64,
     /// Calls answered, acknowledged, ended, and the end confirmed.
     pub completed: u64,
+    /// Of them, while others were still begun.
+    pub completed_meanwhile: u64,
     /// Calls refused with a final response.
     pub refused: u64,
     /// Calls that heard nothing final in time.
@@ -121,6 +127,7 @@ impl Load {
         let outcome = Outcome {
             begun: 0,
             completed: 0,
+            completed_meanwhile: 0,
             refused: 0,
             silent: 0,
             retransmissions: 0,
@@ -136,15 +143,22 @@ impl Load {
         loop {
             let now = Instant::now();
             let is_over = now >= begun + order.length;
-            while !is_over && next <= now {
-                run.begin(now);
-                next += Duration::from_secs_f64(run.gap());
+            // At most a batch in one go: who only calls and does not listen loses what he is answered.
+            for _ in 0..BEGUN_AT_ONCE {
+                if !is_over && next <= now {
+                    run.begin(now);
+                    next += Duration::from_secs_f64(run.gap());
+                }
             }
             if !is_over {
                 run.flood(now - begun);
             }
             run.expire(now);
+            let before = run.outcome.completed;
             let moved = run.hear();
+            if !is_over {
+                run.outcome.completed_meanwhile += run.outcome.completed - before;
+            }
             run.load.caller.flush();
             run.load.callee.flush();
             run.load.flood.flush();
@@ -202,7 +216,8 @@ impl Run<'_> {
     }
 
     fn expire(&mut self, now: Instant) {
-        while let Some(Reverse((at, call))) = self.due.peek().copied() {
+        for _ in 0..BEGUN_AT_ONCE {
+            let Some(Reverse((at, call))) = self.due.peek().copied() else { return };
             if at > now {
                 return;
             }
@@ -251,13 +266,28 @@ impl Run<'_> {
 
     /// Reads what both sides were sent. `false`: nothing.
     fn hear(&mut self) -> bool {
-        let mut heard = Vec::new();
-        let count = self.load.caller.receive(|text, _| heard.push(text.to_vec()));
-        for text in &heard {
-            if let Some(response) = Heard::read(text) {
-                self.response(&response);
+        let mut moved = false;
+        for _ in 0..READ_AT_ONCE {
+            let mut heard = Vec::new();
+            let count = self.load.caller.receive(|text, _| heard.push(text.to_vec()));
+            for text in &heard {
+                if let Some(response) = Heard::read(text) {
+                    self.response(&response);
+                }
             }
+            let asked = self.answer_calls();
+            // What the flood is told is not for us; it is read so that it does not pile up.
+            self.load.flood.receive(|_, _| ());
+            if count + asked == 0 {
+                break;
+            }
+            moved = true;
         }
+        moved
+    }
+
+    /// The side that is called: how many requests it was sent.
+    fn answer_calls(&mut self) -> usize {
         let mut requests = Vec::new();
         let asked = self.load.callee.receive(|text, from| requests.push((text.to_vec(), from)));
         let local = self.load.callee_local;
@@ -268,9 +298,7 @@ impl Run<'_> {
                 self.load.callee.write(*from).extend_from_slice(&response);
             }
         }
-        // What the flood is told is not for us; it is read so that it does not pile up.
-        self.load.flood.receive(|_, _| ());
-        count + asked > 0
+        asked
     }
 
     fn response(&mut self, heard: &Heard<'_>) {

@@ -7,9 +7,10 @@ pub const MEASURED: usize = 0;
 /// The processor of the load.
 pub const LOAD: usize = 1;
 
-/// How many processors there are.
+/// How many processors there are, those included that this thread is kept from.
 pub fn count() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    // SAFETY: no pointers.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
 }
 
 /// Keeps the calling thread, and what it starts, on one processor. With a single one nothing is done.

@@ -1,6 +1,6 @@
 //! Sockets: SIP over datagrams and connections, RTP for the media workers, HTTP for the API.
 
-pub mod age;
+pub mod batch;
 pub mod certificate;
 mod connection;
 pub mod figures;

@@ -4,13 +4,16 @@
 //! It never waits for another task: what it sends goes into bounded queues by `try_send`, and what
 //! comes back is one more event.
 
+use crate::net::batch::Batch;
+use crate::net::figures::Loss;
 use crate::net::streams::StreamEvent;
-use crate::net::udp::{Datagrams, Received};
+use crate::net::udp::{Datagrams, Taken};
 use crate::perform::Performer;
 use crate::telemetry::SAMPLED_EVERY;
 use bytes::Bytes;
 use domain::id::RequestId;
 use domain::now::Now;
+use sip::endpoint::defence::{Newcomer, Sorted};
 use sip::event::{Flow, Transport};
 use sip::guard::Ban;
 use std::io;
@@ -23,16 +26,16 @@ use tokio::runtime::{EnterGuard, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-/// Datagrams taken in one go before the other sources are looked at.
-const DATAGRAMS_PER_TURN: usize = 128;
+/// Batches of datagrams taken in one go before the other sources are looked at.
+const BATCHES_PER_TURN: usize = 4;
+/// New calls taken in one go: what else comes meanwhile waits for no more than these.
+const NEWCOMERS_PER_TURN: usize = 8;
 /// Events taken in one go.
 const EVENTS_PER_TURN: usize = 256;
 /// How long the loop may keep its thread while there is something to do.
 const YIELD_EVERY: Duration = Duration::from_millis(2);
 /// How long calls that are ended may take over it: a BYE is repeated after 0.5, 1.5 and 3.5 s.
 const GOODBYE_MAX: Duration = Duration::from_secs(4);
-/// RFC 3261 §18.1.1: a datagram is at most 65,535 octets.
-const DATAGRAM_MAX: usize = 65_535;
 
 /// What other tasks and threads tell the loop.
 #[derive(Debug)]
@@ -124,6 +127,8 @@ pub struct Signalling {
     pub performer: Performer,
     /// The SIP datagram sockets.
     pub datagrams: Arc<Datagrams>,
+    /// The socket last looked at had no more.
+    is_read: bool,
     /// From streams.
     pub streams: mpsc::Receiver<StreamEvent>,
     /// From everything else.
@@ -140,7 +145,7 @@ impl Signalling {
         (datagrams, streams): (Arc<Datagrams>, mpsc::Receiver<StreamEvent>),
         inbox: mpsc::UnboundedReceiver<Told>,
     ) -> Self {
-        Self { exchange, performer, datagrams, streams, inbox, stop_at: None }
+        Self { exchange, performer, datagrams, is_read: true, streams, inbox, stop_at: None }
     }
 
     /// Runs on a thread of its own until draining is done or it is told to stop. What is given back
@@ -165,7 +170,7 @@ impl Signalling {
     async fn run(mut self, restored: Restored) {
         self.datagrams.writable().await;
         self.restore(restored);
-        let mut buffer = vec![0; DATAGRAM_MAX];
+        let mut batch = Batch::default();
         let mut effects = Vec::new();
         let mut samples = tokio::time::interval(SAMPLED_EVERY);
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -191,7 +196,7 @@ impl Signalling {
             };
             tokio::select! {
                 socket = self.datagrams.readable() => {
-                    self.take_datagrams(socket, &mut buffer, &mut effects);
+                    self.take_datagrams(socket, &mut batch, &mut effects);
                 }
                 Some(told) = self.inbox.recv() => self.take_told(told, &mut effects),
                 Some(event) = self.streams.recv() => self.take_stream(event, &mut effects),
@@ -201,7 +206,9 @@ impl Signalling {
                     self.perform(now, &mut effects);
                 }
                 _ = samples.tick() => self.performer.sample(&self.exchange),
+                () = std::future::ready(()), if self.exchange.has_newcomers() => (),
             }
+            self.take_newcomers(&mut effects);
         }
     }
 
@@ -212,19 +219,56 @@ impl Signalling {
         self.perform(now, &mut effects);
     }
 
-    fn take_datagrams(&mut self, socket: usize, buffer: &mut [u8], effects: &mut Vec<Effect>) {
-        for _ in 0..DATAGRAMS_PER_TURN {
-            match self.datagrams.receive(socket, buffer) {
-                Ok(Received { length, remote, local, waited }) => {
-                    self.exchange.behind(waited, now());
-                    let flow = Flow { transport: Transport::Udp, local, remote };
-                    let message = Bytes::copy_from_slice(&buffer[..length]);
-                    self.turn(Input::Message { flow, message }, effects);
+    fn take_datagrams(&mut self, socket: usize, batch: &mut Batch, effects: &mut Vec<Effect>) {
+        self.is_read = false;
+        for _ in 0..BATCHES_PER_TURN {
+            let Taken { count, local, lost } = match self.datagrams.receive(socket, batch) {
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_read = true;
+                    return;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // An ICMP answer to something sent earlier: the transaction's timers see to it.
-                Err(_) => (),
+                Err(_) => continue,
+            };
+            if lost > 0 {
+                self.performer.streams.figures().count_all(Loss::Unread, lost);
             }
+            for datagram in (0..count).filter_map(|at| batch.get(at)) {
+                let flow = Flow { transport: Transport::Udp, local, remote: datagram.remote };
+                let sorted = self.exchange.sort(flow, datagram.octets, now());
+                if sorted != Sorted::Dropped {
+                    let message = Bytes::copy_from_slice(datagram.octets);
+                    let message = Newcomer { flow, message, framed: false };
+                    self.take_message(message, sorted, datagram.waited(), effects);
+                }
+            }
+        }
+    }
+
+    fn take_message(
+        &mut self,
+        message: Newcomer,
+        sorted: Sorted,
+        waited: Duration,
+        effects: &mut Vec<Effect>,
+    ) {
+        let input = match sorted {
+            Sorted::Now => Some(message.into()),
+            Sorted::Waits => self.exchange.wait(message, waited, now()),
+            Sorted::Dropped => None,
+        };
+        if let Some(input) = input {
+            self.turn(input, effects);
+        }
+    }
+
+    /// New calls come last: a few where nothing else is known to wait, or else one.
+    fn take_newcomers(&mut self, effects: &mut Vec<Effect>) {
+        let count = if self.is_read && self.inbox.is_empty() { NEWCOMERS_PER_TURN } else { 1 };
+        for _ in 0..count {
+            let Some(input) = self.exchange.next_newcomer(now()) else { return };
+            self.turn(input, effects);
         }
     }
 
@@ -294,7 +338,16 @@ impl Signalling {
                 self.turn(Input::Connected { flow, names }, effects);
             }
             StreamEvent::Gone(flow, way) => self.performer.streams.gone(&flow, &way),
-            StreamEvent::Input(input) => self.turn(input, effects),
+            StreamEvent::Input(input) => {
+                let (flow, message, framed) = match input {
+                    Input::Message { flow, message } => (flow, message, false),
+                    Input::Framed { flow, message } => (flow, message, true),
+                    other => return self.turn(other, effects),
+                };
+                let sorted = self.exchange.sort(flow, &message, now());
+                let message = Newcomer { flow, message, framed };
+                self.take_message(message, sorted, Duration::ZERO, effects);
+            }
         }
     }
 

@@ -138,7 +138,8 @@ pub fn describe() {
     describe_counter!(
         "gw_transport_lost_total",
         "Connections refused or closed at a bound (total, source, handshake, unsent, idle, framing, \
-         no_pong), not opened (unopened), and datagrams the system had no room for (datagram)."
+         no_pong), not opened (unopened), and datagrams the system had no room for, going out \
+         (datagram) or coming in (unread)."
     );
     describe_counter!("gw_sip_unreadable_total", "Messages that could not be read.");
     describe_counter!("gw_sip_refused_total", "Requests refused before they had any effect.");

@@ -147,9 +147,6 @@ impl Endpoint {
         if self.keeps_out(flow, message.len(), now.instant, out) {
             return;
         }
-        if !flow.transport.is_reliable() && self.leaves_to_repetition(&message, now) {
-            return;
-        }
         if stun::is_stun(&message) && !flow.transport.is_reliable() {
             let answer = stun::answer(&message, flow.remote);
             out.extend(answer.map(|message| Action::Transmit { flow, message, leg: None }));
@@ -187,7 +184,7 @@ impl Endpoint {
                 leg::multipart::unwrap(&mut request.headers, &mut request.body);
                 leg::leave_out_optional_body(&mut request);
                 if let Some(key) = key::of_request(&request)
-                    && !self.sheds(&request, &key, flow, now, out)
+                    && !self.sheds(&request, &key, flow, out)
                 {
                     self.handle_request(&request, key, flow, now.instant, out);
                 }

@@ -1,34 +1,38 @@
-//! Overload: new calls are refused while it is cheap, so that those taken are served (RFC 7339).
+//! Overload: new calls wait their turn behind all else, and those that have waited too long are refused,
+//! so that those taken are served (RFC 7339).
 //!
 //! ```text
-//!                    backlog > most                         backlog ≤ most
-//! Open (all taken) ─────────────────► Held to a rate ◄──┐ each tenth of a second: down by 5 %,
-//!        ▲                                │  └──────────┘ kept, or up by 2 %
-//!        └──── rate above what is offered ┘
+//!            all have waited longer than the longest wait
+//! All taken ─────────────────────────────────────────────► Held: as many wait as are taken within
+//!     ▲                                                      the longest wait
+//!     └───────── some wait less than a quarter of it ────────┘
 //! ```
 //!
-//! The backlog is how long a datagram has waited when the loop takes it: of a tenth of a second the
-//! shortest, as in RFC 8289 §3. A loop that was kept from its processor for a moment has long waits and
-//! then short ones; only where all are long, more comes than can be served. While the backlog falls by
-//! itself the rate is kept. A rate, and not a share, is held, since the rate that can be served stays
-//! the same however much is offered.
+//! What belongs to a call that was taken never waits here ([`Control::sort`] is for new calls only), so
+//! the more calls there are, the less is left for new ones, and no rate need be known. It is looked at
+//! each tenth of a second, and of the waits the shortest counts, as in RFC 8289 §3: a loop that was kept
+//! from its processor for a moment has long waits and then short ones; only where all are long, more
+//! comes than can be served.
+//!
+//! A call that finds no place is refused at once. Refusing has a bound too: so many for each call taken.
+//! Beyond that, new calls are dropped unread: their repetitions are looked at anew. That costs about what
+//! a refusal does if all of them come, and nothing if the caller has gone.
 //!
 //! Neighbours who speak RFC 7339 are told what share to leave out ([`Control::advice`]), and what they
-//! tell us is kept to ([`Neighbours`]). Calls nothing. Called by `endpoint`.
+//! tell us is kept to ([`Neighbours`](neighbours::Neighbours)). Calls nothing. Called by `endpoint`.
 
 pub mod neighbours;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// When it is too much.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct OverloadRules {
-    /// The longest that a datagram may have waited.
+    /// The longest that a new call may wait.
     pub backlog_max: Duration,
-    /// New calls a second that are always taken, however far behind the loop is.
-    pub calls_min_per_second: u32,
 }
 
 /// What neighbours are told: the parameters of Via (RFC 7339 §4).
@@ -42,146 +46,153 @@ pub struct Advice {
     pub sequence: u64,
 }
 
-/// Decides which new calls are taken.
+/// What becomes of a new call that comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// It waits: [`Control::enter`].
+    Waits,
+    /// It is refused.
+    Refused,
+    /// It is left unread.
+    Dropped,
+}
+
+/// The queue of new calls, and who of them is taken.
 #[derive(Debug)]
-pub struct Control {
+pub struct Control<T> {
     rules: OverloadRules,
-    state: State,
+    waiting: VecDeque<Waiting<T>>,
+    /// `Some`: so many may wait.
+    held: Option<usize>,
+    /// How many may still be refused.
+    refusals: f64,
     period: Period,
-    /// How long the last datagram has waited.
-    waited: Duration,
-    /// Of the period before.
-    last_backlog: Duration,
-    /// New calls a second that could be taken of late.
-    served: f64,
     sequence: u64,
-    /// The share refused in the last period.
     loss_percent: u8,
-    /// New calls refused since the start.
+    /// New calls not taken since the start.
     refused: u64,
 }
 
 #[derive(Debug)]
-enum State {
-    Open,
-    /// `rate`: new calls a second; `room`: how many may still be taken at once.
-    Held {
-        rate: f64,
-        room: f64,
-        refilled: Instant,
-    },
+struct Waiting<T> {
+    /// `None`: it only keeps its place behind those before it.
+    arrived: Option<Instant>,
+    what: T,
 }
 
 /// What is seen within one period.
 #[derive(Debug)]
 struct Period {
     began: Instant,
-    /// The shortest wait.
-    backlog: Duration,
-    datagrams: u32,
-    offered: u32,
+    /// Of those taken.
+    shortest_wait: Duration,
     taken: u32,
+    offered: u32,
 }
 
 impl Period {
     fn begun(began: Instant) -> Self {
-        Self { began, backlog: Duration::MAX, datagrams: 0, offered: 0, taken: 0 }
+        Self { began, shortest_wait: Duration::MAX, taken: 0, offered: 0 }
     }
 }
 
-/// After this the caller is about to send an INVITE again.
-const STALE: Duration = Duration::from_millis(400);
-/// How often the rate is looked at anew.
+/// New calls that wait at most.
+pub const WAITING_MAX: usize = 4_096;
+/// So many may always wait.
+const PLACES_MIN: usize = 16;
+/// Refusals for each call taken. A refusal and its ACK cost about a twelfth of a call.
+const REFUSALS_PER_CALL: f64 = 3.0;
+/// As many are saved up at most.
+const REFUSALS_MAX: f64 = 1_000.0;
+/// How often it is looked at anew.
 const PERIOD: Duration = Duration::from_millis(100);
 /// How long advice is kept to that is not renewed (RFC 7339 §4.3).
 const VALIDITY_MS: u32 = 500;
-/// Down to this share of the rate, in a period whose backlog is too long.
-const DOWN: f64 = 0.95;
-/// A backlog below this share of that before it falls.
-const FALLS: f64 = 0.95;
-/// So few datagrams in a period tell nothing of a backlog.
+/// So few taken in a period tell nothing of a backlog.
 const FEW: u32 = 4;
-/// What could be taken once counts this much less with each period.
-const FADES: f64 = 0.98;
-/// Up to this multiple of the rate, in one whose backlog is not.
-const UP: f64 = 1.02;
+/// By how much advice falls in a period without need: not at once, or neighbours who kept to it would
+/// send all again.
+const LOSS_FALLS: u8 = 5;
 
-impl Control {
+impl<T> Control<T> {
     /// Everything is taken at first. `started_wall_ms` begins the sequence, so that a restart's advice
     /// is later than the last one before (RFC 7339 §4.4).
     pub fn new(rules: OverloadRules, started_wall_ms: u64, now: Instant) -> Self {
         Self {
             rules,
-            state: State::Open,
+            waiting: VecDeque::new(),
+            held: None,
+            refusals: REFUSALS_MAX,
             period: Period::begun(now),
-            waited: Duration::ZERO,
-            last_backlog: Duration::ZERO,
-            served: 0.0,
             sequence: started_wall_ms * 100,
             loss_percent: 0,
             refused: 0,
         }
     }
 
-    /// A datagram has waited so long.
-    pub fn backlog(&mut self, behind: Duration, now: Instant) {
-        self.waited = behind;
-        self.period.backlog = self.period.backlog.min(behind);
-        self.period.datagrams += 1;
-        self.end_period(now);
-    }
-
-    /// Whether a new call is taken. Requests in dialogs, ACK, CANCEL and emergency calls do not ask
-    /// (RFC 7339 §5.10.1).
-    pub fn takes_call(&mut self, now: Instant) -> bool {
+    /// A new call comes. Requests in dialogs, ACK, CANCEL and emergency calls are none (RFC 7339
+    /// §5.10.1).
+    pub fn sort(&mut self, now: Instant) -> Place {
         self.end_period(now);
         self.period.offered += 1;
-        let least = f64::from(self.rules.calls_min_per_second.max(1));
-        let takes = match &mut self.state {
-            State::Open => true,
-            State::Held { rate, room, refilled } => {
-                let passed = now.saturating_duration_since(*refilled).as_secs_f64();
-                *refilled = now;
-                // At most what a period brings is saved up, or what is always taken.
-                let most = (*rate * PERIOD.as_secs_f64()).max(least);
-                *room = (*room + passed * *rate).min(most);
-                let takes = *room >= 1.0;
-                if takes {
-                    *room -= 1.0;
-                }
-                takes
-            }
-        };
-        self.period.taken += u32::from(takes);
-        self.refused += u64::from(!takes);
-        takes
+        if self.waiting.len() < self.held.unwrap_or(WAITING_MAX) {
+            return Place::Waits;
+        }
+        self.refused += 1;
+        if self.refusals < 1.0 {
+            return Place::Dropped;
+        }
+        self.refusals -= 1.0;
+        Place::Refused
     }
 
-    /// Whether the last datagram, an INVITE, is to be left to its repetition: it has waited so long
-    /// that one is on its way (RFC 3261 §17.1.1.2, T1), and to read and to refuse both would keep the
-    /// backlog as long as it is.
-    pub fn leaves_to_repetition(&mut self) -> bool {
-        let leaves = matches!(self.state, State::Held { .. }) && self.waited > STALE;
-        self.refused += u64::from(leaves);
-        leaves
+    /// It waits from now on; `waited`: how long it has already.
+    pub fn enter(&mut self, call: T, waited: Duration, now: Instant) {
+        let arrived = Some(now.checked_sub(waited).unwrap_or(now));
+        self.waiting.push_back(Waiting { arrived, what: call });
+    }
+
+    /// What must not overtake a call that waits, as its CANCEL. It is given back where none waits, or
+    /// too many.
+    pub fn enter_behind(&mut self, what: T) -> Option<T> {
+        if self.waiting.is_empty() || self.waiting.len() >= WAITING_MAX {
+            return Some(what);
+        }
+        self.waiting.push_back(Waiting { arrived: None, what });
+        None
+    }
+
+    /// The next whose turn it is; `None`: none waits.
+    pub fn next(&mut self, now: Instant) -> Option<T> {
+        let Waiting { arrived, what } = self.waiting.pop_front()?;
+        self.end_period(now);
+        if let Some(arrived) = arrived {
+            let waited = now.saturating_duration_since(arrived);
+            self.period.taken += 1;
+            self.period.shortest_wait = self.period.shortest_wait.min(waited);
+            self.refusals = (self.refusals + REFUSALS_PER_CALL).min(REFUSALS_MAX);
+        }
+        Some(what)
+    }
+
+    /// Whether a call waits.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// What to tell neighbours now.
     pub fn advice(&mut self, now: Instant) -> Advice {
         self.end_period(now);
-        let (loss_percent, validity_ms) = match self.state {
-            State::Open => (0, 0),
-            State::Held { .. } => (self.loss_percent, VALIDITY_MS),
-        };
-        Advice { loss_percent, validity_ms, sequence: self.sequence }
+        let validity_ms = if self.loss_percent > 0 { VALIDITY_MS } else { 0 };
+        Advice { loss_percent: self.loss_percent, validity_ms, sequence: self.sequence }
     }
 
-    /// The percentage of new calls that were refused in the last period.
+    /// The percentage of new calls that are refused now.
     pub fn loss_percent(&self) -> u8 {
         self.loss_percent
     }
 
-    /// New calls refused since the start.
+    /// New calls refused or dropped since the start.
     pub fn refused(&self) -> u64 {
         self.refused
     }
@@ -191,41 +202,20 @@ impl Control {
         if passed < PERIOD {
             return;
         }
-        let seconds = passed.as_secs_f64();
-        let (offered, taken) =
-            (f64::from(self.period.offered) / seconds, f64::from(self.period.taken) / seconds);
-        let least = f64::from(self.rules.calls_min_per_second.max(1));
-        self.served = taken.max(self.served * FADES);
-        let backlog = match self.period.datagrams {
-            0..FEW => Duration::ZERO,
-            _ => self.period.backlog,
+        let taken = self.period.taken;
+        let shortest = if taken < FEW { Duration::ZERO } else { self.period.shortest_wait };
+        let longest = self.rules.backlog_max;
+        let bound = if self.held.is_some() { longest / 4 } else { longest };
+        // As many as were taken in so long a time.
+        let places = f64::from(taken) / passed.as_secs_f64() * longest.as_secs_f64();
+        self.held = (shortest > bound).then(|| (places as usize).clamp(PLACES_MIN, WAITING_MAX));
+        let served = u64::from(taken) * 100 / u64::from(self.period.offered.max(1));
+        let lost = match self.held {
+            Some(_) => 100 - u8::try_from(served).unwrap_or(100).min(100),
+            None => 0,
         };
-        let is_behind = backlog > self.rules.backlog_max;
-        let falls = backlog < self.last_backlog.mul_f64(FALLS);
-        self.state = match (&self.state, is_behind) {
-            (State::Open, false) => State::Open,
-            (State::Open, true) => {
-                let rate = (self.served * DOWN).max(least);
-                State::Held { rate, room: least, refilled: now }
-            }
-            (State::Held { rate, room, refilled }, true) => {
-                let rate = if falls { *rate } else { (rate * DOWN).max(least) };
-                State::Held { rate, room: *room, refilled: *refilled }
-            }
-            // Nobody is refused any more: it is over.
-            (State::Held { rate, .. }, false) if rate * UP > offered * 2.0 => State::Open,
-            (State::Held { rate, room, refilled }, false) => {
-                State::Held { rate: rate * UP, room: *room, refilled: *refilled }
-            }
-        };
+        self.loss_percent = lost.max(self.loss_percent.saturating_sub(LOSS_FALLS));
         self.sequence += 1;
-        self.loss_percent = match self.state {
-            State::Open => 0,
-            State::Held { rate, .. } => {
-                ((1.0 - rate / offered.max(1.0)).clamp(0.0, 1.0) * 100.0).round() as u8
-            }
-        };
-        self.last_backlog = backlog;
         self.period = Period::begun(now);
     }
 }

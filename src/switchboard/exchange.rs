@@ -10,6 +10,7 @@ use bytes::Bytes;
 use domain::id::{LegId, TrunkId};
 use domain::now::Now;
 use sip::endpoint::Endpoint;
+use sip::endpoint::defence::{Newcomer, Sorted};
 use sip::error::ParseError;
 use sip::event::{Action as SipAction, Flow, LegCommand};
 use std::collections::VecDeque;
@@ -62,6 +63,16 @@ pub enum Input {
     },
     /// Anything else.
     Event(Event),
+}
+
+impl From<Newcomer> for Input {
+    fn from(call: Newcomer) -> Self {
+        let Newcomer { flow, message, framed } = call;
+        match framed {
+            true => Self::Framed { flow, message },
+            false => Self::Message { flow, message },
+        }
+    }
 }
 
 /// What leaves a turn, in order.
@@ -195,9 +206,25 @@ impl Exchange {
         self.endpoint.unban(source, now.instant)
     }
 
-    /// The next datagram has waited so long before it was taken (see `sip::overload`).
-    pub fn behind(&mut self, waited: Duration, now: Now) {
-        self.endpoint.behind(waited, now);
+    /// What becomes of a message that comes, before anything of it is read (see `sip::overload`).
+    pub fn sort(&mut self, flow: Flow, message: &[u8], now: Now) -> Sorted {
+        self.endpoint.sort(flow, message, now)
+    }
+
+    /// A message waits that was sorted so; it is given back if it is to be handled now after all.
+    /// `waited`: how long it has already.
+    pub fn wait(&mut self, message: Newcomer, waited: Duration, now: Now) -> Option<Input> {
+        self.endpoint.wait(message, waited, now).map(Input::from)
+    }
+
+    /// Whether new calls wait.
+    pub fn has_newcomers(&self) -> bool {
+        self.endpoint.has_newcomers()
+    }
+
+    /// The message whose turn it is, to be handled now.
+    pub fn next_newcomer(&mut self, now: Now) -> Option<Input> {
+        self.endpoint.next_newcomer(now).map(Input::from)
     }
 
     /// One turn of everything whose deadline has come.

@@ -33,7 +33,6 @@ pub(super) fn read(root: &Layered<'_>, emergency: Vec<Arc<str>>) -> DefenceRules
     let overload = root.section("overload");
     let controlled = OverloadRules {
         backlog_max: Duration::from_millis(u64::from(overload.count("backlog_ms", 5..=2_000))),
-        calls_min_per_second: overload.count("calls_min_per_second", 1..=100_000),
     };
     let is_controlled = overload.boolean("on");
     overload.finish();

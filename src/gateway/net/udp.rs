@@ -1,15 +1,14 @@
 //! The SIP datagram sockets, one for each listener.
 #![allow(unsafe_code)] // One call into libc, which says why it is sound.
 
-use super::age;
+use super::batch::{self, Batch};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 use tokio::net::UdpSocket;
 
 /// Binds a SIP socket with a receive buffer of `receive_buffer` bytes, or as much of it as the
@@ -30,7 +29,7 @@ pub fn bind(listen: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> 
     }
     let _ = socket.set_send_buffer_size(receive_buffer);
     // Without it, nothing is known of overload, and all calls are taken.
-    let _ = age::note_arrivals(&socket);
+    let _ = batch::take_notes(&socket);
     socket.set_nonblocking(true)?;
     socket.bind(&listen.into())?;
     UdpSocket::from_std(socket.into())
@@ -54,23 +53,23 @@ fn force_receive_buffer(socket: &Socket, bytes: usize) -> bool {
     set == 0
 }
 
-/// A datagram taken; its octets are in the buffer.
+/// What was taken of a socket in one go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Received {
-    /// Octets.
-    pub length: usize,
-    /// Whence it came.
-    pub remote: SocketAddr,
+pub struct Taken {
+    /// Datagrams, now in the batch.
+    pub count: usize,
     /// Our address.
     pub local: SocketAddr,
-    /// How long it waited.
-    pub waited: Duration,
+    /// Datagrams that found no room in the socket's buffer since it was last read.
+    pub lost: u32,
 }
 
 /// All datagram sockets.
 #[derive(Debug)]
 pub struct Datagrams {
     sockets: Vec<(SocketAddr, UdpSocket)>,
+    /// Of each, how many datagrams had found no room when it was last read.
+    lost: Vec<AtomicU32>,
     /// Which is looked at first next time, so that a flood on one does not starve the others.
     first: AtomicUsize,
 }
@@ -78,7 +77,8 @@ pub struct Datagrams {
 impl Datagrams {
     /// These, each with its address as flows have it.
     pub fn new(sockets: Vec<(SocketAddr, UdpSocket)>) -> Self {
-        Self { sockets, first: AtomicUsize::new(0) }
+        let lost = sockets.iter().map(|_| AtomicU32::new(0)).collect();
+        Self { sockets, lost, first: AtomicUsize::new(0) }
     }
 
     /// Waits until one may have a datagram; which.
@@ -103,14 +103,17 @@ impl Datagrams {
         }
     }
 
-    /// Takes a datagram of the socket at `index`: see [`Received`].
+    /// Takes datagrams of the socket at `index`.
     ///
     /// # Errors
     /// The system's; `WouldBlock` when there is none.
-    pub fn receive(&self, index: usize, buffer: &mut [u8]) -> io::Result<Received> {
+    pub fn receive(&self, index: usize, batch: &mut Batch) -> io::Result<Taken> {
         let (local, socket) = &self.sockets[index];
-        let (length, remote, waited) = age::receive(socket, buffer)?;
-        Ok(Received { length, remote, local: *local, waited })
+        let count = batch.receive(socket)?;
+        let lost = batch.get(count.saturating_sub(1)).map_or(0, |datagram| {
+            datagram.lost.wrapping_sub(self.lost[index].swap(datagram.lost, Ordering::Relaxed))
+        });
+        Ok(Taken { count, local: *local, lost })
     }
 
     /// Sends a datagram from the socket at `local`.
@@ -142,18 +145,18 @@ mod tests {
         let locals: Vec<_> = sockets.iter().map(|(local, _)| *local).collect();
         let datagrams = Datagrams::new(sockets);
         datagrams.writable().await;
-        let mut buffer = [0; 16];
+        let (mut buffer, mut batch) = ([0; 16], Batch::default());
         for (at, local) in locals.iter().enumerate() {
             let peer = UdpSocket::bind((local.ip(), 0)).await.unwrap();
             peer.send_to(b"there", local).await.unwrap();
             let (found, remote) = loop {
                 // A socket looked at for the first time may be said to have something.
                 let readable = datagrams.readable().await;
-                if let Ok(Received { length, remote, local: found, .. }) =
-                    datagrams.receive(readable, &mut buffer)
-                {
-                    assert_eq!((readable, &buffer[..length]), (at, &b"there"[..]));
-                    break (found, remote);
+                if let Ok(taken) = datagrams.receive(readable, &mut batch) {
+                    assert_eq!((taken.count, taken.lost), (1, 0));
+                    let datagram = batch.get(0).unwrap();
+                    assert_eq!((readable, datagram.octets), (at, &b"there"[..]));
+                    break (taken.local, datagram.remote);
                 }
             };
             assert_eq!((found, remote), (*local, peer.local_addr().unwrap()));

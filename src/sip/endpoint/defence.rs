@@ -8,7 +8,8 @@ use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::overload::neighbours::Neighbours;
-use crate::overload::{Control, OverloadRules};
+use crate::overload::{Control, OverloadRules, Place};
+use bytes::Bytes;
 use domain::now::Now;
 use rand::RngCore;
 use std::net::{IpAddr, SocketAddr};
@@ -26,11 +27,35 @@ pub struct DefenceRules {
     pub emergency: Vec<Arc<str>>,
 }
 
+/// A message that may have to wait: a new call, or its CANCEL.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    /// Between which addresses.
+    pub flow: Flow,
+    /// The whole of it.
+    pub message: Bytes,
+    /// Whether it was cut out of a stream.
+    pub framed: bool,
+}
+
+/// What becomes of a message that comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sorted {
+    /// It is to be received now.
+    Now,
+    /// It waits: [`Endpoint::wait`].
+    Waits,
+    /// It is left unread.
+    Dropped,
+}
+
 /// The machines; the first two are made with the first message, which tells what time it is.
 #[derive(Debug, Default)]
 pub(super) struct Defence {
     pub(super) guard: Option<Guard>,
-    pub(super) control: Option<Control>,
+    control: Option<Control<Newcomer>>,
+    /// The next new call to be received is to be refused.
+    refuses: bool,
     neighbours: Neighbours,
 }
 
@@ -101,19 +126,48 @@ impl Endpoint {
             || self.defence.guard.as_mut().is_none_or(|guard| guard.answers_rubbish(source, now))
     }
 
-    /// A message has waited so long to be taken.
-    pub fn behind(&mut self, waited: Duration, now: Now) {
-        if let Some(control) = self.control(now) {
-            control.backlog(waited, now.instant);
+    /// What becomes of a message that comes, before anything of it is read (see [`Control`]). Only new
+    /// calls wait, and their CANCELs behind them. Those who have a budget are kept to that instead, what
+    /// is said within a dialog belongs to a call that was taken, and a call for help never waits.
+    pub fn sort(&mut self, flow: Flow, message: &[u8], now: Now) -> Sorted {
+        if message.starts_with(b"CANCEL ") && self.has_newcomers() {
+            return Sorted::Waits;
+        }
+        let is_newcomer = message.starts_with(b"INVITE ")
+            && !is_within_dialog(message)
+            && (self.config.defence.guard.is_none() || self.trunk_of(flow).is_some())
+            && !self.may_call_for_help(message);
+        match self.control(now).filter(|_| is_newcomer).map(|control| control.sort(now.instant)) {
+            None => Sorted::Now,
+            Some(Place::Waits) => Sorted::Waits,
+            Some(Place::Dropped) => Sorted::Dropped,
+            Some(Place::Refused) => {
+                self.defence.refuses = true;
+                Sorted::Now
+            }
         }
     }
 
-    /// Whether a datagram is not even read, as it is an INVITE that will come again. One that calls for
-    /// help is always read.
-    pub(super) fn leaves_to_repetition(&mut self, message: &[u8], now: Now) -> bool {
-        message.starts_with(b"INVITE ")
-            && !self.may_call_for_help(message)
-            && self.control(now).is_some_and(Control::leaves_to_repetition)
+    /// A message waits that was sorted so; it is given back if it is to be received now after all.
+    /// `waited`: how long it has already, in its socket's buffer.
+    pub fn wait(&mut self, message: Newcomer, waited: Duration, now: Now) -> Option<Newcomer> {
+        let is_call = message.message.starts_with(b"INVITE ");
+        let Some(control) = self.control(now) else { return Some(message) };
+        if !is_call {
+            return control.enter_behind(message);
+        }
+        control.enter(message, waited, now.instant);
+        None
+    }
+
+    /// Whether new calls wait.
+    pub fn has_newcomers(&self) -> bool {
+        self.defence.control.as_ref().is_some_and(Control::has_waiting)
+    }
+
+    /// The message whose turn it is, to be received now.
+    pub fn next_newcomer(&mut self, now: Now) -> Option<Newcomer> {
+        self.control(now)?.next(now.instant)
     }
 
     /// Whether the first line of an INVITE has a number in it that calls for help: cheaper than reading
@@ -126,31 +180,20 @@ impl Endpoint {
             || line.windows(3).any(|letters| letters.eq_ignore_ascii_case(b"sos"))
     }
 
-    /// Whether a new call is taken. Only these are asked about: what belongs to a call that was taken
-    /// goes first, and emergency calls do (RFC 7339 §5.10.1).
-    fn takes_call(&mut self, request: &Request, now: Now) -> bool {
-        let is_emergency = self.is_emergency(request);
-        match self.control(now) {
-            Some(control) if !is_emergency => control.takes_call(now.instant),
-            _ => true,
-        }
-    }
-
-    /// Refuses a new call where there are too many; whether it did. A repetition of one that was taken
+    /// Refuses a new call that found no place; whether it did. A repetition of one that was taken
     /// is none.
     pub(super) fn sheds(
         &mut self,
         request: &Request,
         key: &str,
         flow: Flow,
-        now: Now,
         out: &mut Vec<Action>,
     ) -> bool {
-        if self.config.defence.overload.is_none()
+        if !std::mem::take(&mut self.defence.refuses)
             || request.method != Method::Invite
             || request.headers.to_tag().is_some()
             || self.servers.knows(key)
-            || self.takes_call(request, now)
+            || self.is_emergency(request)
         {
             return false;
         }
@@ -239,7 +282,7 @@ impl Endpoint {
         }
     }
 
-    fn control(&mut self, now: Now) -> Option<&mut Control> {
+    fn control(&mut self, now: Now) -> Option<&mut Control<Newcomer>> {
         let rules = self.config.defence.overload?;
         let control = &mut self.defence.control;
         Some(control.get_or_insert_with(|| Control::new(rules, now.wall_ms, now.instant)))
@@ -252,6 +295,17 @@ impl Endpoint {
         user.is_some_and(|user| numbers.iter().any(|number| **number == *user))
             || request.uri.to_string().to_ascii_lowercase().starts_with("urn:service:sos")
     }
+}
+
+/// Whether the `To` of a message has a tag: cheaper than reading it, and rather too often than not.
+fn is_within_dialog(message: &[u8]) -> bool {
+    let is_to = |line: &&[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+        name.eq_ignore_ascii_case(b"to") || name.eq_ignore_ascii_case(b"t")
+    };
+    let mut lines = message.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
+    let to = lines.find(is_to);
+    to.is_some_and(|line| line.windows(4).any(|letters| letters.eq_ignore_ascii_case(b"tag=")))
 }
 
 /// The seconds of `Retry-After`, without its comment and parameters (RFC 3261 §20.33).

@@ -2,10 +2,11 @@
 
 use super::pair::{A, B, address, config, media, trunk};
 use super::peer::{Draft, Peer, header, response, word};
-use crate::endpoint::defence::DefenceRules;
+use crate::endpoint::defence::{DefenceRules, Newcomer, Sorted};
 use crate::event::{Caller, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use crate::guard::{Budget, GuardRules};
 use crate::overload::OverloadRules;
+use bytes::Bytes;
 use domain::cause::Cause;
 use domain::id::LegId;
 use std::time::Duration;
@@ -21,10 +22,7 @@ fn defended() -> Peer {
             ban: Duration::from_secs(600),
             silent: true,
         }),
-        overload: Some(OverloadRules {
-            backlog_max: Duration::from_millis(50),
-            calls_min_per_second: 1,
-        }),
+        overload: Some(OverloadRules { backlog_max: Duration::from_millis(50) }),
         emergency: vec!["112".into()],
     };
     Peer::with(config)
@@ -37,14 +35,36 @@ fn stranger() -> Peer {
     peer
 }
 
-/// So far behind that new calls are held to a rate.
+/// So far behind that as many new calls wait as may.
 fn overloaded() -> Peer {
     let mut peer = defended();
-    for _ in 0..600 {
-        peer.now = peer.now.after(Duration::from_millis(10));
-        peer.endpoint.behind(Duration::from_secs(1), peer.now);
+    for number in 1_000..1_200 {
+        enter(&mut peer, &call(number).print(), 1_000);
+        peer.now = peer.now.after(Duration::from_millis(1));
+        peer.endpoint.next_newcomer(peer.now);
     }
+    while enter(&mut peer, &call(1_200).print(), 1_000) == Sorted::Waits {}
+    peer.endpoint.next_newcomer(peer.now);
+    enter(&mut peer, &call(1_200).print(), 1_000);
     peer
+}
+
+/// Lets a message come that has waited so many milliseconds.
+fn enter(peer: &mut Peer, message: &str, waited_ms: u64) -> Sorted {
+    let sorted = peer.endpoint.sort(peer.flow, message.as_bytes(), peer.now);
+    if sorted == Sorted::Waits {
+        let message = Bytes::copy_from_slice(message.as_bytes());
+        let message = Newcomer { flow: peer.flow, message, framed: false };
+        let waited = Duration::from_millis(waited_ms);
+        assert!(peer.endpoint.wait(message, waited, peer.now).is_none());
+    }
+    sorted
+}
+
+/// Receives the next whose turn it is: what was sent.
+fn next(peer: &mut Peer) -> Option<Vec<String>> {
+    let next = peer.endpoint.next_newcomer(peer.now)?;
+    Some(peer.send(std::str::from_utf8(&next.message).unwrap()))
 }
 
 fn call(number: u32) -> Draft {
@@ -162,47 +182,66 @@ fn a_scan_learns_no_extension() {
 #[test]
 fn overload_refuses_new_calls_only_and_says_so_to_neighbours() {
     let mut peer = overloaded();
-    peer.endpoint.behind(Duration::ZERO, peer.now);
-    let first = peer.request(&call(1));
-    assert_eq!(word(&first[0]), "100", "one call a second is always taken");
+    let before = peer.endpoint.defence().shed;
     let asks = "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKx;oc;oc-algo=\"loss\"";
-    let refused = peer.request(&call(2).set("Via", asks));
+    let refused = call(2).set("Via", asks);
+    assert_eq!(enter(&mut peer, &refused.print(), 0), Sorted::Now);
+    let refused = peer.request(&refused);
     assert_eq!(word(&refused[0]), "503");
     // RFC 7339 §5.10.2.
     assert_eq!(header(&refused[0], "Retry-After"), "");
     let via = header(&refused[0], "Via");
-    assert!(via.contains(";oc-algo=\"loss\";oc-validity=500;oc-seq="), "{via}");
-    // A repetition of the call that was taken is no new call.
-    assert_ne!(word(&peer.request(&call(1))[0]), "503");
-    for other in ["OPTIONS", "CANCEL"] {
-        assert_eq!(
-            word(
-                &peer.request(
-                    &call(1)
-                        .line(&format!("{other} sip:4711@192.0.2.1 SIP/2.0"))
-                        .set("CSeq", &format!("1 {other}"))
-                        .body("", "")
-                )[0]
-            ),
-            "200",
-            "{other}"
-        );
-    }
-    let emergency = call(3).line("INVITE sip:112@192.0.2.1 SIP/2.0");
-    assert_eq!(word(&peer.request(&emergency)[0]), "100");
-    assert_eq!(peer.endpoint.defence().shed, 1);
+    assert!(via.contains(";oc-algo=\"loss\";oc-validity="), "{via}");
+    assert_eq!(peer.endpoint.defence().shed, before + 1);
+    // The first that waits is taken, and there is a place again.
+    assert_eq!(word(&next(&mut peer).unwrap()[0]), "100");
+    assert_eq!(enter(&mut peer, &call(3).print(), 0), Sorted::Waits);
+    // A repetition of the call that was taken is no new call, though it finds no place.
+    assert_eq!(enter(&mut peer, &call(1_200).print(), 0), Sorted::Now);
+    assert_ne!(word(&peer.request(&call(1_200))[0]), "503");
+    // Of those without a place some are dropped, and all of them count.
+    let others: Vec<_> = (5..2_005).map(|it| enter(&mut peer, &call(it).print(), 0)).collect();
+    assert!(others.contains(&Sorted::Dropped) && !others.contains(&Sorted::Waits));
+    assert_eq!(peer.endpoint.defence().shed, before + 2_002);
 }
 
 #[test]
-fn a_new_call_that_has_waited_too_long_is_left_to_its_repetition() {
+fn only_new_calls_of_those_without_a_budget_wait() {
     let mut peer = overloaded();
-    assert_eq!(peer.request(&call(1)), Vec::<String>::new());
-    assert_eq!(word(&peer.request(&Draft::new("OPTIONS", 1))[0]), "200");
-    assert_eq!(peer.endpoint.defence().shed, 1);
-    let emergency = call(3).line("INVITE sip:112@192.0.2.1 SIP/2.0");
+    let within = |name| call(5).set("To", "").set(name, "\"a\" <sip:4711@192.0.2.1>;TAG=b");
+    let options = Draft::new("OPTIONS", 1);
+    for (message, why) in [
+        (within("To").print(), "within a dialog"),
+        (within("t").print(), "within a dialog, short"),
+        (call(5).line("INVITE sip:112@192.0.2.1 SIP/2.0").print(), "for help"),
+        (options.print(), "no call"),
+        ("INVITE".into(), "no message"),
+    ] {
+        assert_eq!(enter(&mut peer, &message, 0), Sorted::Now, "{why}");
+    }
+    assert_eq!(word(&peer.request(&options)[0]), "200");
+    let emergency = call(6).line("INVITE sip:112@192.0.2.1 SIP/2.0");
     assert_eq!(word(&peer.request(&emergency)[0]), "100");
-    peer.endpoint.behind(Duration::ZERO, peer.now);
-    assert_eq!(word(&peer.request(&call(1))[0]), "100");
+    let mut peer = defended();
+    // `tag=` in another header makes no dialog.
+    assert_eq!(enter(&mut peer, &call(5).set("Subject", "tag=1").print(), 0), Sorted::Waits);
+    let mut stranger = stranger();
+    assert_eq!(enter(&mut stranger, &call(5).print(), 0), Sorted::Now, "a stranger has a budget");
+}
+
+#[test]
+fn a_cancel_does_not_overtake_its_call() {
+    let mut peer = defended();
+    let call = call(1);
+    let cancel = call.clone().line("CANCEL sip:4711@192.0.2.1 SIP/2.0").set("CSeq", "1 CANCEL");
+    let cancel = cancel.body("", "").print();
+    assert_eq!(enter(&mut peer, &cancel, 0), Sorted::Now, "no call waits");
+    assert_eq!(enter(&mut peer, &call.print(), 0), Sorted::Waits);
+    assert_eq!(enter(&mut peer, &cancel, 0), Sorted::Waits);
+    assert_eq!(word(&next(&mut peer).unwrap()[0]), "100");
+    let sent = next(&mut peer).unwrap();
+    assert_eq!(sent.iter().map(|it| word(it)).collect::<Vec<_>>(), ["200", "487"]);
+    assert!(!peer.endpoint.has_newcomers());
 }
 
 #[test]
