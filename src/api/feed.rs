@@ -4,6 +4,7 @@
 //! shifted left by 12 bits, so it may publish 4,096 events in each millisecond of its life, and the
 //! numbers stay below 2^53 (readers that know only doubles) until the year 2039.
 
+use bytes::Bytes;
 use domain::id::TenantId;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Prints an event under the number it was given.
-type Print = Box<dyn Fn(u64) -> String + Send + Sync>;
+type Print = Arc<dyn Fn(u64) -> String + Send + Sync>;
 
 /// How many events are kept for streams that come back.
 pub const KEPT_MAX: usize = 65_536;
@@ -22,20 +23,34 @@ const KEPT_BYTES_MAX: usize = 8 << 20;
 const BATCH_MAX: usize = 256;
 
 /// One event.
-pub struct Published {
-    /// Its number.
-    pub sequence: u64,
+struct Kept {
     /// Whose it is.
-    pub tenant: TenantId,
+    tenant: TenantId,
     /// How many bytes it takes, about.
     length: usize,
-    print: Print,
+    body: Body,
+}
+
+/// Made into text when somebody reads it, since most are read by nobody, or when it is to take less.
+#[derive(Clone)]
+enum Body {
+    Told(Print),
+    Text(Bytes),
+}
+
+/// One event, read.
+pub struct Published {
+    sequence: u64,
+    body: Body,
 }
 
 impl Published {
-    /// The event as JSON. Made when somebody reads it: most are read by nobody.
+    /// The event as JSON.
     pub fn text(&self) -> String {
-        (self.print)(self.sequence)
+        match &self.body {
+            Body::Told(print) => print(self.sequence),
+            Body::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        }
     }
 }
 
@@ -43,7 +58,7 @@ impl Published {
 pub enum Read {
     /// Events of the tenant, and the number to read after next time (it may be beyond the last
     /// event, when later ones belong to others).
-    Events(Vec<Arc<Published>>, u64),
+    Events(Vec<Published>, u64),
     /// What came after the number is no longer kept, or the number was never given out. The
     /// oldest kept event has this number.
     Gone {
@@ -54,22 +69,38 @@ pub enum Read {
 
 /// The events of this process.
 pub struct EventFeed {
-    kept: Mutex<Kept>,
+    all: Mutex<All>,
     newest: watch::Sender<u64>,
 }
 
-struct Kept {
+struct All {
     /// The number of the first entry of `events`.
     oldest: u64,
-    events: VecDeque<Arc<Published>>,
+    events: VecDeque<Kept>,
     capacity: usize,
     /// Bytes of them all.
     bytes: usize,
 }
 
-impl Kept {
+impl All {
     fn next(&self) -> u64 {
         self.oldest + self.events.len() as u64
+    }
+
+    fn at(&mut self, sequence: u64) -> Option<&mut Kept> {
+        let place = usize::try_from(sequence.checked_sub(self.oldest)?).ok()?;
+        self.events.get_mut(place)
+    }
+
+    /// A batch of those from this number on that are no text yet.
+    fn told(&self, from: u64) -> Vec<(u64, Print)> {
+        let first = usize::try_from(from.saturating_sub(self.oldest)).unwrap_or(usize::MAX);
+        let numbered = (self.oldest..).zip(&self.events).skip(first);
+        let told = numbered.filter_map(|(sequence, event)| match &event.body {
+            Body::Told(print) => Some((sequence, print.clone())),
+            Body::Text(_) => None,
+        });
+        told.take(BATCH_MAX).collect()
     }
 
     /// Makes room for one of `bytes`: the oldest go.
@@ -93,8 +124,8 @@ impl EventFeed {
     pub fn with_capacity(wall_ms: u64, capacity: usize) -> Self {
         let oldest = (wall_ms << 12) + 1;
         let capacity = capacity.max(1);
-        let kept = Kept { oldest, events: VecDeque::new(), capacity, bytes: 0 };
-        Self { kept: Mutex::new(kept), newest: watch::Sender::new(oldest - 1) }
+        let all = All { oldest, events: VecDeque::new(), capacity, bytes: 0 };
+        Self { all: Mutex::new(all), newest: watch::Sender::new(oldest - 1) }
     }
 
     /// Appends an event of about `length` bytes; `print` renders it with the number it is given. The
@@ -105,12 +136,12 @@ impl EventFeed {
         length: usize,
         print: impl Fn(u64) -> String + Send + Sync + 'static,
     ) {
-        let mut kept = self.kept.lock();
-        let sequence = kept.next();
-        kept.make_room(length);
-        let print = Box::new(print);
-        kept.events.push_back(Arc::new(Published { sequence, tenant, length, print }));
-        drop(kept);
+        let body = Body::Told(Arc::new(print));
+        let mut all = self.all.lock();
+        let sequence = all.next();
+        all.make_room(length);
+        all.events.push_back(Kept { tenant, length, body });
+        drop(all);
         self.newest.send_replace(sequence);
     }
 
@@ -126,16 +157,43 @@ impl EventFeed {
 
     /// The events of `tenant` after the number `after`, at most 256 of all tenants looked through.
     pub fn read(&self, after: u64, tenant: &TenantId) -> Read {
-        let kept = self.kept.lock();
-        if after.saturating_add(1) < kept.oldest || after >= kept.next() {
-            return Read::Gone { oldest: kept.oldest };
+        let all = self.all.lock();
+        if after.saturating_add(1) < all.oldest || after >= all.next() {
+            return Read::Gone { oldest: all.oldest };
         }
         // Both ends were checked above, so the difference is a place in the list or its end.
-        let first = (after + 1 - kept.oldest) as usize;
-        let batch = kept.events.iter().skip(first).take(BATCH_MAX);
+        let first = (after + 1 - all.oldest) as usize;
+        let batch = all.events.iter().skip(first).take(BATCH_MAX);
         let looked_at = batch.len() as u64;
-        let events = batch.filter(|event| event.tenant == *tenant).cloned().collect();
-        Read::Events(events, after + looked_at)
+        let numbered = (after + 1..).zip(batch).filter(|(_, event)| event.tenant == *tenant);
+        let events =
+            numbered.map(|(sequence, event)| Published { sequence, body: event.body.clone() });
+        Read::Events(events.collect(), after + looked_at)
+    }
+
+    /// Makes all events into text, many together: one piece of each event, strewn among what was freed
+    /// since, keeps its whole page. Who publishes meanwhile waits for a batch at most.
+    pub fn pack(&self) {
+        let mut from = 0;
+        loop {
+            let batch = self.all.lock().told(from);
+            let Some((last, _)) = batch.last() else { return };
+            from = last + 1;
+            let mut text = Vec::new();
+            let mut ends = Vec::with_capacity(batch.len());
+            for (sequence, print) in &batch {
+                text.extend_from_slice(print(*sequence).as_bytes());
+                ends.push(text.len());
+            }
+            let (text, mut start) = (Bytes::from(text), 0);
+            let mut all = self.all.lock();
+            for ((sequence, _), end) in batch.iter().zip(ends) {
+                if let Some(event) = all.at(*sequence) {
+                    event.body = Body::Text(text.slice(start..end));
+                }
+                start = end;
+            }
+        }
     }
 }
 
@@ -175,6 +233,37 @@ mod tests {
         assert_eq!(read(&feed, start + 5), Err(start + 2));
         assert_eq!(read(&feed, 0), Err(start + 2));
         assert_eq!(read(&feed, u64::MAX), Err(start + 2));
+    }
+
+    #[test]
+    fn packed_events_read_as_before() {
+        let feed = EventFeed::with_capacity(1, 1_000);
+        let start = feed.newest();
+        for number in 0..1_100_u64 {
+            let owner = if number % 3 == 0 { "b" } else { "a" };
+            feed.publish(tenant(owner), 1, move |sequence| format!("{number} as {sequence}"));
+            if number == 700 {
+                feed.pack();
+            }
+        }
+        let all = || {
+            let mut found = Vec::new();
+            let mut after = start + 100;
+            while let Ok((texts, next)) = read(&feed, after)
+                && next > after
+            {
+                found.extend(texts);
+                after = next;
+            }
+            found
+        };
+        let before = all();
+        let expected = (100..1_100).filter(|number| number % 3 != 0);
+        let expected: Vec<_> = expected.map(|it| format!("{it} as {}", start + 1 + it)).collect();
+        assert_eq!(before, expected);
+        feed.pack();
+        assert_eq!(all(), before);
+        assert!(feed.all.lock().told(0).is_empty());
     }
 
     #[test]

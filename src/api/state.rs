@@ -165,6 +165,12 @@ impl ApiState {
         }
     }
 
+    /// Lets what is kept after a peak take less memory: takes some milliseconds.
+    pub fn pack(&self) {
+        self.feed.pack();
+        self.views.calls.shrink_to_fit();
+    }
+
     /// Ends the event streams with a close frame that asks to come back (at shutdown).
     pub fn close_streams(&self) {
         self.stopping.send_replace(true);

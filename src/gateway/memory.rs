@@ -18,16 +18,19 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// So many legs and transactions are there now: once half of them are gone, what they took is
-    /// given back, on a thread of its own.
-    pub fn held(&mut self, count: usize, now: Instant) {
+    /// So many legs and transactions are there now: once half of them are gone, `pack` is done and what
+    /// they took is given back, on a thread of its own.
+    pub fn held(&mut self, count: usize, now: Instant, pack: impl FnOnce() + Send + 'static) {
         self.peak = self.peak.max(count);
         if !self.is_due(count, now) {
             return;
         }
         (self.peak, self.last) = (count, Some(now));
         // Without a thread it stays as it is.
-        let _ = std::thread::Builder::new().name("memory".into()).spawn(give_back);
+        let _ = std::thread::Builder::new().name("memory".into()).spawn(|| {
+            pack();
+            give_back();
+        });
     }
 
     fn is_due(&self, count: usize, now: Instant) -> bool {
@@ -58,7 +61,7 @@ mod tests {
             [(0, 0), (1, 10_000), (2, 5_001), (3, 5_000), (4, 0), (14, 0), (15, 0)]
                 .map(|(at_s, count)| {
                     let before = memory.last;
-                    memory.held(count, start + Duration::from_secs(at_s));
+                    memory.held(count, start + Duration::from_secs(at_s), || ());
                     memory.last != before
                 })
                 .to_vec();

@@ -369,7 +369,8 @@ impl Performer {
     pub fn sample(&mut self, exchange: &Exchange) {
         let endpoint = exchange.endpoint();
         let held = endpoint.legs() + endpoint.transactions();
-        self.memory.held(held, crate::signalling::now().instant);
+        let api = self.api.clone();
+        self.memory.held(held, crate::signalling::now().instant, move || api.pack());
         let (media, trace, recognizer) = (&self.media, &self.trace, &*self.recognizer);
         trunks::show(exchange.switchboard().trunks(), crate::signalling::now(), &self.api.views);
         telemetry::sample(

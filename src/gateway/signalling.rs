@@ -30,6 +30,8 @@ use tokio::time::MissedTickBehavior;
 const BATCHES_PER_TURN: usize = 4;
 /// New calls taken in one go: what else comes meanwhile waits for no more than these.
 const NEWCOMERS_PER_TURN: usize = 8;
+/// How long none is taken while the sockets are not empty.
+const NEWCOMERS_EVERY: Duration = Duration::from_millis(4);
 /// Events taken in one go.
 const EVENTS_PER_TURN: usize = 256;
 /// How long the loop may keep its thread while there is something to do.
@@ -129,6 +131,8 @@ pub struct Signalling {
     pub datagrams: Arc<Datagrams>,
     /// The socket last looked at had no more.
     is_read: bool,
+    /// When new calls were taken.
+    newcomers_at: Instant,
     /// From streams.
     pub streams: mpsc::Receiver<StreamEvent>,
     /// From everything else.
@@ -145,7 +149,16 @@ impl Signalling {
         (datagrams, streams): (Arc<Datagrams>, mpsc::Receiver<StreamEvent>),
         inbox: mpsc::UnboundedReceiver<Told>,
     ) -> Self {
-        Self { exchange, performer, datagrams, is_read: true, streams, inbox, stop_at: None }
+        Self {
+            exchange,
+            performer,
+            datagrams,
+            is_read: true,
+            newcomers_at: Instant::now(),
+            streams,
+            inbox,
+            stop_at: None,
+        }
     }
 
     /// Runs on a thread of its own until draining is done or it is told to stop. What is given back
@@ -263,10 +276,13 @@ impl Signalling {
         }
     }
 
-    /// New calls come last: a few where nothing else is known to wait, or else one.
+    /// New calls come last: a few when the socket is empty, or else now and then.
     fn take_newcomers(&mut self, effects: &mut Vec<Effect>) {
-        let count = if self.is_read && self.inbox.is_empty() { NEWCOMERS_PER_TURN } else { 1 };
-        for _ in 0..count {
+        if !self.is_read && self.newcomers_at.elapsed() < NEWCOMERS_EVERY {
+            return;
+        }
+        self.newcomers_at = Instant::now();
+        for _ in 0..NEWCOMERS_PER_TURN {
             let Some(input) = self.exchange.next_newcomer(now()) else { return };
             self.turn(input, effects);
         }

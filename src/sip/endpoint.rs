@@ -176,6 +176,9 @@ impl Endpoint {
                 // RFC 3261 §18.2.1, RFC 3581 §4: where it really came from.
                 request.headers.stamp_via(flow.remote);
                 self.advise(&mut request, flow, now);
+                if self.sheds(&request, flow, out) {
+                    return self.count_sent(before, out);
+                }
                 if self.is_strange(&request.headers, flow) {
                     self.counters.refused += 1;
                     return;
@@ -183,9 +186,7 @@ impl Endpoint {
                 self.enter(&mut request, flow);
                 leg::multipart::unwrap(&mut request.headers, &mut request.body);
                 leg::leave_out_optional_body(&mut request);
-                if let Some(key) = key::of_request(&request)
-                    && !self.sheds(&request, &key, flow, out)
-                {
+                if let Some(key) = key::of_request(&request) {
                     self.handle_request(&request, key, flow, now.instant, out);
                 }
             }

@@ -175,6 +175,11 @@ impl<T> Control<T> {
         Some(what)
     }
 
+    /// Whether only so many may wait.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Whether a call waits.
     pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()

@@ -2,6 +2,7 @@
 //! (`overload`), what neighbours are told and what they tell us (RFC 7339).
 
 use super::Endpoint;
+use super::requests::STATELESS;
 use crate::event::{Action, Flow};
 use crate::guard::{Admission, Ban, Guard, GuardRules, Offence};
 use crate::message::method::Method;
@@ -9,6 +10,7 @@ use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::overload::neighbours::Neighbours;
 use crate::overload::{Control, OverloadRules, Place};
+use crate::transaction::key;
 use bytes::Bytes;
 use domain::now::Now;
 use rand::RngCore;
@@ -133,8 +135,15 @@ impl Endpoint {
         if message.starts_with(b"CANCEL ") && self.has_newcomers() {
             return Sorted::Waits;
         }
+        // RFC 3261 §8.2.7: whoever refuses statelessly ignores the ACK.
+        if message.starts_with(b"ACK ")
+            && self.control(now).is_some_and(|control| control.is_held())
+            && to_tag(message).is_some_and(|tag| tag.starts_with(STATELESS.as_bytes()))
+        {
+            return Sorted::Dropped;
+        }
         let is_newcomer = message.starts_with(b"INVITE ")
-            && !is_within_dialog(message)
+            && to_tag(message).is_none()
             && (self.config.defence.guard.is_none() || self.trunk_of(flow).is_some())
             && !self.may_call_for_help(message);
         match self.control(now).filter(|_| is_newcomer).map(|control| control.sort(now.instant)) {
@@ -180,19 +189,13 @@ impl Endpoint {
             || line.windows(3).any(|letters| letters.eq_ignore_ascii_case(b"sos"))
     }
 
-    /// Refuses a new call that found no place; whether it did. A repetition of one that was taken
-    /// is none.
-    pub(super) fn sheds(
-        &mut self,
-        request: &Request,
-        key: &str,
-        flow: Flow,
-        out: &mut Vec<Action>,
-    ) -> bool {
+    /// Refuses a new call that found no place; whether it did. A repetition of one that was taken is
+    /// none.
+    pub(super) fn sheds(&mut self, request: &Request, flow: Flow, out: &mut Vec<Action>) -> bool {
         if !std::mem::take(&mut self.defence.refuses)
             || request.method != Method::Invite
             || request.headers.to_tag().is_some()
-            || self.servers.knows(key)
+            || key::of_request(request).is_none_or(|key| self.servers.knows(&key))
             || self.is_emergency(request)
         {
             return false;
@@ -297,15 +300,17 @@ impl Endpoint {
     }
 }
 
-/// Whether the `To` of a message has a tag: cheaper than reading it, and rather too often than not.
-fn is_within_dialog(message: &[u8]) -> bool {
+/// The tag of the `To` of a message, and what follows it: cheaper than reading it, and rather too often
+/// one than not.
+fn to_tag(message: &[u8]) -> Option<&[u8]> {
     let is_to = |line: &&[u8]| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
         name.eq_ignore_ascii_case(b"to") || name.eq_ignore_ascii_case(b"t")
     };
     let mut lines = message.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
-    let to = lines.find(is_to);
-    to.is_some_and(|line| line.windows(4).any(|letters| letters.eq_ignore_ascii_case(b"tag=")))
+    let to = lines.find(is_to)?;
+    let at = to.windows(4).position(|letters| letters.eq_ignore_ascii_case(b"tag="))?;
+    Some(&to[at + 4..])
 }
 
 /// The seconds of `Retry-After`, without its comment and parameters (RFC 3261 §20.33).

@@ -22,6 +22,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// In front of the tags of stateless responses: no leg has such a tag.
+pub(super) const STATELESS: &str = "s-";
+
 impl Endpoint {
     pub(super) fn handle_request(
         &mut self,
@@ -345,7 +348,7 @@ impl Endpoint {
         headers.get(Name::Via).hash(&mut hasher);
         headers.get(Name::From).hash(&mut hasher);
         headers.get(Name::CallId).hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
+        format!("{STATELESS}{:016x}", hasher.finish())
     }
 
     /// Sends a refusal and counts it.

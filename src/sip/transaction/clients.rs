@@ -69,7 +69,8 @@ pub struct Outgoing {
 #[derive(Debug, Default)]
 pub struct Clients {
     by_key: HashMap<Arc<str>, ClientId>,
-    entries: HashMap<ClientId, Entry>,
+    /// Boxed: a table of large entries is long in growing, and keeps what it grew to.
+    entries: HashMap<ClientId, Box<Entry>>,
     timers: TimerQueue<ClientId>,
     pending: BTreeSet<(Flow, ClientId)>,
     last: u64,
@@ -118,7 +119,8 @@ impl Clients {
         self.by_key.insert(key.clone(), id);
         self.pending.insert((flow, id));
         let otherwise = otherwise.map(Box::new);
-        self.entries.insert(id, Entry { key, method, machine, flow, leg, message, otherwise });
+        let entry = Entry { key, method, machine, flow, leg, message, otherwise };
+        self.entries.insert(id, Box::new(entry));
         self.settle(id);
         id
     }
@@ -216,7 +218,8 @@ impl Clients {
 
     /// Forgets an INVITE that was cancelled and got no final response (RFC 3261 §9.1).
     pub fn abandon(&mut self, id: ClientId, now: Instant) {
-        if let Some(Entry { machine: Machine::Invite(machine, _), .. }) = self.entries.get_mut(&id)
+        if let Some(Entry { machine: Machine::Invite(machine, _), .. }) =
+            self.entries.get_mut(&id).map(Box::as_mut)
         {
             machine.handle(invite_client::Event::Abandoned, now, &mut Vec::new());
         }
@@ -226,7 +229,8 @@ impl Clients {
     /// The leg of an INVITE is over: if it still waits for its final response, it does so for
     /// 64*T1 at most.
     pub fn orphan(&mut self, id: ClientId, now: Instant) {
-        if let Some(Entry { machine: Machine::Invite(machine, _), .. }) = self.entries.get_mut(&id)
+        if let Some(Entry { machine: Machine::Invite(machine, _), .. }) =
+            self.entries.get_mut(&id).map(Box::as_mut)
         {
             machine.handle(invite_client::Event::Orphaned, now, &mut Vec::new());
         }

@@ -76,7 +76,8 @@ pub struct Incoming {
 pub struct Servers {
     by_key: HashMap<Arc<str>, ServerId>,
     by_origin: HashMap<Arc<str>, ServerId>,
-    entries: HashMap<ServerId, Entry>,
+    /// Boxed: a table of large entries is long in growing, and keeps what it grew to.
+    entries: HashMap<ServerId, Box<Entry>>,
     timers: TimerQueue<ServerId>,
     /// Those whose response goes back over a stream, so that its closing is noticed.
     on_streams: BTreeSet<(Flow, ServerId)>,
@@ -159,7 +160,7 @@ impl Servers {
         }
         let last_response = Bytes::new();
         let entry = Entry { key, origin, machine, flow, fallback, leg, last_response };
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
         id
     }
 
