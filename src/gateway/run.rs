@@ -424,16 +424,13 @@ fn endpoint_config(config: &Config, secrets: &Secrets, sip: &[Listener]) -> Endp
         user_agent: concat!("Trunkline/", env!("CARGO_PKG_VERSION")).into(),
         limits: Limits {
             transactions: config.sip.transactions_max,
-            legs: config.limits.calls_max * 2 + EMERGENCY_LEGS,
+            legs: config.limits.calls_max * 2,
             contacts: 4,
             retry_after_s: 5,
         },
         first_leg: LegId(first_leg),
     }
 }
-
-/// Room for calls for help, which `limits.calls_max` does not stop.
-const EMERGENCY_LEGS: usize = 64;
 
 fn trunk_access(id: &domain::id::TrunkId, trunk: &TrunkConfig, secrets: &Secrets) -> TrunkAccess {
     let name = format!("trunk/{}", id.name);

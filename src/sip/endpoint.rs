@@ -85,6 +85,8 @@ struct Entry {
     /// Between which addresses it began.
     made_on: Flow,
     far_end: Option<FarEnd>,
+    /// Whether it is of a call for help.
+    for_help: bool,
 }
 
 /// The trunk at the other end of a leg.
@@ -327,23 +329,17 @@ impl Endpoint {
         self.counters.sent += u64::try_from(count).unwrap_or(0);
     }
 
-    /// Whether another transaction or leg is beyond our limits.
-    fn is_full(&self) -> bool {
-        self.legs.len() >= self.config.limits.legs
-            || self.transactions() >= self.config.limits.transactions
-    }
-
     /// Keeps a new leg.
     fn insert_leg(
         &mut self,
         (id, leg): (LegId, Leg),
         local_tag: Box<str>,
-        made_on: Flow,
+        (made_on, for_help): (Flow, bool),
         far_end: Option<FarEnd>,
     ) {
         self.leg_timers.update(&id, leg.deadline());
         self.legs_by_tag.insert(local_tag.clone(), id);
-        self.legs.insert(id, Entry { leg, local_tag, invite: None, made_on, far_end });
+        self.legs.insert(id, Entry { leg, local_tag, invite: None, made_on, far_end, for_help });
     }
 
     /// Gives a leg an event and performs what it wants.

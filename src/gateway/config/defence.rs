@@ -1,11 +1,15 @@
 //! `[guard]` and `[overload]`.
 
 use super::layered::Layered;
-use sip::endpoint::defence::DefenceRules;
+use sip::endpoint::defence::{DefenceRules, Reserve};
 use sip::guard::{Budget, GuardRules};
 use sip::overload::OverloadRules;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Room for calls for help, which neither `limits.calls_max` nor `sip.transactions_max` stop: 32 led
+/// through, each leg with its INVITE and three more requests at once.
+const RESERVE: Reserve = Reserve { transactions: 4 * 64, legs: 64 };
 
 /// `emergency`: the numbers that no overload stops.
 pub(super) fn read(root: &Layered<'_>, emergency: Vec<Arc<str>>) -> DefenceRules {
@@ -40,5 +44,6 @@ pub(super) fn read(root: &Layered<'_>, emergency: Vec<Arc<str>>) -> DefenceRules
         guard: is_guarded.then_some(rules),
         overload: is_controlled.then_some(controlled),
         emergency,
+        reserve: RESERVE,
     }
 }

@@ -41,6 +41,7 @@ fn calls_for_help_are_known_in_all_forms() {
     let config = read(text).unwrap();
     let known: Vec<&str> = config.defence.emergency.iter().map(|number| &**number).collect();
     assert_eq!(known, ["+49112", "0049112", "112", "49112"]);
+    assert!(config.defence.reserve.legs > 0 && config.defence.reserve.transactions > 0);
 }
 
 /// Callbacks that every trunk would refuse are a fault of the file.

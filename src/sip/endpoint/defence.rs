@@ -25,8 +25,20 @@ pub struct DefenceRules {
     pub guard: Option<GuardRules>,
     /// When new calls are too many; `None`: all are taken, and RFC 7339 is not spoken.
     pub overload: Option<OverloadRules>,
-    /// Numbers whose calls are always taken and always go: `112`.
+    /// Numbers whose calls are always taken and always go, in every form in which they are dialled:
+    /// `112`, `+49112`. Digits, after a `+` or not.
     pub emergency: Vec<Arc<str>>,
+    /// The room of such calls.
+    pub reserve: Reserve,
+}
+
+/// Room beyond `Limits` for calls that ask for help: no other call takes it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reserve {
+    /// Transactions of both kinds.
+    pub transactions: usize,
+    /// Legs, incoming and outgoing.
+    pub legs: usize,
 }
 
 /// A message that may have to wait: a new call, or its CANCEL.
@@ -226,11 +238,34 @@ impl Endpoint {
         }
     }
 
+    /// Whether a number, with separators (RFC 3966 §5.1.1) and parameters or without, calls for help.
+    pub(super) fn is_for_help(&self, user: &str) -> bool {
+        let number = user.split(';').next().unwrap_or(user).chars();
+        let plain = number.filter(|letter| !matches!(letter, '-' | '.' | '(' | ')' | ' ' | '/'));
+        self.config.defence.emergency.iter().any(|it| plain.clone().eq(it.chars()))
+    }
+
+    /// Whether another transaction or leg is beyond our limits, for a call for help or for any other.
+    pub(super) fn is_full(&self, for_help: bool) -> bool {
+        let limits = &self.config.limits;
+        self.legs.len() >= limits.legs + self.reserve(for_help).legs
+            || self.has_no_transaction(for_help)
+    }
+
+    /// Whether another transaction is beyond our limits.
+    pub(super) fn has_no_transaction(&self, for_help: bool) -> bool {
+        let reserve = self.reserve(for_help).transactions;
+        self.transactions() >= self.config.limits.transactions + reserve
+    }
+
+    fn reserve(&self, for_help: bool) -> Reserve {
+        if for_help { self.config.defence.reserve } else { Reserve::default() }
+    }
+
     /// Whether a call of ours may go to `remote`: it may be overloaded, or have told us to wait.
     pub(super) fn may_call(&mut self, user: &str, remote: SocketAddr, now: Instant) -> bool {
         let random = self.rng.next_u32();
-        self.config.defence.emergency.iter().any(|number| **number == *user)
-            || self.defence.neighbours.takes_call(remote, random, now)
+        self.is_for_help(user) || self.defence.neighbours.takes_call(remote, random, now)
     }
 
     /// The parameters of our Via that ask a neighbour for its state (RFC 7339 §4.1, §4.2).
@@ -292,10 +327,8 @@ impl Endpoint {
     }
 
     /// By its number, or by the URN for it (RFC 5031).
-    fn is_emergency(&self, request: &Request) -> bool {
-        let user = request.uri.user();
-        let numbers = &self.config.defence.emergency;
-        user.is_some_and(|user| numbers.iter().any(|number| **number == *user))
+    pub(super) fn is_emergency(&self, request: &Request) -> bool {
+        request.uri.user().is_some_and(|user| self.is_for_help(&user))
             || request.uri.to_string().to_ascii_lowercase().starts_with("urn:service:sos")
     }
 }

@@ -65,10 +65,7 @@ impl Endpoint {
             Err(cause) => return Self::up(LegEvent::Ended { leg, cause }, out),
         };
         let local_tag = self.token();
-        let call_id: Arc<str> = match call_id {
-            Some(call_id) => call_id,
-            None => format!("{}{}", self.token(), self.token()).into(),
-        };
+        let call_id = call_id.unwrap_or_else(|| format!("{}{}", self.token(), self.token()).into());
         // RFC 3323 §4.1.1.2: the Contact of a hidden caller tells no more than the From.
         let user = if caller.is_hidden() { None } else { escaped(&caller.user) };
         let contact = self.contact(route.flow, Scheme::Sip, user.as_deref());
@@ -101,20 +98,26 @@ impl Endpoint {
             asking,
             supported: route.session.supported(),
         };
-        let trunk = match target {
-            Target::Trunk { trunk, hop, .. } => Some(FarEnd::new(trunk, &hop)),
+        let trunk = match &target {
+            Target::Trunk { trunk, hop, .. } => Some(FarEnd::new(trunk.clone(), hop)),
             Target::Agent(_) => None,
         };
         let made = Leg::Outbound(Box::new(outbound));
-        self.insert_leg((leg, made), local_tag.into(), route.flow, trunk);
+        let for_help = self.asks_for_help(&target);
+        self.insert_leg((leg, made), local_tag.into(), (route.flow, for_help), trunk);
         self.send(Some(leg), invite, route.flow, now, out);
         Self::up(LegEvent::Dialled { leg, call_id }, out);
+    }
+
+    fn asks_for_help(&self, target: &Target) -> bool {
+        matches!(target, Target::Trunk { user, .. } if self.is_for_help(user))
     }
 
     /// Whether a trunk takes calls now, by its own word.
     ///
     /// # Errors
-    /// As if it had refused itself, which tries the next trunk (RFC 7339 §5.10).
+    /// As our own limits would, which tries the next trunk (RFC 7339 §5.10) and says nothing of this
+    /// one: nothing was sent.
     fn keep_to_word(
         &mut self,
         target: &Target,
@@ -123,7 +126,7 @@ impl Endpoint {
     ) -> Result<Route, Cause> {
         match target {
             Target::Trunk { user, .. } if !self.may_call(user, route.flow.remote, now) => {
-                Err(Cause::from_status(503))
+                Err(Cause::not_admitted())
             }
             Target::Trunk { .. } | Target::Agent(_) => Ok(route),
         }
@@ -134,7 +137,7 @@ impl Endpoint {
     /// # Errors
     /// What the leg ends with at once.
     fn admit_dial(&self, target: &Target, now: Instant) -> Result<Route, Cause> {
-        if self.is_full() {
+        if self.is_full(self.asks_for_help(target)) {
             return Err(Cause::not_admitted());
         }
         match target {

@@ -70,6 +70,16 @@ impl Reliability {
     }
 }
 
+impl FarEnd {
+    /// The trunk that a call comes from.
+    fn of(source: &Source) -> Option<Self> {
+        match source {
+            Source::Trunk(trunk) => Some(Self { trunk: trunk.clone(), host: None }),
+            Source::Agent(_) => None,
+        }
+    }
+}
+
 impl Endpoint {
     pub(super) fn handle_invite(
         &mut self,
@@ -130,16 +140,14 @@ impl Endpoint {
             ring_again_at: None,
             expires_at: now + unanswered_for.min(UNANSWERED_MAX),
         };
-        let trunk = match &invitation.source {
-            Source::Trunk(trunk) => Some(FarEnd { trunk: trunk.clone(), host: None }),
-            Source::Agent(_) => None,
-        };
+        let trunk = FarEnd::of(&invitation.source);
         let mut call = identity::of_invite(request, self.trusts(&invitation.source));
         call.replaces = invitation.replaces;
         call.sound_ip = self.sound_ip_of(inbound.plan.as_ref(), flow);
         Self::up(inbound.incoming(invitation.source, call), out);
         let leg = Leg::Inbound(Box::new(inbound));
-        self.insert_leg((id, leg), invitation.local_tag, flow, trunk);
+        let made_on = (flow, self.is_emergency(request));
+        self.insert_leg((id, leg), invitation.local_tag, made_on, trunk);
     }
 
     /// Sends a refusal; where it is one of a call, it is told, since whoever asks why his call never
@@ -186,7 +194,7 @@ impl Endpoint {
         flow: Flow,
         now: Instant,
     ) -> Result<Invitation, Box<Response>> {
-        if self.is_full() {
+        if self.is_full(self.is_emergency(request)) {
             return Err(Box::new(self.overloaded(request)));
         }
         let source = self.identify(request, flow, now)?;

@@ -133,8 +133,8 @@ impl Endpoint {
             return;
         }
         // A BYE ends more than it costs: it is always let in.
-        let is_full = self.transactions() >= self.config.limits.transactions;
-        if is_full && request.method != Method::Bye {
+        let for_help = self.legs.get(&id).is_some_and(|entry| entry.for_help);
+        if self.has_no_transaction(for_help) && request.method != Method::Bye {
             let response = self.overloaded(request);
             self.send_stateless(response, flow, Some(id), out);
             return;
@@ -178,7 +178,7 @@ impl Endpoint {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        if self.is_full() {
+        if self.is_full(false) {
             let response = self.overloaded(request);
             return self.send_refusal(response, flow, out);
         }
@@ -275,7 +275,7 @@ impl Endpoint {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        if self.transactions() >= self.config.limits.transactions {
+        if self.has_no_transaction(false) {
             let response = self.overloaded(request);
             self.send_refusal(response, flow, out);
             return;

@@ -171,8 +171,7 @@ impl Endpoint {
     }
 
     fn send_errand(&mut self, errand: Errand, now: Instant, out: &mut Vec<Action>) {
-        let full = self.errands.under_way.len() >= ERRANDS_MAX
-            || self.transactions() >= self.config.limits.transactions;
+        let full = self.errands.under_way.len() >= ERRANDS_MAX || self.has_no_transaction(false);
         if full {
             return out.push(Action::Trunk(failed(errand.wants, errand.trunk, errand.hop)));
         }

@@ -2,7 +2,8 @@
 
 use super::pair::{A, B, address, config, media, trunk};
 use super::peer::{Draft, Peer, header, response, word};
-use crate::endpoint::defence::{DefenceRules, Newcomer, Sorted};
+use crate::endpoint::config::{EndpointConfig, Limits};
+use crate::endpoint::defence::{DefenceRules, Newcomer, Reserve, Sorted};
 use crate::event::{Caller, LegCommand, LegEvent, MAX_FORWARDS, Target, Transport};
 use crate::guard::{Budget, GuardRules};
 use crate::overload::OverloadRules;
@@ -12,6 +13,10 @@ use domain::id::LegId;
 use std::time::Duration;
 
 fn defended() -> Peer {
+    Peer::with(defended_config())
+}
+
+fn defended_config() -> EndpointConfig {
     let mut config = config(A);
     config.defence = DefenceRules {
         guard: Some(GuardRules {
@@ -23,9 +28,10 @@ fn defended() -> Peer {
             silent: true,
         }),
         overload: Some(OverloadRules { backlog_max: Duration::from_millis(50) }),
-        emergency: vec!["112".into()],
+        emergency: vec!["112".into(), "+49112".into()],
+        reserve: Reserve { transactions: 4, legs: 2 },
     };
-    Peer::with(config)
+    config
 }
 
 /// The same peer, but nobody we know.
@@ -291,11 +297,33 @@ fn a_neighbours_word_is_kept_to() {
         peer.events.clear();
         assert_eq!(dial(&mut peer, 4, "4711").len(), sent, "{parameters}{extra}");
         if sent == 0 {
-            let cause = Cause::from_status(503);
+            let cause = Cause::not_admitted();
             assert_eq!(peer.events, [LegEvent::Ended { leg: LegId(4), cause }]);
         }
         assert_eq!(dial(&mut peer, 6, "112").len(), 1, "emergency calls go");
         peer.now = peer.now.after(Duration::from_secs(20));
         assert_eq!(dial(&mut peer, 8, "4711").len(), 1, "its time is over");
     }
+}
+
+/// Calls for help have room of their own, whatever form their number has; others never take it.
+#[test]
+fn a_full_endpoint_has_room_for_calls_for_help() {
+    let mut full = defended_config();
+    full.limits.legs = 1;
+    let mut peer = Peer::with(full.clone());
+    assert_eq!(word(&peer.request(&call(1))[0]), "100");
+    assert_eq!(word(&peer.request(&call(2))[0]), "503");
+    assert!(dial(&mut peer, 2, "4711").is_empty());
+    let help = call(3).line("INVITE sip:+49-112;npdi@192.0.2.1 SIP/2.0");
+    assert_eq!(word(&peer.request(&help)[0]), "100");
+    assert_eq!(dial(&mut peer, 4, "112").len(), 1);
+    // The reserve has an end too.
+    assert!(dial(&mut peer, 6, "112").is_empty());
+    assert_eq!(word(&peer.request(&call(5).line("INVITE sip:112@192.0.2.1 SIP/2.0"))[0]), "503");
+
+    full.limits = Limits { transactions: 0, legs: 100, ..full.limits };
+    let mut peer = Peer::with(full);
+    assert_eq!(word(&peer.request(&call(1))[0]), "503");
+    assert_eq!(word(&peer.request(&help)[0]), "100");
 }
