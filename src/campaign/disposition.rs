@@ -44,7 +44,10 @@ impl Disposition {
             CauseKind::Silent => Self::InDoubt,
             // A talk that ended in the ordinary way without an answer does not exist; it is
             // counted as what it would be, a fault.
-            CauseKind::Failed | CauseKind::NotAdmitted | CauseKind::Normal => Self::Failed,
+            CauseKind::Failed
+            | CauseKind::Unreachable
+            | CauseKind::NotAdmitted
+            | CauseKind::Normal => Self::Failed,
         }
     }
 

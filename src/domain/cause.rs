@@ -35,6 +35,8 @@ pub enum CauseKind {
     AnsweredLate,
     /// The network or the far end had a fault (4xx else, 5xx, 606).
     Failed,
+    /// No connection could be opened, so that nothing of it left.
+    Unreachable,
     /// Held back before it left: by our own limits, or because the next hop wants no calls now.
     NotAdmitted,
 }
@@ -76,6 +78,11 @@ impl Cause {
     /// Answered in the moment in which we gave up: hung up at once.
     pub fn answered_late() -> Self {
         Self { kind: CauseKind::AnsweredLate, status: 200, q850: 16, by: EndedBy::Us }
+    }
+
+    /// No connection to the next hop could be opened. RFC 3261 §16.9: as if it had answered 503.
+    pub fn unreachable() -> Self {
+        Self { kind: CauseKind::Unreachable, status: 503, q850: 38, by: EndedBy::Network }
     }
 
     /// Held back before anything left.
@@ -149,6 +156,7 @@ impl fmt::Display for Cause {
             CauseKind::Cancelled => "cancelled",
             CauseKind::AnsweredLate => "answered as it was given up",
             CauseKind::Failed => "failed",
+            CauseKind::Unreachable => "no connection",
             CauseKind::NotAdmitted => "not admitted",
         };
         let by = match self.by {

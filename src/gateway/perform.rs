@@ -337,6 +337,7 @@ impl Performer {
         if let Err(error) = self.ledger.mark_sent(attempt) {
             tracing::error!(%attempt, %error, "not dialled: the side log cannot be written");
             self.withheld.insert(leg);
+            self.failed.push_back(Input::Withheld { leg });
         }
     }
 

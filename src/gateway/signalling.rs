@@ -375,6 +375,8 @@ impl Signalling {
             }
             Input::FramingLost { .. }
             | Input::TransportFailed { .. }
+            | Input::NotOpened { .. }
+            | Input::Withheld { .. }
             | Input::Connected { .. }
             | Input::ConnectionClosed { .. }
             | Input::Event(_) => None,

@@ -29,6 +29,7 @@ use crate::error::{Fault, ParseError};
 use crate::event::{Action, Flow, LegCommand, LegEvent};
 use crate::leg::{self, Leg, Turn};
 use crate::message::framer::PING;
+use crate::message::method::Method;
 use crate::message::{self, Message};
 use crate::registrar::Registrar;
 use crate::stun;
@@ -38,6 +39,7 @@ use crate::transaction::servers::Servers;
 use bytes::Bytes;
 use config::{EndpointConfig, Strangers};
 use defence::Defence;
+use domain::cause::Cause;
 use domain::hop::Hop;
 use domain::id::{LegId, TrunkId};
 use domain::now::Now;
@@ -242,9 +244,23 @@ impl Endpoint {
     /// What was sent over `flow` did not arrive: the network said so, or the stream could not be
     /// opened. What waits for an answer over it has failed (RFC 3261 §17.1.4).
     pub fn transport_failed(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
+        self.flow_failed((flow, true), now, out);
+    }
+
+    /// The connection that `flow` needs could not be opened: nothing that waits for it was written.
+    pub fn not_opened(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
+        self.flow_failed((flow, false), now, out);
+    }
+
+    /// What a leg sends never leaves, as its owner holds it back: its call is over.
+    pub fn withheld(&mut self, leg: LegId, now: Now, out: &mut Vec<Action>) {
+        self.deliver(leg, leg::Event::Unsent { cause: Cause::not_admitted() }, now.instant, out);
+    }
+
+    fn flow_failed(&mut self, (flow, opened): (Flow, bool), now: Now, out: &mut Vec<Action>) {
         let before = out.len();
         let mut ups = Vec::new();
-        if self.clients.transport_failed(flow, now.instant, out, &mut ups) {
+        if self.clients.transport_failed((flow, opened), now.instant, out, &mut ups) {
             self.ways.took_no_stream(flow.remote, now.instant);
         }
         self.handle_ups(ups, now.instant, out);
@@ -376,6 +392,12 @@ impl Endpoint {
                 continue;
             }
             match up {
+                Up::Failed { leg: Some(leg), method: Method::Invite, written: false, .. }
+                    if self.is_outbound(leg) =>
+                {
+                    let cause = Cause::unreachable();
+                    self.deliver(leg, leg::Event::Unsent { cause }, now, out);
+                }
                 Up::Failed { leg: Some(leg), method, request, .. } => {
                     let request = match message::parse(request) {
                         Ok(Message::Request(request)) => Some(request),
@@ -388,6 +410,10 @@ impl Endpoint {
                 Up::Response { .. } => (),
             }
         }
+    }
+
+    fn is_outbound(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|entry| matches!(entry.leg, Leg::Outbound(_)))
     }
 
     /// A fresh name that nobody can foretell: 16 hexadecimal digits (RFC 3261 §19.3 asks for 32

@@ -142,6 +142,11 @@ pub(crate) enum Event<'a> {
         /// The whole, where it can be read: what a peer wrote into it may be too long.
         request: Option<&'a Request>,
     },
+    /// Nothing of the call that we make was sent, nor will be.
+    Unsent {
+        /// How it ends.
+        cause: Cause,
+    },
     /// The leg's deadline has come.
     Deadline,
 }

@@ -41,7 +41,7 @@ words! {
     cause_kind, cause_kind_from: CauseKind {
         Normal = "normal", Busy = "busy", NoAnswer = "no_answer", Declined = "declined",
         InvalidNumber = "invalid_number", Silent = "silent", Cancelled = "cancelled",
-        AnsweredLate = "answered_late", Failed = "failed", NotAdmitted = "not_admitted",
+        AnsweredLate = "answered_late", Failed = "failed", NotAdmitted = "not_admitted", Unreachable = "unreachable",
     }
     /// Which side ended a leg.
     ended_by, ended_by_from: EndedBy { Us = "us", Peer = "peer", Network = "network" }

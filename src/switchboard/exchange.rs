@@ -44,10 +44,20 @@ pub enum Input {
         /// The message.
         message: Bytes,
     },
-    /// A message could not be sent, or the connection it needs could not be opened.
+    /// A message could not be sent.
     TransportFailed {
         /// Between which addresses.
         flow: Flow,
+    },
+    /// A connection could not be opened: nothing of what was to be sent over it has left.
+    NotOpened {
+        /// Between which addresses.
+        flow: Flow,
+    },
+    /// What a leg sends is held back, as its attempt could not be marked as sent.
+    Withheld {
+        /// Which.
+        leg: LegId,
     },
     /// A stream is open, whoever opened it.
     Connected {
@@ -187,6 +197,10 @@ impl Exchange {
             Input::TransportFailed { flow } => {
                 self.endpoint.transport_failed(flow, now, &mut self.sip_out);
             }
+            Input::NotOpened { flow } => {
+                self.endpoint.not_opened(flow, now, &mut self.sip_out);
+            }
+            Input::Withheld { leg } => self.endpoint.withheld(leg, now, &mut self.sip_out),
             Input::Connected { flow, names } => self.endpoint.connected(flow, names),
             Input::ConnectionClosed { flow } => {
                 self.endpoint.connection_closed(flow, now, &mut self.sip_out);

@@ -276,7 +276,9 @@ impl Switchboard {
     ) {
         let Some(call) = self.calls.get(&id) else { return };
         let Purpose::Attempt(attempt) = &call.purpose else { return };
-        if call.ended.is_some_and(|cause| cause.kind == CauseKind::NotAdmitted) {
+        let left_nothing =
+            |cause: Cause| matches!(cause.kind, CauseKind::NotAdmitted | CauseKind::Unreachable);
+        if call.ended.is_some_and(left_nothing) {
             return self.unsent(id, attempt.clone(), record, now, out);
         }
         let progress = call.conversation.as_ref().map(|talk| talk.progress().clone());

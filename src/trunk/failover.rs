@@ -41,7 +41,7 @@ impl Outcome {
         let end = match (cause.kind, cause.status) {
             (CauseKind::Cancelled, _) if cause.by == EndedBy::Us => End::GivenUp,
             (CauseKind::Normal | CauseKind::AnsweredLate, _) => End::Answered,
-            (CauseKind::NotAdmitted, _) => End::NotSent,
+            (CauseKind::NotAdmitted | CauseKind::Unreachable, _) => End::NotSent,
             (CauseKind::Silent, _) => End::Silent,
             (CauseKind::NoAnswer, 487) => End::GivenUp,
             (_, 0) => End::Silent,
@@ -270,6 +270,7 @@ mod tests {
             (Cause::from_status(480), End::Status(480)),
             (Cause::silent(), End::Silent),
             (Cause::not_admitted(), End::NotSent),
+            (Cause::unreachable(), End::NotSent),
             (Cause::answered_late(), End::Answered),
             (Cause::normal(EndedBy::Peer), End::Answered),
         ] {

@@ -170,6 +170,8 @@ impl Confirmed {
             }
             Event::Response { response } => self.handle_response(response, turn),
             Event::Failed { method, request } => self.handle_failed(method, request, turn),
+            // What has been answered was sent.
+            Event::Unsent { .. } => None,
             Event::Deadline => {
                 self.handle_deadline(turn);
                 None

@@ -121,6 +121,8 @@ impl Inbound {
                 self.pursue(turn);
                 None
             }
+            // Of a call that we make alone.
+            Event::Unsent { .. } => None,
             Event::Deadline => self.handle_deadline(turn),
             Event::Transfer { .. } => {
                 turn.transfer_too_early(self.leg);

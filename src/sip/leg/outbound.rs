@@ -108,6 +108,15 @@ impl Outbound {
                 self.tell_end(cause, turn);
                 Some(Leg::Over)
             }
+            Event::Unsent { cause } => {
+                turn.out.push(Action::Abandon);
+                let cause = match self.state {
+                    State::Calling { .. } => cause,
+                    State::Unwanted { cause } | State::Cancelling { cause, .. } => cause,
+                };
+                self.tell_end(cause, turn);
+                Some(Leg::Over)
+            }
             // A CANCEL or PRACK that nobody answers changes nothing: the INVITE's own end counts. For
             // an UPDATE that does, what was agreed on stays.
             Event::Failed { request, .. } => {

@@ -44,6 +44,8 @@ pub enum Up {
         method: Method,
         /// The whole message.
         request: Bytes,
+        /// Whether anything of it may have been written.
+        written: bool,
     },
 }
 
@@ -87,6 +89,8 @@ struct Entry {
     /// What may have to be sent again: the request, later the ACK to a refusal.
     message: Bytes,
     otherwise: Option<Box<(Flow, Bytes)>>,
+    /// Whether it may have been written to a way that has failed since.
+    written: bool,
 }
 
 #[derive(Debug)]
@@ -119,7 +123,7 @@ impl Clients {
         self.by_key.insert(key.clone(), id);
         self.pending.insert((flow, id));
         let otherwise = otherwise.map(Box::new);
-        let entry = Entry { key, method, machine, flow, leg, message, otherwise };
+        let entry = Entry { key, method, machine, flow, leg, message, otherwise, written: false };
         self.entries.insert(id, Box::new(entry));
         self.settle(id);
         id
@@ -237,11 +241,11 @@ impl Clients {
         self.settle(id);
     }
 
-    /// What was sent over `flow` and waits for an answer will have none. A request that has another
-    /// way takes it; whether one did.
+    /// What was sent over `flow` and waits for an answer will have none; where the flow was never
+    /// `opened`, nothing of it was written. A request that has another way takes it; whether one did.
     pub fn transport_failed(
         &mut self,
-        flow: Flow,
+        (flow, opened): (Flow, bool),
         now: Instant,
         out: &mut Vec<Action>,
         ups: &mut Vec<Up>,
@@ -251,6 +255,7 @@ impl Clients {
         let mut moved = false;
         for id in failed {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
+            entry.written |= opened;
             if let Some(otherwise) = entry.otherwise.take() {
                 self.pending.remove(&(entry.flow, id));
                 (entry.flow, entry.message) = *otherwise;
@@ -269,7 +274,7 @@ impl Clients {
                     machine.handle(client::Event::TransportFailed, now, &mut Vec::new());
                 }
             }
-            ups.push(entry.failed(id));
+            ups.push(entry.failed(id, entry.written));
             self.settle(id);
         }
         moved
@@ -306,7 +311,7 @@ impl Clients {
             }
         };
         if ended {
-            ups.push(entry.failed(id));
+            ups.push(entry.failed(id, true));
         }
         self.settle(id);
         true
@@ -390,9 +395,9 @@ impl Entry {
         Action::Transmit { flow: self.flow, message: self.message.clone(), leg: self.leg }
     }
 
-    fn failed(&self, id: ClientId) -> Up {
+    fn failed(&self, id: ClientId, written: bool) -> Up {
         let (method, request) = (self.method.clone(), self.message.clone());
-        Up::Failed { id, leg: self.leg, method, request }
+        Up::Failed { id, leg: self.leg, method, request, written }
     }
 
     fn is_pending(&self) -> bool {

@@ -226,6 +226,36 @@ fn silence_is_told_as_silence() {
     peer.assert_clean();
 }
 
+/// A connection that was never opened has carried nothing, so nobody can have been rung; one that broke
+/// may have.
+#[test]
+fn what_no_connection_took_was_not_sent() {
+    for (opened, cause) in [(false, Cause::unreachable()), (true, Cause::silent())] {
+        let mut peer = Peer::new();
+        dial(&mut peer);
+        let mut out = Vec::new();
+        match opened {
+            true => peer.endpoint.transport_failed(peer.flow, peer.now, &mut out),
+            false => peer.endpoint.not_opened(peer.flow, peer.now, &mut out),
+        }
+        assert_eq!(out, [crate::event::Action::Up(LegEvent::Ended { leg: LEG, cause })]);
+        peer.assert_clean();
+    }
+}
+
+/// A call whose messages are held back is over at once, and nothing of it is repeated.
+#[test]
+fn a_withheld_call_is_over() {
+    let mut peer = Peer::new();
+    dial(&mut peer);
+    let mut out = Vec::new();
+    peer.endpoint.withheld(LEG, peer.now, &mut out);
+    let cause = Cause::not_admitted();
+    assert_eq!(out, [crate::event::Action::Up(LegEvent::Ended { leg: LEG, cause })]);
+    assert_eq!(peer.wait(Duration::from_secs(40)), [""; 0]);
+    peer.assert_clean();
+}
+
 /// Nothing heard in time is told at once, so that another trunk can be tried; whoever is heard later
 /// is cancelled, or hung up on, and nobody is told of it again.
 #[test]

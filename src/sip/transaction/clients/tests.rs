@@ -77,12 +77,13 @@ fn a_failed_transport_fails_what_waits_on_it_and_nothing_else() {
     let third = clients.start(outgoing("three", false, flow(1)), start, &mut out);
     clients.start(outgoing("four", false, flow(1)), start, &mut out);
     clients.respond("four", (200, "a"), no_ack, start, &mut out);
-    assert!(!clients.transport_failed(flow(1), start, &mut out, &mut ups));
+    assert!(!clients.transport_failed((flow(1), true), start, &mut out, &mut ups));
     let failed = |key: &str, id, method| Up::Failed {
         id,
         leg: LEG,
         method,
         request: Bytes::copy_from_slice(key.as_bytes()),
+        written: true,
     };
     let expected = [failed("one", first, Method::Invite), failed("three", third, Method::Bye)];
     assert_eq!(ups, expected);
@@ -105,14 +106,15 @@ fn a_request_with_another_way_takes_it_once() {
     clients.respond("two", (180, "a"), no_ack, start, &mut out);
     out.clear();
     let stream = Flow { transport: Transport::Tcp, ..flow(1) };
-    assert!(clients.transport_failed(stream, start, &mut out, &mut ups));
+    assert!(clients.transport_failed((stream, false), start, &mut out, &mut ups));
     assert_eq!(out, [Action::Transmit { flow: flow(2), message: other.clone(), leg: LEG }]);
     assert_eq!(ups.len(), 1, "{ups:?}");
     assert_eq!(clients.pending_request(id), Some((&other, flow(2))));
     // Now it is a datagram's transaction: it repeats, and fails for good.
     assert!(clients.deadline().is_some());
-    assert!(!clients.transport_failed(flow(2), start, &mut out, &mut ups));
+    assert!(!clients.transport_failed((flow(2), false), start, &mut out, &mut ups));
     assert_eq!(ups.len(), 2);
+    assert!(matches!(ups[1], Up::Failed { written: false, .. }), "neither way was opened");
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn silence_repeats_and_fails() {
     }
     assert_eq!((out.len(), clients.retransmissions()), (11, 10));
     let request = Bytes::from_static(b"BYE");
-    assert_eq!(ups, [Up::Failed { id, leg: LEG, method: Method::Bye, request }]);
+    assert_eq!(ups, [Up::Failed { id, leg: LEG, method: Method::Bye, request, written: true }]);
     let id = clients.start(outgoing("INVITE", true, flow(1)), start, &mut out);
     clients.respond("INVITE", (180, "a"), no_ack, start, &mut out);
     clients.abandon(id, start);

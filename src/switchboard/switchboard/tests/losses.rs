@@ -175,6 +175,7 @@ fn a_caller_whose_agent_did_not_answer_is_offered_nothing_else() {
 fn an_attempt_that_was_not_sent_does_not_count() {
     for (cause, told) in [
         (Cause::not_admitted(), "store Contact NotAdmitted + attempt unsent, told when done"),
+        (Cause::unreachable(), "store Contact Unreachable + attempt unsent, told when done"),
         (Cause::from_status(503), "store Contact Failed + attempt Failed, told when done"),
     ] {
         let mut bench = dialling();
@@ -189,7 +190,7 @@ fn an_attempt_that_was_not_sent_does_not_count() {
         assert_eq!(figures.calls, u32::from(!cause.is_unsent()));
         claimed(&mut bench);
         let closed = bench.lives.iter().any(|it| matches!(it, Live::AttemptClosed { .. }));
-        assert_eq!(closed, !cause.is_unsent());
+        assert_eq!(closed, told.contains("attempt Failed"));
     }
 }
 

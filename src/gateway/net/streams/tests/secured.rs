@@ -33,7 +33,7 @@ async fn meet(from: &mut Stand, to: &mut Stand) -> (Option<Vec<Arc<str>>>, Optio
     assert!(from.streams.send(flow, Bytes::from_static(b"\r\n\r\n")));
     let near = match next(&mut from.events).await {
         StreamEvent::Input(Input::Connected { names, .. }) => names,
-        StreamEvent::Input(Input::TransportFailed { .. }) => return (None, None),
+        StreamEvent::Input(Input::NotOpened { .. }) => return (None, None),
         other => panic!("{other:?}"),
     };
     let far = match next(&mut to.events).await {
