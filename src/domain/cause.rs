@@ -26,7 +26,7 @@ pub enum CauseKind {
     Declined,
     /// No such number (404, 410, 484, 604).
     InvalidNumber,
-    /// No final answer at all (Timer B, transport failure).
+    /// No final answer at all to what has left (Timer B, transport failure).
     Silent,
     /// We gave up before an answer (487 to our CANCEL, or the caller's own).
     Cancelled,
@@ -35,7 +35,7 @@ pub enum CauseKind {
     AnsweredLate,
     /// The network or the far end had a fault (4xx else, 5xx, 606).
     Failed,
-    /// No connection could be opened, so that nothing of it left.
+    /// It could not be sent, so that nothing of it left.
     Unreachable,
     /// Held back before it left: by our own limits, or because the next hop wants no calls now.
     NotAdmitted,
@@ -60,7 +60,8 @@ impl Cause {
         Self { kind: CauseKind::Normal, status: 0, q850: 16, by }
     }
 
-    /// No final answer came: Timer B (RFC 3261 §17.1.1.2) or the transport failed.
+    /// No final answer came: Timer B (RFC 3261 §17.1.1.2), or the transport failed when something had
+    /// left already.
     pub fn silent() -> Self {
         Self { kind: CauseKind::Silent, status: 0, q850: 102, by: EndedBy::Network }
     }
@@ -80,7 +81,8 @@ impl Cause {
         Self { kind: CauseKind::AnsweredLate, status: 200, q850: 16, by: EndedBy::Us }
     }
 
-    /// No connection to the next hop could be opened. RFC 3261 §16.9: as if it had answered 503.
+    /// The INVITE could not be sent, and nothing of it has left: as good as a 503 (RFC 3261 §8.1.3.1), and
+    /// nobody's telephone has rung.
     pub fn unreachable() -> Self {
         Self { kind: CauseKind::Unreachable, status: 503, q850: 38, by: EndedBy::Network }
     }

@@ -184,19 +184,18 @@ impl Performer {
         let sent = match flow.transport {
             Transport::Udp => match self.datagrams.send(flow.local, flow.remote, &message) {
                 Ok(()) => true,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    // A full buffer is a lost datagram: the transaction's timers repeat it.
+                Err(error) => {
                     self.streams.figures().count(Loss::Datagram);
-                    true
+                    // A full buffer is a lost datagram: the transaction's timers repeat it.
+                    error.kind() == std::io::ErrorKind::WouldBlock
                 }
-                Err(_) => false,
             },
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
-                self.streams.send(flow, message)
+                self.streams.send(flow, message.clone())
             }
         };
         if !sent {
-            self.failed.push_back(Input::TransportFailed { flow });
+            self.failed.push_back(Input::Unsent { message });
         }
     }
 

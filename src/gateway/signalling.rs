@@ -374,8 +374,8 @@ impl Signalling {
                 Some((*flow, message.clone()))
             }
             Input::FramingLost { .. }
+            | Input::Unsent { .. }
             | Input::TransportFailed { .. }
-            | Input::NotOpened { .. }
             | Input::Withheld { .. }
             | Input::Connected { .. }
             | Input::ConnectionClosed { .. }

@@ -29,7 +29,6 @@ use crate::error::{Fault, ParseError};
 use crate::event::{Action, Flow, LegCommand, LegEvent};
 use crate::leg::{self, Leg, Turn};
 use crate::message::framer::PING;
-use crate::message::method::Method;
 use crate::message::{self, Message};
 use crate::registrar::Registrar;
 use crate::stun;
@@ -241,15 +240,16 @@ impl Endpoint {
         self.count_sent(before, out);
     }
 
-    /// What was sent over `flow` did not arrive: the network said so, or the stream could not be
-    /// opened. What waits for an answer over it has failed (RFC 3261 §17.1.4).
+    /// Nothing can be sent over `flow`: its connection could not be opened. What waits for an answer
+    /// over it has failed (RFC 3261 §17.1.4).
     pub fn transport_failed(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
-        self.flow_failed((flow, true), now, out);
-    }
-
-    /// The connection that `flow` needs could not be opened: nothing that waits for it was written.
-    pub fn not_opened(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
-        self.flow_failed((flow, false), now, out);
+        let before = out.len();
+        let mut ups = Vec::new();
+        if self.clients.transport_failed(flow, now.instant, out, &mut ups) {
+            self.ways.took_no_stream(flow.remote, now.instant);
+        }
+        self.handle_ups(ups, now.instant, out);
+        self.count_sent(before, out);
     }
 
     /// What a leg sends never leaves, as its owner holds it back: its call is over.
@@ -257,25 +257,34 @@ impl Endpoint {
         self.deliver(leg, leg::Event::Unsent { cause: Cause::not_admitted() }, now.instant, out);
     }
 
-    fn flow_failed(&mut self, (flow, opened): (Flow, bool), now: Now, out: &mut Vec<Action>) {
+    /// This message of ours could not be sent. A request has failed (RFC 3261 §17.1.4, §18.4); a
+    /// response is as good as lost on the way, and nothing else that goes there is any worse for it.
+    pub fn unsent(&mut self, message: Bytes, now: Now, out: &mut Vec<Action>) {
         let before = out.len();
+        let Ok(Message::Request(request)) = message::parse(message) else { return };
+        let branch = request.headers.via().ok().and_then(|via| via.branch());
+        let key = key::of_outgoing(branch.unwrap_or(""), &request.method);
         let mut ups = Vec::new();
-        if self.clients.transport_failed((flow, opened), now.instant, out, &mut ups) {
+        if let Some(flow) = self.clients.unsent(&key, now.instant, out, &mut ups) {
             self.ways.took_no_stream(flow.remote, now.instant);
         }
         self.handle_ups(ups, now.instant, out);
         self.count_sent(before, out);
     }
 
-    /// A stream is closed: requests over it have failed, responses take the way in their Via
+    /// A stream is closed: requests over it go once more, responses take the way in their Via
     /// (RFC 3261 §18.2.2), telephones registered over it are gone.
     pub fn connection_closed(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
+        let before = out.len();
         self.servers.connection_closed(flow);
         self.ways.closed(flow);
         let mut events = Vec::new();
         self.registrar.connection_closed(flow, &mut events);
         out.extend(events.into_iter().map(Action::Up));
-        self.transport_failed(flow, now, out);
+        let mut ups = Vec::new();
+        self.clients.connection_closed(flow, now.instant, out, &mut ups);
+        self.handle_ups(ups, now.instant, out);
+        self.count_sent(before, out);
     }
 
     /// The framing of a stream is lost: what can still be answered is, and the stream closed.
@@ -392,28 +401,18 @@ impl Endpoint {
                 continue;
             }
             match up {
-                Up::Failed { leg: Some(leg), method: Method::Invite, written: false, .. }
-                    if self.is_outbound(leg) =>
-                {
-                    let cause = Cause::unreachable();
-                    self.deliver(leg, leg::Event::Unsent { cause }, now, out);
-                }
-                Up::Failed { leg: Some(leg), method, request, .. } => {
+                Up::Failed { leg: Some(leg), method, request, failure, .. } => {
                     let request = match message::parse(request) {
                         Ok(Message::Request(request)) => Some(request),
                         Ok(Message::Response(_)) | Err(_) => None,
                     };
-                    let request = request.as_ref();
-                    self.deliver(leg, leg::Event::Failed { method: &method, request }, now, out);
+                    let (method, request) = (&method, request.as_ref());
+                    self.deliver(leg, leg::Event::Failed { method, request, failure }, now, out);
                 }
                 Up::Failed { id, leg: None, .. } => self.errand_failed(id, now, out),
                 Up::Response { .. } => (),
             }
         }
-    }
-
-    fn is_outbound(&self, leg: LegId) -> bool {
-        self.legs.get(&leg).is_some_and(|entry| matches!(entry.leg, Leg::Outbound(_)))
     }
 
     /// A fresh name that nobody can foretell: 16 hexadecimal digits (RFC 3261 §19.3 asks for 32

@@ -33,6 +33,7 @@ use crate::event::{Flow, LegEvent};
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Headers, Request, Response};
+use crate::transaction::clients::Failure;
 use crate::transaction::servers::ServerId;
 use confirmed::Confirmed;
 use dialog::Dialog;
@@ -141,6 +142,8 @@ pub(crate) enum Event<'a> {
         method: &'a Method,
         /// The whole, where it can be read: what a peer wrote into it may be too long.
         request: Option<&'a Request>,
+        /// Why.
+        failure: Failure,
     },
     /// Nothing of the call that we make was sent, nor will be.
     Unsent {

@@ -44,13 +44,13 @@ pub enum Input {
         /// The message.
         message: Bytes,
     },
-    /// A message could not be sent.
-    TransportFailed {
-        /// Between which addresses.
-        flow: Flow,
+    /// This message could not be sent.
+    Unsent {
+        /// The whole.
+        message: Bytes,
     },
-    /// A connection could not be opened: nothing of what was to be sent over it has left.
-    NotOpened {
+    /// The connection that messages need could not be opened.
+    TransportFailed {
         /// Between which addresses.
         flow: Flow,
     },
@@ -197,8 +197,8 @@ impl Exchange {
             Input::TransportFailed { flow } => {
                 self.endpoint.transport_failed(flow, now, &mut self.sip_out);
             }
-            Input::NotOpened { flow } => {
-                self.endpoint.not_opened(flow, now, &mut self.sip_out);
+            Input::Unsent { message } => {
+                self.endpoint.unsent(message, now, &mut self.sip_out);
             }
             Input::Withheld { leg } => self.endpoint.withheld(leg, now, &mut self.sip_out),
             Input::Connected { flow, names } => self.endpoint.connected(flow, names),

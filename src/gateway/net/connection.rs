@@ -139,15 +139,16 @@ impl Connection {
     }
 }
 
-/// The loop is gone when this fails, and so is everything else.
+/// First that messages can go this way no more: what is to be sent once more for it opens another
+/// connection. The loop is gone when this fails, and so is everything else.
 pub(super) async fn tell_end(
     events: &mpsc::Sender<StreamEvent>,
     end: Input,
     flow: Flow,
     way: mpsc::WeakSender<Bytes>,
 ) {
-    let _ = events.send(StreamEvent::Input(end)).await;
     let _ = events.send(StreamEvent::Gone(flow, way)).await;
+    let _ = events.send(StreamEvent::Input(end)).await;
 }
 
 /// Reads until the peer closes, is idle too long, or sends what cannot be framed.

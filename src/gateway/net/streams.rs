@@ -350,7 +350,7 @@ async fn open(connection: Connection, whose: Option<Whose>) {
     let trunk = whose.map(|whose| whose.trunk.name.to_string()).unwrap_or_default();
     let (to, transport) = (flow.remote, flow.transport.via_name());
     tracing::warn!(%to, transport, trunk, error = %failed, "a connection could not be opened");
-    let failed = Input::NotOpened { flow };
+    let failed = Input::TransportFailed { flow };
     tell_end(&shared.events, failed, flow, connection.way).await;
 }
 

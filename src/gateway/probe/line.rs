@@ -294,8 +294,8 @@ impl Line {
             StreamEvent::Input(Input::FramingLost { flow, error }) => {
                 self.endpoint.framing_lost(flow, error, now(), &mut self.sip);
             }
-            StreamEvent::Input(Input::NotOpened { flow }) => {
-                self.endpoint.not_opened(flow, now(), &mut self.sip);
+            StreamEvent::Input(Input::TransportFailed { flow }) => {
+                self.endpoint.transport_failed(flow, now(), &mut self.sip);
                 if self.ask.take_if(|ask| ask.flow() == flow).is_some() {
                     self.saw(Seen::Options(None), script);
                 }
@@ -309,7 +309,7 @@ impl Line {
             // What streams never tell.
             StreamEvent::Input(
                 Input::Message { .. }
-                | Input::TransportFailed { .. }
+                | Input::Unsent { .. }
                 | Input::Withheld { .. }
                 | Input::Event(_),
             ) => (),

@@ -17,6 +17,7 @@ mod rfc3261_dialogs;
 mod rfc3261_forks;
 mod rfc3261_general;
 mod rfc3261_identity;
+mod rfc3261_transport_errors;
 mod rfc3262_callee;
 mod rfc3262_caller;
 mod rfc3311;

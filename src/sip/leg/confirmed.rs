@@ -26,6 +26,7 @@ use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Headers, Request, Response};
 use crate::sdp::negotiate::Negotiation;
+use crate::transaction::clients::Failure;
 use crate::transaction::servers::ServerId;
 use domain::cause::{Cause, EndedBy};
 use domain::id::LegId;
@@ -169,7 +170,9 @@ impl Confirmed {
                 None
             }
             Event::Response { response } => self.handle_response(response, turn),
-            Event::Failed { method, request } => self.handle_failed(method, request, turn),
+            Event::Failed { method, request, failure } => {
+                self.handle_failed(method, request, failure, turn)
+            }
             // What has been answered was sent.
             Event::Unsent { .. } => None,
             Event::Deadline => {
@@ -385,6 +388,7 @@ impl Confirmed {
         &mut self,
         method: &Method,
         request: Option<&Request>,
+        failure: Failure,
         turn: &mut Turn<'_>,
     ) -> Option<Leg> {
         if request.is_some_and(|request| self.is_of_another_fork(&request.headers)) {
@@ -396,9 +400,8 @@ impl Confirmed {
         };
         match method {
             Method::Bye if self.state == State::Closing => Some(Leg::Over),
-            // RFC 4028 §10: nobody answers the refresh; RFC 3261 §12.2.1.2 ends the dialog.
             Method::Invite | Method::Update if is_change => {
-                self.end(Cause::silent(), turn);
+                self.handle_change_failed(failure, turn);
                 None
             }
             _ => {

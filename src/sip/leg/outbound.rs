@@ -28,6 +28,7 @@ use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::sdp::negotiate::Negotiation;
 use crate::transaction::GIVE_UP_AFTER;
+use crate::transaction::clients::Failure;
 use crate::transaction::servers::ServerId;
 use bytes::Bytes;
 use domain::cause::{Cause, CauseKind, EndedBy};
@@ -100,8 +101,9 @@ impl Outbound {
                 None
             }
             Event::Response { response } => self.handle_response(response, turn),
-            Event::Failed { method: Method::Invite, .. } => {
+            Event::Failed { method: Method::Invite, failure, .. } => {
                 let cause = match self.state {
+                    State::Calling { .. } if failure == Failure::Unsent => Cause::unreachable(),
                     State::Calling { .. } => Cause::silent(),
                     State::Unwanted { cause } | State::Cancelling { cause, .. } => cause,
                 };

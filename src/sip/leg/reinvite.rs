@@ -15,6 +15,7 @@ use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::sdp::negotiate::Negotiation;
+use crate::transaction::clients::Failure;
 use crate::transaction::servers::ServerId;
 use domain::cause::Cause;
 use std::net::SocketAddr;
@@ -263,6 +264,24 @@ impl Confirmed {
                 let pause = pause.unwrap_or_else(|| self.pause_after_refusal());
                 self.retry_refresh(pause, turn);
                 self.pursue(turn);
+            }
+        }
+    }
+
+    /// A change or refresh of ours has no final response.
+    pub(super) fn handle_change_failed(&mut self, failure: Failure, turn: &mut Turn<'_>) {
+        match failure {
+            // RFC 4028 §10: nobody answers the refresh; RFC 3261 §12.2.1.2 ends the dialog.
+            Failure::NoResponse => self.end(Cause::silent(), turn),
+            // §8.1.3.1: as good as a 503, after which the session stays as it was (§14.1).
+            Failure::TransportFailed | Failure::Unsent => {
+                let wish = self.changes.end().and_then(|open| open.wish);
+                self.negotiation.withdraw_offer();
+                let pause = self.pause_after_refusal();
+                if let Some(wish) = wish {
+                    self.changes.retry(wish, pause, turn.now);
+                }
+                self.retry_refresh(pause, turn);
             }
         }
     }

@@ -44,9 +44,21 @@ pub enum Up {
         method: Method,
         /// The whole message.
         request: Bytes,
-        /// Whether anything of it may have been written.
-        written: bool,
+        /// Why.
+        failure: Failure,
     },
+}
+
+/// Why a request gets no final response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Failure {
+    /// It was sent, and nothing came back in time: this counts as 408 (RFC 3261 §8.1.3.1).
+    NoResponse,
+    /// The transport failed when it had been sent at least once: this counts as 503 (§8.1.3.1), and
+    /// yet it may have arrived.
+    TransportFailed,
+    /// Nothing of it has ever left: this counts as 503 (§8.1.3.1).
+    Unsent,
 }
 
 /// A request to be sent.
@@ -89,8 +101,8 @@ struct Entry {
     /// What may have to be sent again: the request, later the ACK to a refusal.
     message: Bytes,
     otherwise: Option<Box<(Flow, Bytes)>>,
-    /// Whether it may have been written to a way that has failed since.
-    written: bool,
+    /// Whether a copy of it has left, that which was sent last left aside.
+    is_repeated: bool,
 }
 
 #[derive(Debug)]
@@ -123,7 +135,8 @@ impl Clients {
         self.by_key.insert(key.clone(), id);
         self.pending.insert((flow, id));
         let otherwise = otherwise.map(Box::new);
-        let entry = Entry { key, method, machine, flow, leg, message, otherwise, written: false };
+        let is_repeated = false;
+        let entry = Entry { key, method, machine, flow, leg, message, otherwise, is_repeated };
         self.entries.insert(id, Box::new(entry));
         self.settle(id);
         id
@@ -241,43 +254,90 @@ impl Clients {
         self.settle(id);
     }
 
-    /// What was sent over `flow` and waits for an answer will have none; where the flow was never
-    /// `opened`, nothing of it was written. A request that has another way takes it; whether one did.
+    /// Nothing could be sent over `flow`. A request that has another way takes it; whether one did.
     pub fn transport_failed(
         &mut self,
-        (flow, opened): (Flow, bool),
+        flow: Flow,
         now: Instant,
         out: &mut Vec<Action>,
         ups: &mut Vec<Up>,
     ) -> bool {
-        let all = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));
-        let failed: Vec<_> = self.pending.range(all).map(|(_, id)| *id).collect();
         let mut moved = false;
-        for id in failed {
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            entry.written |= opened;
-            if let Some(otherwise) = entry.otherwise.take() {
-                self.pending.remove(&(entry.flow, id));
-                (entry.flow, entry.message) = *otherwise;
-                entry.machine = Machine::start(&entry.method, entry.flow, now);
-                self.pending.insert((entry.flow, id));
-                out.push(entry.transmit());
-                moved = true;
-                self.settle(id);
-                continue;
-            }
-            match &mut entry.machine {
-                Machine::Invite(machine, _) => {
-                    machine.handle(invite_client::Event::TransportFailed, now, &mut Vec::new());
-                }
-                Machine::Other(machine) => {
-                    machine.handle(client::Event::TransportFailed, now, &mut Vec::new());
-                }
-            }
-            ups.push(entry.failed(id, entry.written));
-            self.settle(id);
+        for id in self.pending_on(flow) {
+            moved |= self.fail(id, now, out, ups);
         }
         moved
+    }
+
+    /// The copy of a request that was sent last, whose responses have this key, could not be sent.
+    /// As [`transport_failed`](Self::transport_failed) for this one alone; where it was bound for,
+    /// when it has taken another way.
+    pub fn unsent(
+        &mut self,
+        key: &str,
+        now: Instant,
+        out: &mut Vec<Action>,
+        ups: &mut Vec<Up>,
+    ) -> Option<Flow> {
+        let id = *self.by_key.get(key)?;
+        let flow = self.entries.get(&id).filter(|entry| entry.is_pending())?.flow;
+        self.fail(id, now, out, ups).then_some(flow)
+    }
+
+    /// The connection of `flow` is gone. What was asked over it may not have arrived: it is asked once
+    /// more, over a new one. An INVITE that rings waits on, as its final response may come over
+    /// another connection (RFC 3261 §18.1.1); for how long, the leg says.
+    pub fn connection_closed(
+        &mut self,
+        flow: Flow,
+        now: Instant,
+        out: &mut Vec<Action>,
+        ups: &mut Vec<Up>,
+    ) {
+        for id in self.pending_on(flow) {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            let was_repeated = std::mem::replace(&mut entry.is_repeated, true);
+            if was_repeated || entry.otherwise.is_some() {
+                self.fail(id, now, out, ups);
+            } else if !entry.rings() {
+                self.retransmissions += 1;
+                out.push(entry.transmit());
+            }
+        }
+    }
+
+    fn pending_on(&self, flow: Flow) -> Vec<ClientId> {
+        let all = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));
+        self.pending.range(all).map(|(_, id)| *id).collect()
+    }
+
+    /// The last copy of a request was lost before it left: it takes its other way, if it has one (then
+    /// true), or fails (RFC 3261 §17.1.4).
+    fn fail(
+        &mut self,
+        id: ClientId,
+        now: Instant,
+        out: &mut Vec<Action>,
+        ups: &mut Vec<Up>,
+    ) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        let otherwise = entry.otherwise.take();
+        let moves = otherwise.is_some();
+        if let Some(otherwise) = otherwise {
+            self.pending.remove(&(entry.flow, id));
+            (entry.flow, entry.message) = *otherwise;
+            entry.machine = Machine::start(&entry.method, entry.flow, now);
+            self.pending.insert((entry.flow, id));
+            out.push(entry.transmit());
+        } else if entry.machine.fail(now) {
+            let failure = match entry.is_repeated {
+                true => Failure::TransportFailed,
+                false => Failure::Unsent,
+            };
+            ups.push(entry.failed(id, failure));
+        }
+        self.settle(id);
+        moves
     }
 
     /// Lets time pass for one transaction; call it until it returns false.
@@ -293,6 +353,7 @@ impl Clients {
             Machine::Invite(machine, _) => {
                 let mut actions = Vec::with_capacity(1);
                 machine.handle_deadline(now, &mut actions);
+                entry.is_repeated = true;
                 entry.perform_invite(&actions, &mut self.retransmissions, out);
                 matches!(actions.first(), Some(invite_client::Action::Ended(_)))
             }
@@ -301,6 +362,7 @@ impl Clients {
                 machine.handle_deadline(now, &mut actions);
                 match actions.first() {
                     Some(client::Action::SendRequest) => {
+                        entry.is_repeated = true;
                         self.retransmissions += 1;
                         out.push(entry.transmit());
                         false
@@ -311,7 +373,7 @@ impl Clients {
             }
         };
         if ended {
-            ups.push(entry.failed(id, true));
+            ups.push(entry.failed(id, Failure::NoResponse));
         }
         self.settle(id);
         true
@@ -364,6 +426,22 @@ impl Machine {
             Self::Other(Client::start(flow.transport, now, &mut Vec::new()))
         }
     }
+
+    /// It could not be sent; whether that ends it.
+    fn fail(&mut self, now: Instant) -> bool {
+        match self {
+            Self::Invite(machine, _) => {
+                let mut actions = Vec::with_capacity(1);
+                machine.handle(invite_client::Event::TransportFailed, now, &mut actions);
+                matches!(actions.first(), Some(invite_client::Action::Ended(_)))
+            }
+            Self::Other(machine) => {
+                let mut actions = Vec::with_capacity(1);
+                machine.handle(client::Event::TransportFailed, now, &mut actions);
+                matches!(actions.first(), Some(client::Action::Ended(_)))
+            }
+        }
+    }
 }
 
 impl Entry {
@@ -395,9 +473,14 @@ impl Entry {
         Action::Transmit { flow: self.flow, message: self.message.clone(), leg: self.leg }
     }
 
-    fn failed(&self, id: ClientId, written: bool) -> Up {
+    fn failed(&self, id: ClientId, failure: Failure) -> Up {
         let (method, request) = (self.method.clone(), self.message.clone());
-        Up::Failed { id, leg: self.leg, method, request, written }
+        Up::Failed { id, leg: self.leg, method, request, failure }
+    }
+
+    /// Whether it is an INVITE that has arrived and has no final response yet.
+    fn rings(&self) -> bool {
+        matches!(&self.machine, Machine::Invite(machine, _) if machine.is_proceeding())
     }
 
     fn is_pending(&self) -> bool {

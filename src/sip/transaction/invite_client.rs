@@ -119,9 +119,12 @@ impl InviteClient {
             }
             // §17.1.1.2: a repeated refusal means that our ACK was lost.
             (Completed { .. }, Event::Response { status: 300.. }) => out.push(Action::SendAck),
-            (Calling { .. } | Proceeding, Event::TransportFailed) => {
+            (Calling { .. }, Event::TransportFailed) => {
                 self.terminate(Outcome::TransportFailed, out);
             }
+            // It has arrived, and nothing more is sent (§17.1.1.2, figure 5): the final response may
+            // still come, over whatever connection (§18.1.1).
+            (Proceeding, Event::TransportFailed) => (),
             (Calling { .. } | Proceeding, Event::Abandoned) => {
                 self.terminate(Outcome::NoResponse, out);
             }
@@ -300,6 +303,16 @@ mod tests {
         machine.handle(Event::Response { status: 486 }, start, &mut out);
         assert_eq!(out, [Action::SendInvite, Action::SendAck, passed]);
         assert!(machine.is_terminated(), "timer D is zero on a stream");
+    }
+
+    /// RFC 3261 §17.1.1.2, figure 5: nothing more is sent, so that a transport error says nothing.
+    #[test]
+    fn what_rings_survives_its_transport() {
+        let (mut machine, start, mut out) = started(Transport::Tcp);
+        machine.handle(Event::Response { status: 180 }, start, &mut out);
+        out.clear();
+        machine.handle(Event::TransportFailed, start, &mut out);
+        assert!(out.is_empty() && machine.is_proceeding());
     }
 
     #[test]

@@ -216,31 +216,6 @@ fn silence_is_told_as_silence() {
     assert_eq!(sent.len(), 6);
     assert_eq!(peer.take_events(), [LegEvent::Ended { leg: LEG, cause: Cause::silent() }]);
     peer.assert_clean();
-
-    let mut peer = Peer::new();
-    dial(&mut peer);
-    let mut out = Vec::new();
-    peer.endpoint.transport_failed(peer.flow, peer.now, &mut out);
-    let cause = Cause::silent();
-    assert_eq!(out, [crate::event::Action::Up(LegEvent::Ended { leg: LEG, cause })]);
-    peer.assert_clean();
-}
-
-/// A connection that was never opened has carried nothing, so nobody can have been rung; one that broke
-/// may have.
-#[test]
-fn what_no_connection_took_was_not_sent() {
-    for (opened, cause) in [(false, Cause::unreachable()), (true, Cause::silent())] {
-        let mut peer = Peer::new();
-        dial(&mut peer);
-        let mut out = Vec::new();
-        match opened {
-            true => peer.endpoint.transport_failed(peer.flow, peer.now, &mut out),
-            false => peer.endpoint.not_opened(peer.flow, peer.now, &mut out),
-        }
-        assert_eq!(out, [crate::event::Action::Up(LegEvent::Ended { leg: LEG, cause })]);
-        peer.assert_clean();
-    }
 }
 
 /// A call whose messages are held back is over at once, and nothing of it is repeated.

@@ -164,7 +164,22 @@ impl Peer {
         self.perform(out)
     }
 
-    /// What was sent over `flow` did not arrive; what is sent then.
+    /// The connection is gone; what is sent then.
+    pub(super) fn connection_closed(&mut self, flow: Flow) -> Vec<String> {
+        let mut out = Vec::new();
+        self.endpoint.connection_closed(flow, self.now, &mut out);
+        self.perform(out)
+    }
+
+    /// This message could not be sent; what is sent then.
+    pub(super) fn unsent(&mut self, message: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        let message = Bytes::copy_from_slice(message.as_bytes());
+        self.endpoint.unsent(message, self.now, &mut out);
+        self.perform(out)
+    }
+
+    /// Nothing can be sent over `flow`; what is sent then.
     pub(super) fn transport_failed(&mut self, flow: Flow) -> Vec<String> {
         let mut out = Vec::new();
         self.endpoint.transport_failed(flow, self.now, &mut out);

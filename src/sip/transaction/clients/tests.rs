@@ -77,13 +77,13 @@ fn a_failed_transport_fails_what_waits_on_it_and_nothing_else() {
     let third = clients.start(outgoing("three", false, flow(1)), start, &mut out);
     clients.start(outgoing("four", false, flow(1)), start, &mut out);
     clients.respond("four", (200, "a"), no_ack, start, &mut out);
-    assert!(!clients.transport_failed((flow(1), true), start, &mut out, &mut ups));
+    assert!(!clients.transport_failed(flow(1), start, &mut out, &mut ups));
     let failed = |key: &str, id, method| Up::Failed {
         id,
         leg: LEG,
         method,
         request: Bytes::copy_from_slice(key.as_bytes()),
-        written: true,
+        failure: Failure::Unsent,
     };
     let expected = [failed("one", first, Method::Invite), failed("three", third, Method::Bye)];
     assert_eq!(ups, expected);
@@ -106,15 +106,58 @@ fn a_request_with_another_way_takes_it_once() {
     clients.respond("two", (180, "a"), no_ack, start, &mut out);
     out.clear();
     let stream = Flow { transport: Transport::Tcp, ..flow(1) };
-    assert!(clients.transport_failed((stream, false), start, &mut out, &mut ups));
+    assert!(clients.transport_failed(stream, start, &mut out, &mut ups));
     assert_eq!(out, [Action::Transmit { flow: flow(2), message: other.clone(), leg: LEG }]);
-    assert_eq!(ups.len(), 1, "{ups:?}");
+    // What rings waits for its final response (§17.1.1.2).
+    assert_eq!(ups, []);
     assert_eq!(clients.pending_request(id), Some((&other, flow(2))));
     // Now it is a datagram's transaction: it repeats, and fails for good.
     assert!(clients.deadline().is_some());
-    assert!(!clients.transport_failed((flow(2), false), start, &mut out, &mut ups));
-    assert_eq!(ups.len(), 2);
-    assert!(matches!(ups[1], Up::Failed { written: false, .. }), "neither way was opened");
+    assert!(!clients.transport_failed(flow(2), start, &mut out, &mut ups));
+    assert!(matches!(ups[..], [Up::Failed { failure: Failure::Unsent, .. }]), "{ups:?}");
+}
+
+/// RFC 3261 §17.1.4, §8.1.3.1: what has left once may have arrived, whatever becomes of its
+/// repetition; and only that request has failed which could not be sent.
+#[test]
+fn a_repetition_that_cannot_be_sent_fails_what_may_have_arrived() {
+    for is_invite in [true, false] {
+        let (start, mut out, mut ups) = (epoch().instant, Vec::new(), Vec::new());
+        let mut clients = Clients::default();
+        clients.start(outgoing("one", is_invite, flow(1)), start, &mut out);
+        clients.start(outgoing("two", is_invite, flow(1)), start, &mut out);
+        assert_eq!(clients.unsent("stray", start, &mut out, &mut ups), None);
+        assert_eq!(clients.unsent("two", start, &mut out, &mut ups), None);
+        assert!(matches!(ups[..], [Up::Failed { failure: Failure::Unsent, .. }]), "{ups:?}");
+        while clients.handle_deadline(start + crate::transaction::T1, &mut out, &mut ups) {}
+        assert_eq!(clients.unsent("one", start, &mut out, &mut ups), None);
+        let failure = Failure::TransportFailed;
+        assert!(matches!(&ups[1..], [Up::Failed { failure: was, .. }] if *was == failure));
+        assert!(clients.pending.is_empty());
+    }
+}
+
+/// A connection that closes: what may have been lost with it is asked once more, and no oftener.
+#[test]
+fn what_a_closed_connection_may_have_lost_is_sent_once_more() {
+    for (is_invite, status, again) in
+        [(true, None, true), (false, None, true), (true, Some(180), false)]
+    {
+        let (start, mut out, mut ups) = (epoch().instant, Vec::new(), Vec::new());
+        let mut clients = Clients::default();
+        let stream = Flow { transport: Transport::Tcp, ..flow(1) };
+        clients.start(outgoing("one", is_invite, stream), start, &mut out);
+        if let Some(status) = status {
+            clients.respond("one", (status, "a"), no_ack, start, &mut out);
+        }
+        let first = std::mem::take(&mut out);
+        clients.connection_closed(stream, start, &mut out, &mut ups);
+        assert_eq!((out == first, ups.len()), (again, 0), "{out:?}");
+        clients.connection_closed(stream, start, &mut out, &mut ups);
+        let lost = matches!(ups[..], [Up::Failed { failure: Failure::TransportFailed, .. }]);
+        assert_eq!((lost, clients.is_empty()), (again, again), "{ups:?}");
+        assert_eq!(clients.leg_of("one").is_some(), !again);
+    }
 }
 
 #[test]
@@ -127,7 +170,8 @@ fn silence_repeats_and_fails() {
     }
     assert_eq!((out.len(), clients.retransmissions()), (11, 10));
     let request = Bytes::from_static(b"BYE");
-    assert_eq!(ups, [Up::Failed { id, leg: LEG, method: Method::Bye, request, written: true }]);
+    let (method, failure) = (Method::Bye, Failure::NoResponse);
+    assert_eq!(ups, [Up::Failed { id, leg: LEG, method, request, failure }]);
     let id = clients.start(outgoing("INVITE", true, flow(1)), start, &mut out);
     clients.respond("INVITE", (180, "a"), no_ack, start, &mut out);
     clients.abandon(id, start);

@@ -33,7 +33,7 @@ async fn meet(from: &mut Stand, to: &mut Stand) -> (Option<Vec<Arc<str>>>, Optio
     assert!(from.streams.send(flow, Bytes::from_static(b"\r\n\r\n")));
     let near = match next(&mut from.events).await {
         StreamEvent::Input(Input::Connected { names, .. }) => names,
-        StreamEvent::Input(Input::NotOpened { .. }) => return (None, None),
+        StreamEvent::Gone(..) => return (None, None),
         other => panic!("{other:?}"),
     };
     let far = match next(&mut to.events).await {
@@ -200,8 +200,8 @@ async fn a_web_socket_carries_a_message_in_each_frame() {
     // Too large: closed, and counted.
     let large = "x".repeat(sip::message::LENGTH_MAX + 1);
     let _ = client.send(Message::text(large)).await;
-    let closed = next(&mut server.events).await;
-    assert!(matches!(closed, StreamEvent::Input(Input::ConnectionClosed { .. })), "{closed:?}");
+    let gone = next(&mut server.events).await;
+    assert!(matches!(gone, StreamEvent::Gone(..)), "{gone:?}");
     assert_eq!(server.streams.figures().of(Loss::Framing), 1);
     server.streams.close(&flow);
     assert!(!server.streams.send(flow, Bytes::from_static(b"x")), "there is no way to it any more");

@@ -1,0 +1,143 @@
+//! RFC 3261 §8.1.3.1, §17.1.4, §18.1.1, §18.4: what cannot be sent, and connections that close under
+//! way.
+
+use super::pair::{A, B, address};
+use super::peer::{Draft, Peer, header, response};
+use super::steps::*;
+use crate::event::{Flow, LegEvent, Transport};
+use domain::cause::{Cause, EndedBy};
+use std::time::Duration;
+
+fn stream() -> Flow {
+    Flow { transport: Transport::Tcp, local: address(A), remote: address(B) }
+}
+
+/// Their answer with a session timer of 120 s that we refresh, by UPDATE.
+fn refreshed_by_us_out(peer: &mut Peer, transport: Transport) {
+    let invite = dial_over(peer, OUT, transport);
+    let extra = format!("{CONTACT}Allow: INVITE, UPDATE\r\nSession-Expires: 120;refresher=uac\r\n");
+    let body = super::peer::sdp("8", "sendrecv");
+    assert_eq!(words(&peer.send(&response(&invite, "200 OK", "one", &extra, &body))), ["ACK"]);
+    peer.take_events();
+}
+
+/// RFC 3261 §8.1.3.1: an INVITE that could not be sent counts as one refused by 503. One of which a
+/// copy has left may have rung a telephone.
+#[test]
+fn rfc_3261_s8_1_3_1_a_call_that_cannot_be_sent_counts_as_503() {
+    for (is_repeated, is_connection) in [(false, false), (true, false), (false, true)] {
+        let mut peer = Peer::new();
+        let transport = if is_connection { Transport::Tcp } else { Transport::Udp };
+        let invite = dial_over(&mut peer, OUT, transport);
+        peer.take_events();
+        if is_repeated {
+            assert_eq!(words(&peer.wait(Duration::from_millis(500))), ["INVITE"]);
+        }
+        let sent = match is_connection {
+            true => peer.transport_failed(stream()),
+            false => peer.unsent(&invite),
+        };
+        assert_eq!(sent, [""; 0]);
+        let cause = if is_repeated { Cause::silent() } else { Cause::unreachable() };
+        assert_eq!(peer.take_events(), [LegEvent::Ended { leg: OUT, cause }]);
+        peer.assert_clean();
+    }
+}
+
+/// RFC 3261 §8.1.3.1, §12.2.1.2: a 503 is no 408, so that a refresh which cannot be sent leaves the
+/// call as it was; it is tried again until the session runs out.
+#[test]
+fn rfc_3261_s8_1_3_1_a_refresh_that_cannot_be_sent_leaves_the_call() {
+    let mut peer = with_policy(FULL);
+    refreshed_by_us_out(&mut peer, Transport::Tcp);
+    let update = peer.wait(Duration::from_secs(60));
+    assert_eq!(words(&update), ["UPDATE"]);
+    assert_eq!(peer.transport_failed(stream()), [""; 0]);
+    assert_eq!(peer.take_events(), []);
+    let again = peer.wait(Duration::from_secs(15));
+    assert_eq!(words(&again), ["UPDATE"]);
+    let extra = "Session-Expires: 120;refresher=uac\r\n";
+    peer.send(&response(&again[0], "200 OK", "one", extra, ""));
+    assert_eq!(words(&peer.wait(Duration::from_secs(60))), ["UPDATE"]);
+    // Not one of them can be sent any more.
+    assert_eq!(peer.transport_failed(stream()), [""; 0]);
+    for _ in 0..3 {
+        peer.wait(Duration::from_secs(15));
+        peer.transport_failed(stream());
+    }
+    assert_eq!(peer.take_events(), []);
+    assert_eq!(words(&peer.wait(Duration::from_secs(15))), ["BYE"]);
+    assert_eq!(peer.take_events(), [LegEvent::Ended { leg: OUT, cause: Cause::silent() }]);
+}
+
+/// RFC 3261 §18.1.1: the final response may come over another connection than that of the INVITE.
+#[test]
+fn rfc_3261_s18_1_1_a_call_that_rings_outlives_its_connection() {
+    let mut peer = Peer::new();
+    let invite = dial_over(&mut peer, OUT, Transport::Tcp);
+    peer.send(&response(&invite, "180 Ringing", "one", CONTACT, ""));
+    peer.take_events();
+    assert_eq!(peer.connection_closed(stream()), [""; 0]);
+    assert_eq!(peer.take_events(), []);
+    peer.flow = Flow { remote: ([192, 0, 2, 2], 40_000).into(), ..stream() };
+    peer.endpoint.connected(peer.flow, None);
+    assert_eq!(words(&peer.send(&ok(&invite, "one"))), ["ACK"]);
+    assert!(matches!(peer.take_events()[..], [LegEvent::Established { .. }]));
+}
+
+/// The same where nobody answers in time: the CANCEL opens a connection of its own.
+#[test]
+fn rfc_3261_s9_1_a_call_whose_connection_is_gone_is_cancelled_over_another() {
+    let mut peer = Peer::new();
+    let invite = dial_over(&mut peer, OUT, Transport::Tcp);
+    peer.send(&response(&invite, "180 Ringing", "one", CONTACT, ""));
+    peer.connection_closed(stream());
+    assert_eq!(words(&peer.wait(Duration::from_secs(20))), ["CANCEL"]);
+    assert_eq!(peer.sent_over, Some(stream()));
+    // It cannot be opened: a 2xx that comes all the same is acknowledged, and its call ended.
+    assert_eq!(peer.transport_failed(stream()), [""; 0]);
+    assert_eq!(words(&peer.send(&ok(&invite, "one"))), ["ACK", "BYE"]);
+}
+
+/// A BYE or INVITE that crosses the closing of its connection is sent once more, over a new one.
+#[test]
+fn a_request_lost_with_its_connection_is_sent_once_more() {
+    let mut peer = Peer::new();
+    let invite = dial_over(&mut peer, OUT, Transport::Tcp);
+    assert_eq!(peer.connection_closed(stream()), [invite.as_str()]);
+    assert_eq!(peer.sent_over, Some(stream()));
+    peer.send(&ok(&invite, "one"));
+    let bye = hang_up(&mut peer, OUT);
+    peer.take_events();
+    assert_eq!(words(&bye), ["BYE"]);
+    let flow = peer.sent_over.unwrap();
+    peer.endpoint.connected(flow, None);
+    assert_eq!(peer.connection_closed(flow), bye);
+    assert_eq!(peer.connection_closed(flow), [""; 0], "twice is enough");
+    assert_eq!(peer.endpoint.legs(), 0);
+    peer.assert_clean();
+
+    let mut peer = Peer::new();
+    dial_over(&mut peer, OUT, Transport::Tcp);
+    peer.take_events();
+    peer.connection_closed(stream());
+    assert_eq!(peer.connection_closed(stream()), [""; 0]);
+    // It may have arrived.
+    assert_eq!(peer.take_events(), [LegEvent::Ended { leg: OUT, cause: Cause::silent() }]);
+    peer.assert_clean();
+}
+
+/// RFC 3261 §18.4: a response that cannot be sent says nothing of our requests that go the same way.
+#[test]
+fn rfc_3261_s18_4_a_response_that_cannot_be_sent_fails_no_request() {
+    let mut peer = Peer::new();
+    let invite = dial(&mut peer);
+    peer.take_events();
+    let refusal = peer.request(&Draft::new("BYE", 1).to("<sip:x@192.0.2.1>;tag=none"));
+    assert_eq!(words(&refusal), ["481"]);
+    assert_eq!(peer.unsent(&refusal[0]), [""; 0]);
+    assert_eq!(peer.take_events(), []);
+    assert_eq!(words(&peer.send(&ok(&invite, "one"))), ["ACK"]);
+    assert!(header(&invite, "Via").contains("UDP"));
+    assert!(matches!(peer.take_events()[..], [LegEvent::Established { .. }]));
+}
