@@ -39,8 +39,7 @@ use bytes::Bytes;
 use config::{EndpointConfig, Strangers};
 use defence::Defence;
 use domain::cause::Cause;
-use domain::hop::Hop;
-use domain::id::{LegId, TrunkId};
+use domain::id::{AgentId, LegId, TrunkId};
 use domain::now::Now;
 use domain::timers::TimerQueue;
 use rand::RngCore;
@@ -85,21 +84,27 @@ struct Entry {
     invite: Option<ClientId>,
     /// Between which addresses it began.
     made_on: Flow,
-    far_end: Option<FarEnd>,
+    far_end: FarEnd,
     /// Whether it is of a call for help.
     for_help: bool,
 }
 
-/// The trunk at the other end of a leg.
-struct FarEnd {
-    trunk: TrunkId,
-    /// The name it was located by.
-    host: Option<Arc<str>>,
+/// Who is at the other end of a leg.
+enum FarEnd {
+    Agent(AgentId),
+    Trunk {
+        trunk: TrunkId,
+        /// The name it was located by.
+        host: Option<Arc<str>>,
+    },
 }
 
 impl FarEnd {
-    fn new(trunk: TrunkId, hop: &Hop) -> Self {
-        Self { trunk, host: hop.server_name().map(Arc::from) }
+    fn trunk(&self) -> Option<&TrunkId> {
+        match self {
+            Self::Agent(_) => None,
+            Self::Trunk { trunk, .. } => Some(trunk),
+        }
     }
 }
 
@@ -281,8 +286,14 @@ impl Endpoint {
         let mut events = Vec::new();
         self.registrar.connection_closed(flow, &mut events);
         out.extend(events.into_iter().map(Action::Up));
-        let mut ups = Vec::new();
-        self.clients.connection_closed(flow, now.instant, out, &mut ups);
+        let (mut again, mut ups) = (Vec::new(), Vec::new());
+        self.clients.connection_closed(flow, now.instant, &mut again, &mut ups);
+        for action in again {
+            if let Action::Transmit { flow, leg, .. } = &action {
+                self.expect(*leg, *flow, out);
+            }
+            out.push(action);
+        }
         self.handle_ups(ups, now.instant, out);
         self.count_sent(before, out);
     }
@@ -360,7 +371,7 @@ impl Endpoint {
         (id, leg): (LegId, Leg),
         local_tag: Box<str>,
         (made_on, for_help): (Flow, bool),
-        far_end: Option<FarEnd>,
+        far_end: FarEnd,
     ) {
         self.leg_timers.update(&id, leg.deadline());
         self.legs_by_tag.insert(local_tag.clone(), id);

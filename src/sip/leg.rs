@@ -36,7 +36,7 @@ use crate::message::{Headers, Request, Response};
 use crate::transaction::clients::Failure;
 use crate::transaction::servers::ServerId;
 use confirmed::Confirmed;
-use dialog::Dialog;
+use dialog::{Destination, Dialog};
 use domain::cause::{Cause, EndedBy};
 use domain::id::LegId;
 use inbound::Inbound;
@@ -169,7 +169,7 @@ pub(crate) enum Action {
         /// The request.
         request: Request,
         /// Where to.
-        flow: Flow,
+        to: Destination,
     },
     /// Acknowledge a 2xx to the leg's last INVITE, now and at each repetition.
     Acknowledge {
@@ -178,7 +178,7 @@ pub(crate) enum Action {
         /// The ACK, without its Via.
         ack: Request,
         /// Where to.
-        flow: Flow,
+        to: Destination,
     },
     /// Cancel the leg's INVITE.
     Cancel {
@@ -231,8 +231,8 @@ impl Turn<'_> {
         self.up(LegEvent::TransferProgress { leg, status: 491 });
     }
 
-    fn send(&mut self, request: Request, flow: Flow) {
-        self.out.push(Action::Send { request, flow });
+    fn send(&mut self, request: Request, to: Destination) {
+        self.out.push(Action::Send { request, to });
     }
 }
 

@@ -156,6 +156,14 @@ impl Registrar {
         Some(Way { contact, flow: *flow, path })
     }
 
+    /// Over which flow a telephone with this Contact is reached now: with this very one, or else with its
+    /// user, as each connection may have another address; the last to register.
+    pub(crate) fn flow_of(&self, agent: &AgentId, contact: &Uri) -> Option<Flow> {
+        let bindings = self.bindings.get(agent)?.iter();
+        let found = bindings.filter(|binding| binding.contact.user() == contact.user());
+        found.max_by_key(|it| it.contact.is_equivalent(contact)).map(|binding| binding.flow)
+    }
+
     /// Whether a telephone has registered over a flow. Over datagrams its address counts, as one
     /// behind NAT has the same way for all it sends.
     pub(crate) fn knows(&self, flow: Flow) -> bool {

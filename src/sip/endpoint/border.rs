@@ -43,8 +43,8 @@ impl Endpoint {
     }
 
     fn border_of(&self, leg: LegId) -> Option<&Border> {
-        let far_end = self.legs.get(&leg)?.far_end.as_ref()?;
-        self.config.access(&far_end.trunk).map(|access| &access.border)
+        let trunk = self.legs.get(&leg)?.far_end.trunk()?;
+        self.config.access(trunk).map(|access| &access.border)
     }
 
     /// Which methods a peer may use.
@@ -96,10 +96,10 @@ impl Endpoint {
         }
         let leg = key::of_response(response).and_then(|key| self.clients.leg_of(&key));
         let Some(entry) = leg.and_then(|leg| self.legs.get(&leg)) else { return };
-        let Some(far_end) = &entry.far_end else { return };
+        let Some(trunk) = entry.far_end.trunk() else { return };
         let from = flow.remote.ip().to_canonical();
         let dialled = entry.made_on.remote.ip().to_canonical();
-        let access = self.config.access(&far_end.trunk);
+        let access = self.config.access(trunk);
         let lies_in = access
             .is_some_and(|access| access.networks.iter().any(|network| network.contains(from)));
         if from != dialled && !lies_in {

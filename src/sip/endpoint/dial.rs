@@ -5,7 +5,7 @@ use super::{Endpoint, FarEnd};
 use crate::event::{Action, Caller, Flow, LegCommand, LegEvent, Target};
 use crate::identity::{self, escaped};
 use crate::leg::change::Changes;
-use crate::leg::dialog::ROUTES_MAX;
+use crate::leg::dialog::{Destination, ROUTES_MAX};
 use crate::leg::outbound::{Outbound, State};
 use crate::leg::session_timer::Asking;
 use crate::leg::trunk_login::TrunkLogin;
@@ -98,14 +98,16 @@ impl Endpoint {
             asking,
             supported: route.session.supported(),
         };
-        let trunk = match &target {
-            Target::Trunk { trunk, hop, .. } => Some(FarEnd::new(trunk.clone(), hop)),
-            Target::Agent(_) => None,
+        let for_help = self.asks_for_help(&target);
+        let far_end = match target {
+            Target::Trunk { trunk, hop, .. } => {
+                FarEnd::Trunk { trunk, host: hop.server_name().map(Arc::from) }
+            }
+            Target::Agent(agent) => FarEnd::Agent(agent),
         };
         let made = Leg::Outbound(Box::new(outbound));
-        let for_help = self.asks_for_help(&target);
-        self.insert_leg((leg, made), local_tag.into(), (route.flow, for_help), trunk);
-        self.send(Some(leg), invite, route.flow, now, out);
+        self.insert_leg((leg, made), local_tag.into(), (route.flow, for_help), far_end);
+        self.send(Some(leg), invite, Destination::at(route.flow), now, out);
         Self::up(LegEvent::Dialled { leg, call_id }, out);
     }
 

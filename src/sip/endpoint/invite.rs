@@ -71,11 +71,11 @@ impl Reliability {
 }
 
 impl FarEnd {
-    /// The trunk that a call comes from.
-    fn of(source: &Source) -> Option<Self> {
+    /// Whoever a call comes from.
+    fn of(source: &Source) -> Self {
         match source {
-            Source::Trunk(trunk) => Some(Self { trunk: trunk.clone(), host: None }),
-            Source::Agent(_) => None,
+            Source::Agent(agent) => Self::Agent(agent.clone()),
+            Source::Trunk(trunk) => Self::Trunk { trunk: trunk.clone(), host: None },
         }
     }
 }
@@ -140,14 +140,14 @@ impl Endpoint {
             ring_again_at: None,
             expires_at: now + unanswered_for.min(UNANSWERED_MAX),
         };
-        let trunk = FarEnd::of(&invitation.source);
+        let far_end = FarEnd::of(&invitation.source);
         let mut call = identity::of_invite(request, self.trusts(&invitation.source));
         call.replaces = invitation.replaces;
         call.sound_ip = self.sound_ip_of(inbound.plan.as_ref(), flow);
         Self::up(inbound.incoming(invitation.source, call), out);
         let leg = Leg::Inbound(Box::new(inbound));
         let made_on = (flow, self.is_emergency(request));
-        self.insert_leg((id, leg), invitation.local_tag, made_on, trunk);
+        self.insert_leg((id, leg), invitation.local_tag, made_on, far_end);
     }
 
     /// Sends a refusal; where it is one of a call, it is told, since whoever asks why his call never

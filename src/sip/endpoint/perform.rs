@@ -4,6 +4,7 @@
 use super::Endpoint;
 use crate::event::{Action, Flow, MAX_FORWARDS, Transport};
 use crate::leg;
+use crate::leg::dialog::Destination;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
@@ -30,12 +31,12 @@ impl Endpoint {
                     self.sign(&mut response);
                     self.servers.respond(to, response.status, &response.print(), now, out);
                 }
-                leg::Action::Send { request, flow } => {
-                    self.send(Some(id), request, flow, now, out);
+                leg::Action::Send { request, to } => {
+                    self.send(Some(id), request, to, now, out);
                 }
-                leg::Action::Acknowledge { to_tag, ack, flow } => {
+                leg::Action::Acknowledge { to_tag, ack, to } => {
                     if let Some(invite) = self.invite_of(id) {
-                        self.acknowledge(invite, &to_tag, ack, (id, flow), out);
+                        self.acknowledge(invite, &to_tag, ack, (id, to), out);
                     }
                 }
                 leg::Action::Cancel { q850 } => self.cancel(id, q850, now, out),
@@ -59,11 +60,11 @@ impl Endpoint {
         &mut self,
         leg: Option<LegId>,
         mut request: Request,
-        flow: Flow,
+        to: Destination,
         now: Instant,
         out: &mut Vec<Action>,
     ) -> ClientId {
-        let mut flow = self.onward(leg, flow);
+        let mut flow = self.onward(leg, to, &request.uri);
         let is_new_call = request.method == Method::Invite && request.headers.lacks_to_tag();
         if !is_new_call {
             self.sends_other(flow.remote, now);
@@ -87,7 +88,8 @@ impl Endpoint {
         self.expect(leg, flow, out);
         let key = key::of_outgoing(&branch, &request.method);
         let is_invite = request.method == Method::Invite;
-        let outgoing = Outgoing { key, method: request.method, message, flow, leg, otherwise };
+        let (method, listens_at) = (request.method, to.listens_at);
+        let outgoing = Outgoing { key, method, message, flow, listens_at, leg, otherwise };
         let id = self.clients.start(outgoing, now, out);
         if is_invite && let Some(entry) = leg.and_then(|leg| self.legs.get_mut(&leg)) {
             entry.invite = Some(id);
@@ -101,10 +103,10 @@ impl Endpoint {
         invite: ClientId,
         to_tag: &str,
         mut ack: Request,
-        (leg, flow): (LegId, Flow),
+        (leg, to): (LegId, Destination),
         out: &mut Vec<Action>,
     ) {
-        let flow = self.onward(Some(leg), flow);
+        let flow = self.onward(Some(leg), to, &ack.uri);
         self.address(&mut ack, flow);
         self.expect(Some(leg), flow, out);
         self.clients.acknowledge(invite, to_tag, flow, ack.print(), out);
@@ -120,7 +122,8 @@ impl Endpoint {
         let key = key::of_outgoing(branch, &Method::Cancel);
         let message = cancel.print();
         let (leg, otherwise) = (Some(id), None);
-        let outgoing = Outgoing { key, method: Method::Cancel, message, flow, leg, otherwise };
+        let (method, listens_at) = (Method::Cancel, flow.remote);
+        let outgoing = Outgoing { key, method, message, flow, listens_at, leg, otherwise };
         self.clients.start(outgoing, now, out);
     }
 

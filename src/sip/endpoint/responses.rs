@@ -96,20 +96,19 @@ impl Endpoint {
         let Some(mut dialog) = made else { return };
         let ack = dialog.ack(dialog.local_cseq());
         let tag = dialog.remote_tag.clone();
-        let flow = dialog.destination();
-        self.acknowledge(id, &tag, ack, (leg, flow), out);
+        let to = dialog.destination();
+        self.acknowledge(id, &tag, ack, (leg, to), out);
         let bye = dialog.request(Method::Bye);
-        let sent = self.send(Some(leg), bye.clone(), flow, now, out);
-        let login = self.login_of(leg, flow);
+        let sent = self.send(Some(leg), bye.clone(), to, now, out);
+        let login = self.login_of(leg, to.flow);
         self.surplus.insert(sent, Surplus { bye, dialog, login });
     }
 
     /// What answers the challenge to a surplus fork's BYE: the credentials of the trunk dialled, known
     /// as long as the leg lives, then of the trunk that the fork is at.
     fn login_of(&self, leg: LegId, flow: Flow) -> Option<TrunkLogin> {
-        let dialled = self.legs.get(&leg).map(|entry| entry.far_end.as_ref());
-        let trunk = match dialled {
-            Some(far_end) => far_end.map(|far_end| &far_end.trunk),
+        let trunk = match self.legs.get(&leg) {
+            Some(entry) => entry.far_end.trunk(),
             None => self.trunk_of(flow).map(|access| &access.trunk),
         };
         self.config.credentials_of(trunk?).as_ref().map(TrunkLogin::new)
@@ -130,13 +129,14 @@ impl Endpoint {
         }
         let Some(mut surplus) = self.surplus.remove(&id) else { return };
         let Some(login) = &mut surplus.login else { return };
-        let flow = surplus.dialog.destination();
-        if !login.take_challenge(response, &surplus.bye, flow.remote.ip()) {
+        let to = surplus.dialog.destination();
+        let host = to.flow.remote.ip();
+        if !login.take_challenge(response, &surplus.bye, host) {
             return;
         }
         surplus.dialog.renumber(&mut surplus.bye);
-        login.sign(&mut surplus.bye, flow.remote.ip(), &mut *self.rng);
-        let sent = self.send(Some(leg), surplus.bye.clone(), flow, now, out);
+        login.sign(&mut surplus.bye, host, &mut *self.rng);
+        let sent = self.send(Some(leg), surplus.bye.clone(), to, now, out);
         self.surplus.insert(sent, surplus);
     }
 }

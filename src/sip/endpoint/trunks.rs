@@ -184,7 +184,8 @@ impl Endpoint {
             let host = errand.hop.server_name().map(Arc::from);
             out.push(Action::Expect { flow, trunk: errand.trunk.clone(), host });
         }
-        let outgoing = Outgoing { key, method, message, flow, leg, otherwise };
+        let listens_at = flow.remote;
+        let outgoing = Outgoing { key, method, message, flow, listens_at, leg, otherwise };
         let id = self.clients.start(outgoing, now, out);
         self.errands.under_way.insert(id, errand);
     }

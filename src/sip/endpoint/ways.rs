@@ -9,10 +9,11 @@
 //! Bounded by the shell's bound on connections: each has one entry and at most one alias. Calls
 //! nothing.
 
-use super::Endpoint;
 use super::config::{EndpointConfig, Listener, TrunkAccess};
+use super::{Endpoint, Entry, FarEnd};
 use crate::event::{Action, Flow, Transport};
-use crate::message::uri::parse_ip;
+use crate::leg::dialog::Destination;
+use crate::message::uri::{Uri, parse_ip};
 use crate::message::via::Via;
 use domain::id::{LegId, TrunkId};
 use std::collections::{BTreeMap, HashMap};
@@ -168,14 +169,15 @@ impl Endpoint {
         self.ways.connected(flow, names);
     }
 
-    /// The flow that a request of `leg` leaves by, wanted to go by `wanted`: over a connection the
-    /// peer shares (RFC 5923 §8.1), from a listener of ours that speaks the transport, or, when we
+    /// The flow that a request of `leg` to `target` leaves by, wanted to go to `to`: over a connection
+    /// the peer shares (RFC 5923 §8.1), from a listener of ours that speaks the transport, or, when we
     /// have none, by the flow that the leg was made on. What asks for TLS never goes without
     /// (RFC 3261 §26.2.2).
-    pub(super) fn onward(&self, leg: Option<LegId>, wanted: Flow) -> Flow {
+    pub(super) fn onward(&self, leg: Option<LegId>, to: Destination, target: &Uri) -> Flow {
         let entry = leg.and_then(|leg| self.legs.get(&leg));
-        let far_end = entry.and_then(|entry| entry.far_end.as_ref());
-        let access = far_end.and_then(|far_end| self.config.access(&far_end.trunk));
+        let wanted = self.reopened(entry, to, target);
+        let trunk = entry.and_then(|entry| entry.far_end.trunk());
+        let access = trunk.and_then(|trunk| self.config.access(trunk));
         if let Some(flow) = self.ways.alias_of(wanted, access) {
             return flow;
         }
@@ -189,11 +191,26 @@ impl Endpoint {
         found.or(made_on.filter(safe)).unwrap_or(wanted)
     }
 
+    /// A flow whose connection the peer had opened leads nowhere once that is gone: then a telephone is
+    /// where it has registered since (RFC 5626 §5.3), and a trunk where it listens (RFC 3261 §18.1.1).
+    fn reopened(&self, entry: Option<&Entry>, to: Destination, target: &Uri) -> Flow {
+        let Destination { flow, listens_at } = to;
+        if !flow.transport.is_reliable() || self.ways.connections.contains_key(&flow) {
+            return flow;
+        }
+        match entry.map(|entry| &entry.far_end) {
+            Some(FarEnd::Agent(agent)) => self.registrar.flow_of(agent, target).unwrap_or(flow),
+            Some(FarEnd::Trunk { .. }) | None => Flow { remote: listens_at, ..flow },
+        }
+    }
+
     /// Whose certificate the connection of `flow` must bear, if it has to be opened now.
     pub(super) fn expect(&self, leg: Option<LegId>, flow: Flow, out: &mut Vec<Action>) {
-        let far_end = leg.and_then(|leg| self.legs.get(&leg)?.far_end.as_ref());
-        if let Some(far_end) = far_end.filter(|_| flow.transport.is_secure()) {
-            let (trunk, host) = (far_end.trunk.clone(), far_end.host.clone());
+        let far_end = leg.and_then(|leg| Some(&self.legs.get(&leg)?.far_end));
+        if let Some(FarEnd::Trunk { trunk, host }) = far_end
+            && flow.transport.is_secure()
+        {
+            let (trunk, host) = (trunk.clone(), host.clone());
             out.push(Action::Expect { flow, trunk, host });
         }
     }
@@ -207,7 +224,8 @@ impl Endpoint {
         now: Instant,
     ) -> Option<Flow> {
         let entry = self.legs.get(&leg?)?;
-        let is_tried = entry.far_end.is_some() && self.ways.takes_streams(flow.remote, now);
+        let is_trunk = entry.far_end.trunk().is_some();
+        let is_tried = is_trunk && self.ways.takes_streams(flow.remote, now);
         let near = (None, Some(flow.local.ip()));
         self.config.flow_from(near, Transport::Tcp, flow.remote).filter(|_| is_tried)
     }

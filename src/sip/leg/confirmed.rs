@@ -368,7 +368,7 @@ impl Confirmed {
 
     /// A request once more, with the next CSeq (RFC 3261 §22.2), if its challenge can be answered.
     fn answer_challenge(&mut self, response: &Response, asked: &Request) -> Option<Request> {
-        let host = self.dialog.destination().remote.ip();
+        let host = self.dialog.destination().flow.remote.ip();
         if !self.login.as_mut()?.take_challenge(response, asked, host) {
             return None;
         }
@@ -486,10 +486,10 @@ impl Confirmed {
 
     /// Sends a request inside the dialog, with credentials where they were asked for.
     pub(super) fn send(&mut self, mut request: Request, turn: &mut Turn<'_>) {
-        let flow = self.dialog.destination();
+        let to = self.dialog.destination();
         if let Some(login) = &mut self.login {
-            login.sign_and_keep(&mut request, flow.remote.ip(), turn.rng);
+            login.sign_and_keep(&mut request, to.flow.remote.ip(), turn.rng);
         }
-        turn.send(request, flow);
+        turn.send(request, to);
     }
 }

@@ -29,11 +29,28 @@ pub(crate) struct Dialog {
     remote_cseq: Option<u32>,
     route_set: Vec<Uri>,
     remote_target: Uri,
-    /// Between which addresses the dialog was made.
+    /// Between which addresses the dialog was made, or last spoken in.
     flow: Flow,
+    /// Whether we chose `flow`, so that it leads to where they listen.
+    is_dialled: bool,
     /// Whether requests go back over `flow` whatever the Contact says: the peer is behind NAT,
     /// and only the flow it opened leads to it.
     keeps_flow: bool,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Destination {
+    pub(crate) flow: Flow,
+    /// Where its peer takes connections, should that of `flow` be gone.
+    pub(crate) listens_at: SocketAddr,
+}
+
+impl Destination {
+    /// Where somebody listens.
+    pub(crate) fn at(flow: Flow) -> Self {
+        Self { flow, listens_at: flow.remote }
+    }
 }
 
 /// Routes beyond these are dropped: no sane path is longer, and each costs room in every request.
@@ -65,6 +82,7 @@ impl Dialog {
             route_set: routes(headers)?,
             remote_target: target(headers)?,
             flow,
+            is_dialled: false,
             keeps_flow,
         })
     }
@@ -92,6 +110,7 @@ impl Dialog {
             route_set,
             remote_target: target(headers).unwrap_or_else(|| sent_to.clone()),
             flow,
+            is_dialled: true,
             keeps_flow,
         })
     }
@@ -198,8 +217,9 @@ impl Dialog {
 
     /// A request of theirs that may move the target came over `flow`.
     pub(crate) fn refresh_flow(&mut self, flow: Flow) {
-        if self.keeps_flow {
-            // The peer speaks from there now: a NAT binding moved, or a connection was reopened.
+        // The peer speaks from there now: a NAT binding moved, or a connection was reopened.
+        let is_heard = !self.is_dialled && self.named_flow().is_none();
+        if self.keeps_flow || is_heard {
             self.flow = flow;
         }
     }
@@ -215,23 +235,41 @@ impl Dialog {
     }
 
     /// Where requests go: the first route, else their Contact, when it is an address; the flow
-    /// the dialog was made on otherwise. Its `local` has port 0 when another listener than that of
-    /// the dialog must be found.
+    /// the dialog was made on otherwise.
     ///
     /// Departs from RFC 3263: names in Contact and Record-Route are not looked up. The address
-    /// that spoke to us is the better known one.
-    pub(crate) fn destination(&self) -> Flow {
-        let next = self.route_set.first().unwrap_or(&self.remote_target);
-        let Some(ip) = next.host_ip().filter(|_| !self.keeps_flow) else { return self.flow };
+    /// that spoke to us is the better known one, with the port that they name (RFC 3261 §18.1.1: the
+    /// one they spoke from leads nowhere once their connection is gone).
+    pub(crate) fn destination(&self) -> Destination {
+        if let Some(flow) = self.named_flow() {
+            return Destination::at(flow);
+        }
+        let Flow { transport, remote, .. } = self.flow;
+        if self.is_dialled {
+            return Destination::at(self.flow);
+        }
+        let port = self.next_hop().port().unwrap_or(transport.default_port());
+        Destination { flow: self.flow, listens_at: SocketAddr::new(remote.ip(), port) }
+    }
+
+    fn next_hop(&self) -> &Uri {
+        self.route_set.first().unwrap_or(&self.remote_target)
+    }
+
+    /// The flow to the address they name, where they name one that leads to them. Its `local` has port 0
+    /// when another listener than that of the dialog must be found.
+    fn named_flow(&self) -> Option<Flow> {
+        let next = self.next_hop();
+        let ip = next.host_ip().filter(|_| !self.keeps_flow)?;
         // Departs from RFC 3261 §12.2.1.1: a private address named by one who speaks from a
         // public one is behind NAT, and only the flow leads to it.
         if is_private(ip) && !is_private(self.flow.remote.ip()) {
-            return self.flow;
+            return None;
         }
         let transport = self.transport_to(next);
         let remote = SocketAddr::new(ip, next.port().unwrap_or(transport.default_port()));
         if transport == self.flow.transport && ip.is_ipv4() == self.flow.remote.is_ipv4() {
-            return Flow { remote, ..self.flow };
+            return Some(Flow { remote, ..self.flow });
         }
         // From which listener of ours is not known here: the endpoint finds one, or takes the flow
         // the leg was made on.
@@ -239,7 +277,7 @@ impl Dialog {
             IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        Flow { transport, local, remote }
+        Some(Flow { transport, local, remote })
     }
 
     /// RFC 3263 §4.1 for a target that is an address: what `transport` says, TLS for `sips`. Where

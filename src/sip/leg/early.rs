@@ -84,11 +84,11 @@ impl EarlyDialog {
         login: &mut Option<TrunkLogin>,
         turn: &mut Turn<'_>,
     ) {
-        let flow = self.dialog.destination();
+        let to = self.dialog.destination();
         if let Some(login) = login {
-            login.sign_and_keep(&mut request, flow.remote.ip(), turn.rng);
+            login.sign_and_keep(&mut request, to.flow.remote.ip(), turn.rng);
         }
-        turn.send(request, flow);
+        turn.send(request, to);
     }
 
     /// The request that a final response answers, once more with the next CSeq: it was challenged,
@@ -100,7 +100,7 @@ impl EarlyDialog {
     ) -> Option<Request> {
         let login = login.as_mut()?;
         let mut again = login.answered(response)?;
-        let host = self.dialog.destination().remote.ip();
+        let host = self.dialog.destination().flow.remote.ip();
         if !login.take_challenge(response, &again, host) {
             return None;
         }

@@ -16,7 +16,7 @@
 use crate::event::{Flow, LegEvent};
 use crate::leg::change::{Changes, Wish};
 use crate::leg::confirmed::{Confirmed, State as ConfirmedState};
-use crate::leg::dialog::Dialog;
+use crate::leg::dialog::{Destination, Dialog};
 use crate::leg::early::EarlyDialog;
 use crate::leg::fork::{FORKS_MAX, Fork};
 use crate::leg::referring::{self, Referring};
@@ -508,7 +508,7 @@ impl Outbound {
             ack.set_body(SDP, answer);
         }
         let to_tag = (*dialog.remote_tag).into();
-        turn.out.push(Action::Acknowledge { to_tag, ack, flow: dialog.destination() });
+        turn.out.push(Action::Acknowledge { to_tag, ack, to: dialog.destination() });
     }
 
     fn handle_refusal(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Leg> {
@@ -567,6 +567,6 @@ impl Outbound {
         if let Some(login) = &mut self.login {
             login.sign(&mut self.invite, self.flow.remote.ip(), turn.rng);
         }
-        turn.send(self.invite.clone(), self.flow);
+        turn.send(self.invite.clone(), Destination::at(self.flow));
     }
 }

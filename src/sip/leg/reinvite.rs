@@ -333,8 +333,8 @@ impl Confirmed {
                 ack.headers.copy(&invite.headers, name);
             }
         }
-        let flow = self.dialog.destination();
-        turn.out.push(Action::Acknowledge { to_tag, ack, flow });
+        let to = self.dialog.destination();
+        turn.out.push(Action::Acknowledge { to_tag, ack, to });
     }
 
     fn retry_refresh(&mut self, pause: Duration, turn: &mut Turn<'_>) {

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use domain::id::LegId;
 use domain::timers::TimerQueue;
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -72,6 +73,8 @@ pub struct Outgoing {
     pub message: Bytes,
     /// Where it goes.
     pub flow: Flow,
+    /// Where the peer takes connections, should that of `flow` be gone.
+    pub listens_at: SocketAddr,
     /// Whose it is.
     pub leg: Option<LegId>,
     /// By which other flow, and with which Via, it goes if the first one fails (RFC 3261 §18.1.1).
@@ -97,6 +100,7 @@ struct Entry {
     method: Method,
     machine: Machine,
     flow: Flow,
+    listens_at: SocketAddr,
     leg: Option<LegId>,
     /// What may have to be sent again: the request, later the ACK to a refusal.
     message: Bytes,
@@ -127,7 +131,7 @@ const FORKS_MAX: usize = 8;
 impl Clients {
     /// Sends a request and follows it until nothing can come back.
     pub fn start(&mut self, request: Outgoing, now: Instant, out: &mut Vec<Action>) -> ClientId {
-        let Outgoing { key, method, message, flow, leg, otherwise } = request;
+        let Outgoing { key, method, message, flow, listens_at, leg, otherwise } = request;
         self.last += 1;
         let id = ClientId(self.last);
         let machine = Machine::start(&method, flow, now);
@@ -135,8 +139,17 @@ impl Clients {
         self.by_key.insert(key.clone(), id);
         self.pending.insert((flow, id));
         let otherwise = otherwise.map(Box::new);
-        let is_repeated = false;
-        let entry = Entry { key, method, machine, flow, leg, message, otherwise, is_repeated };
+        let entry = Entry {
+            key,
+            method,
+            machine,
+            flow,
+            listens_at,
+            leg,
+            message,
+            otherwise,
+            is_repeated: false,
+        };
         self.entries.insert(id, Box::new(entry));
         self.settle(id);
         id
@@ -299,7 +312,12 @@ impl Clients {
             let was_repeated = std::mem::replace(&mut entry.is_repeated, true);
             if was_repeated || entry.otherwise.is_some() {
                 self.fail(id, now, out, ups);
-            } else if !entry.rings() {
+                continue;
+            }
+            self.pending.remove(&(entry.flow, id));
+            entry.flow.remote = entry.listens_at;
+            self.pending.insert((entry.flow, id));
+            if !entry.rings() {
                 self.retransmissions += 1;
                 out.push(entry.transmit());
             }

@@ -1,10 +1,12 @@
 //! RFC 3261 §8.1.3.1, §17.1.4, §18.1.1, §18.4: what cannot be sent, and connections that close under
 //! way.
 
-use super::pair::{A, B, address};
-use super::peer::{Draft, Peer, header, response};
+use super::agents;
+use super::pair::{A, B, address, agent};
+use super::peer::{Draft, Peer, header, response, sdp};
 use super::steps::*;
-use crate::event::{Flow, LegEvent, Transport};
+use crate::endpoint::config::Listener;
+use crate::event::{Flow, LegEvent, Target, Transport};
 use domain::cause::{Cause, EndedBy};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ fn stream() -> Flow {
 fn refreshed_by_us_out(peer: &mut Peer, transport: Transport) {
     let invite = dial_over(peer, OUT, transport);
     let extra = format!("{CONTACT}Allow: INVITE, UPDATE\r\nSession-Expires: 120;refresher=uac\r\n");
-    let body = super::peer::sdp("8", "sendrecv");
+    let body = sdp("8", "sendrecv");
     assert_eq!(words(&peer.send(&response(&invite, "200 OK", "one", &extra, &body))), ["ACK"]);
     peer.take_events();
 }
@@ -140,4 +142,93 @@ fn rfc_3261_s18_4_a_response_that_cannot_be_sent_fails_no_request() {
     assert_eq!(words(&peer.send(&ok(&invite, "one"))), ["ACK"]);
     assert!(header(&invite, "Via").contains("UDP"));
     assert!(matches!(peer.take_events()[..], [LegEvent::Established { .. }]));
+}
+
+fn from_port(port: u16) -> Flow {
+    Flow { remote: ([192, 0, 2, 2], port).into(), ..stream() }
+}
+
+/// RFC 3261 §12.2.1.1, §18.1.1: whoever calls over a connection of his own is asked back over it while
+/// it is open, over the one he last spoke over in the call, and else where he says that he listens.
+#[test]
+fn rfc_3261_s18_1_1_a_caller_whose_connection_is_gone_is_reached_where_he_listens() {
+    let named = "<sip:p@pbx.example:5071;transport=tcp>";
+    let route = "<sip:proxy.example;lr>";
+    for (contact, record_route, closed, again, port) in [
+        (named, "", false, None, 40_000),
+        (named, "", true, None, 5071),
+        (named, "", true, Some(40_001), 40_001),
+        (named, route, true, None, 5060),
+        // Behind NAT: the port is the better guess.
+        ("<sip:p@10.0.0.7:5072>", "", true, None, 5072),
+        ("<sip:p@192.0.2.2:5073>", "", false, Some(40_001), 5073),
+    ] {
+        let mut peer = Peer::new();
+        peer.flow = from_port(40_000);
+        peer.endpoint.connected(peer.flow, None);
+        let over = |draft: Draft| {
+            let branch = draft.line.split(' ').next().unwrap_or("").to_owned();
+            draft.set("Via", &format!("SIP/2.0/TCP 192.0.2.2:5060;branch=z9hG4bK{branch}{port}"))
+        };
+        let invite = Draft::invite(1).set("Contact", contact).set("Record-Route", record_route);
+        let to = talking(&mut peer, &over(invite));
+        if closed {
+            peer.connection_closed(from_port(40_000));
+        }
+        if let Some(again) = again {
+            peer.flow = from_port(again);
+            peer.endpoint.connected(peer.flow, None);
+            let update = Draft::new("UPDATE", 2).to(&to).set("Contact", contact);
+            assert_eq!(words(&peer.request(&over(update))), ["200"]);
+        }
+        let bye = hang_up(&mut peer, IN);
+        assert_eq!(words(&bye), ["BYE"]);
+        assert_eq!(peer.sent_over, Some(from_port(port)), "{contact} {record_route} {again:?}");
+        // It closes before the answer.
+        let flow = from_port(port);
+        let listens = if port >= 40_000 { 5071 } else { port };
+        assert_eq!(peer.connection_closed(flow), bye);
+        assert_eq!(peer.sent_over, Some(from_port(listens)), "{contact}");
+    }
+}
+
+/// RFC 5626 §5.3: a telephone that has lost its connection in a call and registered over another is
+/// spoken to over that; what we ask before that is tried again.
+#[test]
+fn rfc_5626_s5_3_a_call_follows_its_telephone_to_another_connection() {
+    for transport in [Transport::Tls, Transport::Wss] {
+        let at =
+            |port| Flow { transport, local: address(A), remote: ([203, 0, 113, 9], port).into() };
+        let mut config = super::pair::config(A);
+        config.listeners.push(Listener::at(transport, address(A)));
+        config.agent_sessions = FULL;
+        let mut peer = Peer::with(config);
+        let register = |peer: &mut Peer, port, cseq| {
+            peer.flow = at(port);
+            peer.endpoint.connected(peer.flow, None);
+            let contact = format!("<sip:ann@10.0.0.9:{port}>");
+            let draft = agents::draft("REGISTER", cseq, "ann").set("Contact", &contact);
+            assert_eq!(words(&agents::signed(peer, &draft, "ann", "secret")), ["200"]);
+        };
+        register(&mut peer, 50_001, 1);
+        let invite = dial_to(&mut peer, OUT, Target::Agent(agent("ann")));
+        assert_eq!(peer.sent_over, Some(at(50_001)));
+        let contact = "Contact: <sip:ann@10.0.0.9:50001>\r\nAllow: UPDATE\r\n";
+        let extra = format!("{contact}Session-Expires: 120;refresher=uac\r\n");
+        peer.send(&response(&invite, "200 OK", "one", &extra, &sdp("8", "sendrecv")));
+        peer.connection_closed(at(50_001));
+        // Nobody is there now.
+        let update = peer.wait(Duration::from_secs(60));
+        assert_eq!((words(&update), peer.sent_over), (vec!["UPDATE"], Some(at(50_001))));
+        peer.unsent(&update[0]);
+        register(&mut peer, 50_002, 10);
+        peer.take_events();
+        let update = peer.wait(Duration::from_secs(15));
+        assert_eq!((words(&update), peer.sent_over), (vec!["UPDATE"], Some(at(50_002))));
+        peer.send(&response(&update[0], "200 OK", "one", "", ""));
+        assert_eq!(words(&hang_up(&mut peer, OUT)), ["BYE"]);
+        assert_eq!(peer.sent_over, Some(at(50_002)));
+        let cause = Cause::normal(EndedBy::Us);
+        assert_eq!(peer.take_events(), [LegEvent::Ended { leg: OUT, cause }]);
+    }
 }

@@ -37,7 +37,7 @@ fn requests_bear_the_dialog() {
     assert_eq!(bye.headers.get(Name::CSeq), Some("1 BYE"));
     assert_eq!(bye.headers.get(Name::Contact), None);
     assert!(dialog.request(Method::Update).headers.has(Name::Contact));
-    assert_eq!(dialog.destination().remote, ([192, 0, 2, 1], 5070).into());
+    assert_eq!(dialog.destination().flow.remote, ([192, 0, 2, 1], 5070).into());
 }
 
 /// RFC 3261 §12.1.1 and §12.2.1.1: the caller's routes in order, the callee's reversed, and a
@@ -51,7 +51,7 @@ fn routes_are_followed_loose_and_strict() {
     assert_eq!(bye.uri.as_str(), "sip:a@192.0.2.1");
     let routes: Vec<_> = bye.headers.all(Name::Route).collect();
     assert_eq!(routes, ["<sip:192.0.2.50;lr>", "<sip:192.0.2.51;lr>"]);
-    assert_eq!(made.destination().remote, ([192, 0, 2, 50], 5060).into());
+    assert_eq!(made.destination().flow.remote, ([192, 0, 2, 50], 5060).into());
 
     let strict = "Record-Route: <sip:192.0.2.50>, <sip:192.0.2.51;lr>\r\n";
     let mut made = dialog(&format!("{contact}{strict}"), false).unwrap();
@@ -76,7 +76,7 @@ fn routes_are_followed_loose_and_strict() {
 fn names_transports_and_nat_keep_the_known_flow() {
     let to = |contact: &str, keeps_flow| {
         let contact = format!("Contact: <{contact}>\r\n");
-        dialog(&contact, keeps_flow).unwrap().destination().remote
+        dialog(&contact, keeps_flow).unwrap().destination().flow.remote
     };
     assert_eq!(to("sip:a@a.example", false), flow().remote);
     assert_eq!(to("sip:a@10.0.0.1", true), flow().remote);
@@ -100,7 +100,8 @@ fn a_contact_names_transport_port_and_family() {
     ] {
         let made = dialog(&format!("Contact: <{contact}>\r\n"), false).unwrap();
         let remote = remote.parse().unwrap();
-        assert_eq!(made.destination(), Flow { transport, local, remote }, "{contact}");
+        let expected = Destination::at(Flow { transport, local, remote });
+        assert_eq!(made.destination(), expected, "{contact}");
     }
 }
 

@@ -13,7 +13,8 @@ fn flow(port: u16) -> Flow {
 fn outgoing(key: &str, is_invite: bool, flow: Flow) -> Outgoing {
     let method = if is_invite { Method::Invite } else { Method::Bye };
     let message = Bytes::copy_from_slice(key.as_bytes());
-    Outgoing { key: key.into(), method, message, flow, leg: LEG, otherwise: None }
+    let (key, listens_at, otherwise) = (key.into(), flow.remote, None);
+    Outgoing { key, method, message, flow, listens_at, leg: LEG, otherwise }
 }
 
 fn sent(message: &'static str) -> Action {
