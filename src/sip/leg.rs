@@ -33,7 +33,7 @@ use crate::event::{Flow, LegEvent};
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Headers, Request, Response};
-use crate::transaction::clients::Failure;
+use crate::transaction::clients::{Failure, Others};
 use crate::transaction::servers::ServerId;
 use confirmed::Confirmed;
 use dialog::{Destination, Dialog};
@@ -179,6 +179,8 @@ pub(crate) enum Action {
         ack: Request,
         /// Where to.
         to: Destination,
+        /// What is known of the INVITE's other forks.
+        others: Option<Others>,
     },
     /// Cancel the leg's INVITE.
     Cancel {

@@ -93,6 +93,7 @@ impl Endpoint {
             heard_until: heard_within.map(|wait| now + wait),
             told: false,
             forks: Vec::new(),
+            forgotten: Vec::new(),
             // The Call-ID is ours (RFC 3261 §14.1).
             changes: Changes::new(true),
             asking,

@@ -8,7 +8,7 @@ use crate::leg::dialog::Destination;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
-use crate::transaction::clients::{ClientId, Outgoing};
+use crate::transaction::clients::{Acknowledged, ClientId, Others, Outgoing};
 use crate::transaction::{derived, key};
 use domain::id::LegId;
 use std::time::Instant;
@@ -34,9 +34,9 @@ impl Endpoint {
                 leg::Action::Send { request, to } => {
                     self.send(Some(id), request, to, now, out);
                 }
-                leg::Action::Acknowledge { to_tag, ack, to } => {
+                leg::Action::Acknowledge { to_tag, ack, to, others } => {
                     if let Some(invite) = self.invite_of(id) {
-                        self.acknowledge(invite, &to_tag, ack, (id, to), out);
+                        self.acknowledge(invite, (to_tag, others), ack, (id, to), out);
                     }
                 }
                 leg::Action::Cancel { q850 } => self.cancel(id, q850, now, out),
@@ -101,7 +101,7 @@ impl Endpoint {
     pub(super) fn acknowledge(
         &mut self,
         invite: ClientId,
-        to_tag: &str,
+        (to_tag, others): (Box<str>, Option<Others>),
         mut ack: Request,
         (leg, to): (LegId, Destination),
         out: &mut Vec<Action>,
@@ -109,7 +109,8 @@ impl Endpoint {
         let flow = self.onward(Some(leg), to, &ack.uri);
         self.address(&mut ack, flow);
         self.expect(Some(leg), flow, out);
-        self.clients.acknowledge(invite, to_tag, flow, ack.print(), out);
+        let acknowledged = Acknowledged { to_tag, flow, ack: ack.print(), others };
+        self.clients.acknowledge(invite, acknowledged, out);
     }
 
     /// RFC 3261 §9.1. The CANCEL shares the branch of its INVITE, and goes where that went.

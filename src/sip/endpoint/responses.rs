@@ -2,18 +2,20 @@
 
 use super::Endpoint;
 use crate::event::{Action, Flow};
-use crate::leg;
 use crate::leg::dialog::Dialog;
 use crate::leg::trunk_login::TrunkLogin;
+use crate::leg::{self, SDP};
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::params::find_outside;
 use crate::message::via::Via;
-use crate::message::{Request, Response};
+use crate::message::{self, Message, Request, Response};
+use crate::sdp::negotiate::Negotiation;
 use crate::transaction::clients::{ClientId, Up};
 use crate::transaction::{derived, key};
 use bytes::Bytes;
 use domain::id::LegId;
+use rand::RngCore;
 use std::time::Instant;
 
 /// The BYE to a fork that nobody wanted, until it is answered.
@@ -94,14 +96,42 @@ impl Endpoint {
         let to = response.headers.to().ok().and_then(|to| to.uri().ok());
         let made = to.and_then(|to| Dialog::of_answer(response, &to, "".into(), flow, false));
         let Some(mut dialog) = made else { return };
-        let ack = dialog.ack(dialog.local_cseq());
+        let mut ack = dialog.ack(dialog.local_cseq());
         let tag = dialog.remote_tag.clone();
+        self.complete_ack(id, &mut ack, response);
+        if let Some(cseq) = self.last_number(id, &tag) {
+            dialog.resume(cseq);
+        }
         let to = dialog.destination();
-        self.acknowledge(id, &tag, ack, (leg, to), out);
+        self.acknowledge(id, ((*tag).into(), None), ack, (leg, to), out);
         let bye = dialog.request(Method::Bye);
         let sent = self.send(Some(leg), bye.clone(), to, now, out);
         let login = self.login_of(leg, to.flow);
         self.surplus.insert(sent, Surplus { bye, dialog, login });
+    }
+
+    /// RFC 3261 §13.2.2.4: the ACK has the credentials of the INVITE, which that to the first 2xx has,
+    /// too; and where the 2xx makes the offer, an answer, which takes nothing of it.
+    fn complete_ack(&mut self, id: ClientId, ack: &mut Request, response: &Response) {
+        let Some(first) = self.clients.first_acknowledged(id) else { return };
+        let answers = first.others.as_ref().is_some_and(|others| others.offer);
+        let near = self.config.advertised(first.flow).ip();
+        let Ok(Message::Request(first)) = message::parse(first.ack.clone()) else { return };
+        for name in [Name::Authorization, Name::ProxyAuthorization] {
+            ack.headers.copy(&first.headers, name);
+        }
+        if answers {
+            let mut negotiation = Negotiation::new(self.rng.next_u64(), &self.config.codecs);
+            if let Some(answer) = negotiation.reject(&response.body, near) {
+                ack.set_body(SDP, answer);
+            }
+        }
+    }
+
+    /// The number of our last request to a fork before another took the call.
+    fn last_number(&self, id: ClientId, tag: &str) -> Option<u32> {
+        let others = self.clients.first_acknowledged(id)?.others.as_ref()?;
+        others.forks.iter().find(|fork| *fork.tag == *tag).map(|fork| fork.cseq)
     }
 
     /// What answers the challenge to a surplus fork's BYE: the credentials of the trunk dialled, known

@@ -26,7 +26,7 @@ use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Headers, Request, Response};
 use crate::sdp::negotiate::Negotiation;
-use crate::transaction::clients::Failure;
+use crate::transaction::clients::{Failure, OtherFork};
 use crate::transaction::servers::ServerId;
 use domain::cause::{Cause, EndedBy};
 use domain::id::LegId;
@@ -59,8 +59,8 @@ pub(crate) struct Confirmed {
     pub(super) q850: u8,
     pub(super) peer_takes_update: bool,
     pub(super) login: Option<TrunkLogin>,
-    /// The tags of the forks that did not take the call: what they still answer is their own.
-    pub(super) other_forks: Box<[Arc<str>]>,
+    /// The forks that did not take the call: what they still answer is their own.
+    pub(super) other_forks: Arc<[OtherFork]>,
     /// The REFERs of both sides.
     pub(super) referring: Referring,
 }
@@ -124,7 +124,7 @@ impl Confirmed {
             q850: 16,
             peer_takes_update: headers.allows(&Method::Update) == Some(true),
             login: inbound.login.take(),
-            other_forks: Box::default(),
+            other_forks: Arc::default(),
             referring: Referring::default(),
         }
     }
@@ -381,7 +381,7 @@ impl Confirmed {
     fn is_of_another_fork(&self, headers: &Headers) -> bool {
         let to = headers.to().ok();
         let tag = to.as_ref().and_then(|to| to.tag());
-        tag.is_some_and(|tag| self.other_forks.iter().any(|other| **other == *tag))
+        tag.is_some_and(|tag| self.other_forks.iter().any(|other| *other.tag == *tag))
     }
 
     fn handle_failed(

@@ -149,6 +149,12 @@ impl Dialog {
         request.headers.set(Name::CSeq, &cseq);
     }
 
+    /// Requests were sent in it up to this number, before it was forgotten for a while: the next is
+    /// higher.
+    pub(crate) fn resume(&mut self, last_cseq: u32) {
+        self.local_cseq = self.local_cseq.max(last_cseq);
+    }
+
     /// The ACK to a 2xx with this CSeq number (RFC 3261 §13.2.2.4).
     pub(crate) fn ack(&self, cseq: u32) -> Request {
         self.with_cseq(Method::Ack, cseq)

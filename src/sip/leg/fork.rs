@@ -14,6 +14,7 @@ use crate::leg::reliable::rseq_of;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
+use crate::transaction::clients::OtherFork;
 use domain::media_plan::MediaPlan;
 use std::net::SocketAddr;
 
@@ -29,9 +30,12 @@ pub(crate) struct Fork {
     pub(crate) status: u16,
 }
 
-/// How many forks of one call are followed. Those beyond are heard to ring and no more; the one
-/// that answers is taken all the same.
+/// How many forks of one call are followed; at the next one the oldest is forgotten, but for its tag and
+/// number.
 pub(crate) const FORKS_MAX: usize = 8;
+
+/// How many forgotten forks are known by tag and number; at the next one the oldest is not.
+pub(crate) const FORGOTTEN_MAX: usize = 64;
 
 /// What a provisional response came to.
 #[derive(Debug)]
@@ -48,6 +52,12 @@ pub(crate) struct Taken {
 impl Fork {
     pub(crate) fn new(early: EarlyDialog) -> Self {
         Self { early, last_rseq: None, is_answered: false, status: 0 }
+    }
+
+    /// What must be known of it when it is followed no more.
+    pub(crate) fn rest(&self) -> OtherFork {
+        let dialog = &self.early.dialog;
+        OtherFork { tag: dialog.remote_tag.clone(), cseq: dialog.local_cseq() }
     }
 
     /// Takes a provisional response (101–199) to the INVITE with this CSeq. `None` for one that is

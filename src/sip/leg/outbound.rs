@@ -18,7 +18,7 @@ use crate::leg::change::{Changes, Wish};
 use crate::leg::confirmed::{Confirmed, State as ConfirmedState};
 use crate::leg::dialog::{Destination, Dialog};
 use crate::leg::early::EarlyDialog;
-use crate::leg::fork::{FORKS_MAX, Fork};
+use crate::leg::fork::{FORGOTTEN_MAX, FORKS_MAX, Fork};
 use crate::leg::referring::{self, Referring};
 use crate::leg::session_timer::{Asking, SessionTimer};
 use crate::leg::trunk_login::TrunkLogin;
@@ -28,7 +28,7 @@ use crate::message::name::Name;
 use crate::message::{Request, Response};
 use crate::sdp::negotiate::Negotiation;
 use crate::transaction::GIVE_UP_AFTER;
-use crate::transaction::clients::Failure;
+use crate::transaction::clients::{Failure, OtherFork, Others};
 use crate::transaction::servers::ServerId;
 use bytes::Bytes;
 use domain::cause::{Cause, CauseKind, EndedBy};
@@ -57,6 +57,8 @@ pub(crate) struct Outbound {
     pub(crate) told: bool,
     /// The early dialogs, in the order in which they rang.
     pub(crate) forks: Vec<Fork>,
+    /// Those that are followed no more.
+    pub(crate) forgotten: Vec<OtherFork>,
     /// What is wanted of a session that no fork has begun yet.
     pub(crate) changes: Changes,
     /// The session interval that the INVITE asks for, if any.
@@ -267,14 +269,14 @@ impl Outbound {
         if response.status == 100 {
             return;
         }
-        let Some(fork) = self.fork_of(response) else {
-            // One too many: heard to ring, and no more.
+        let Some(at) = self.fork_of(response) else {
+            // It makes no dialog: heard to ring, and no more.
             turn.up(LegEvent::Ringing { leg: self.leg, status: response.status, plan: None });
             return;
         };
         let invite_cseq = self.invite.headers.cseq().map_or(0, |(cseq, _)| cseq);
         let reliably = leg::offers_reliability(self.supported);
-        let fork = &mut self.forks[fork];
+        let fork = &mut self.forks[at];
         let Some(taken) = fork.take(response, invite_cseq, self.local_media, reliably) else {
             return;
         };
@@ -287,28 +289,45 @@ impl Outbound {
             return;
         }
         turn.up(LegEvent::Ringing { leg: self.leg, status: response.status, plan: taken.plan });
+        if response.status == 199 {
+            // RFC 6228 §4: this early dialog is over, the others go on.
+            self.forget(at);
+        }
         self.pursue(turn);
     }
 
-    /// The early dialog of a response, made if it is new (§12.1.2); `None` when there are too many.
+    /// Follows a fork no more.
+    fn forget(&mut self, at: usize) {
+        let rest = self.forks.remove(at).rest();
+        self.forgotten.retain(|known| known.tag != rest.tag);
+        if self.forgotten.len() >= FORGOTTEN_MAX {
+            self.forgotten.remove(0);
+        }
+        self.forgotten.push(rest);
+    }
+
+    /// The early dialog of a response, made if it is new (§12.1.2); `None` when it makes none.
     fn fork_of(&mut self, response: &Response) -> Option<usize> {
         let tag = response.headers.to_tag().unwrap_or("");
         let known = |fork: &Fork| *fork.early.dialog.remote_tag == *tag;
         if let Some(at) = self.forks.iter().position(known) {
             return Some(at);
         }
-        if self.forks.len() >= FORKS_MAX {
-            return None;
-        }
         let early = self.early_dialog(response)?;
+        if self.forks.len() >= FORKS_MAX {
+            self.forget(0);
+        }
         self.forks.push(Fork::new(early));
         Some(self.forks.len() - 1)
     }
 
     fn early_dialog(&self, response: &Response) -> Option<EarlyDialog> {
         let contact = self.contact.clone();
-        let dialog =
+        let mut dialog =
             Dialog::of_answer(response, &self.invite.uri, contact, self.flow, self.keeps_flow)?;
+        if let Some(known) = self.forgotten.iter().find(|it| it.tag == dialog.remote_tag) {
+            dialog.resume(known.cseq);
+        }
         Some(EarlyDialog {
             dialog,
             negotiation: self.negotiation.clone(),
@@ -357,7 +376,7 @@ impl Outbound {
             // §15 forbids it to the callee; who does it all the same has left this fork (§15.1.2).
             Method::Bye => {
                 turn.respond_status(server, request, 200);
-                self.forks.remove(at);
+                self.forget(at);
             }
             Method::Prack | Method::Notify => turn.respond_status(server, request, 481),
             Method::Refer => referring::refuse_early(server, request, turn),
@@ -424,7 +443,10 @@ impl Outbound {
         let (agreed, answer) = self.agree(&mut fork, response);
         let EarlyDialog { dialog, mut negotiation, changes, peer_takes_update, .. } = fork.early;
         let cseq = headers.cseq().map_or(0, |(cseq, _)| cseq);
-        self.acknowledge(&dialog, (cseq, answer), turn);
+        let forgotten = self.forgotten.drain(..).filter(|it| it.tag != dialog.remote_tag);
+        let other_forks: Arc<[OtherFork]> =
+            self.forks.iter().map(Fork::rest).chain(forgotten).collect();
+        self.acknowledge(&dialog, (cseq, answer), other_forks.clone(), turn);
         if !changes.is_open() {
             negotiation.withdraw_offer();
         }
@@ -433,8 +455,6 @@ impl Outbound {
             timer.restart(turn.now);
         }
         let takes_update = headers.allows(&Method::Update);
-        let other_forks =
-            self.forks.iter().map(|fork| fork.early.dialog.remote_tag.clone()).collect();
         let mut leg = Confirmed {
             leg: self.leg,
             dialog,
@@ -498,6 +518,7 @@ impl Outbound {
         &self,
         dialog: &Dialog,
         (cseq, answer): (u32, Option<Bytes>),
+        forks: Arc<[OtherFork]>,
         turn: &mut Turn<'_>,
     ) {
         let mut ack = dialog.ack(cseq);
@@ -508,7 +529,8 @@ impl Outbound {
             ack.set_body(SDP, answer);
         }
         let to_tag = (*dialog.remote_tag).into();
-        turn.out.push(Action::Acknowledge { to_tag, ack, to: dialog.destination() });
+        let others = Some(Others { forks, offer: self.invite.body.is_empty() });
+        turn.out.push(Action::Acknowledge { to_tag, ack, to: dialog.destination(), others });
     }
 
     fn handle_refusal(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Leg> {
@@ -528,6 +550,7 @@ impl Outbound {
             self.state = State::Calling { provisional: false, ring_until };
             // §12.3: a refusal ends all early dialogs.
             self.forks.clear();
+            self.forgotten.clear();
             return None;
         }
         if let Some(seconds) = response.headers.retry_after() {

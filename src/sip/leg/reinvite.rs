@@ -334,7 +334,7 @@ impl Confirmed {
             }
         }
         let to = self.dialog.destination();
-        turn.out.push(Action::Acknowledge { to_tag, ack, to });
+        turn.out.push(Action::Acknowledge { to_tag, ack, to, others: None });
     }
 
     fn retry_refresh(&mut self, pause: Duration, turn: &mut Turn<'_>) {

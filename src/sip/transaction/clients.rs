@@ -118,10 +118,33 @@ enum Machine {
 /// A 2xx that has been acknowledged, kept so that each repetition gets the same ACK
 /// (RFC 3261 §13.2.2.4).
 #[derive(Debug)]
-struct Acknowledged {
-    to_tag: Box<str>,
-    flow: Flow,
-    ack: Bytes,
+pub struct Acknowledged {
+    /// Whose 2xx it was.
+    pub to_tag: Box<str>,
+    /// Where the ACK goes.
+    pub flow: Flow,
+    /// The whole ACK.
+    pub ack: Bytes,
+    /// What is known of the other forks that may still answer; none of a re-INVITE, which has none.
+    pub others: Option<Others>,
+}
+
+/// What the 2xx of another fork must find when the call is another's already.
+#[derive(Clone, Debug)]
+pub struct Others {
+    /// How far each has come.
+    pub forks: Arc<[OtherFork]>,
+    /// Whether the INVITE left the offer to whoever answers.
+    pub offer: bool,
+}
+
+/// A fork of an INVITE that was spoken to in an early dialog, and did not take the call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OtherFork {
+    /// Its tag.
+    pub tag: Arc<str>,
+    /// The number of our last request to it: the next one's is higher (RFC 3261 §12.2.1.1).
+    pub cseq: u32,
 }
 
 /// How many forks of one INVITE are acknowledged; 2xx of more than these get no ACK, and the
@@ -200,20 +223,20 @@ impl Clients {
     }
 
     /// Sends the ACK to a 2xx and keeps it for the repetitions of that 2xx.
-    pub fn acknowledge(
-        &mut self,
-        id: ClientId,
-        to_tag: &str,
-        flow: Flow,
-        ack: Bytes,
-        out: &mut Vec<Action>,
-    ) {
+    pub fn acknowledge(&mut self, id: ClientId, new: Acknowledged, out: &mut Vec<Action>) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let Machine::Invite(_, acknowledged) = &mut entry.machine else { return };
-        let new = Acknowledged { to_tag: to_tag.into(), flow, ack };
         out.push(new.transmit(entry.leg));
         if acknowledged.len() < FORKS_MAX {
             acknowledged.push(new);
+        }
+    }
+
+    /// The ACK to the first 2xx of a transaction.
+    pub fn first_acknowledged(&self, id: ClientId) -> Option<&Acknowledged> {
+        match &self.entries.get(&id)?.machine {
+            Machine::Invite(_, acknowledged) => acknowledged.first(),
+            Machine::Other(_) => None,
         }
     }
 

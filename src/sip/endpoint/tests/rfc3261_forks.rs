@@ -3,6 +3,7 @@
 
 use super::peer::{header, response, sdp, word};
 use super::steps::*;
+use crate::endpoint::config::SessionPolicy;
 use crate::event::{LegCommand, LegEvent};
 use domain::cause::{Cause, EndedBy};
 use std::time::Duration;
@@ -94,19 +95,94 @@ fn rfc_3261_s12_3_a_refusal_ends_all_early_dialogs() {
     peer.assert_clean();
 }
 
-/// More forks than are kept: they are heard to ring, and whichever answers is taken.
+/// More forks than are followed: the oldest gives way. Whichever answers is taken, and what rang
+/// reliably has its PRACK (RFC 3262 §4), each with the next number of its own dialog.
 #[test]
 fn forks_beyond_the_bound_ring_and_may_answer() {
     let mut peer = with_policy(RELIABLE);
     let invite = dial(&mut peer);
     for fork in 0..12 {
-        peer.send(&ringing(&invite, &format!("f{fork}"), 41_000 + fork));
+        let sent = peer.send(&reliable(&invite, &format!("f{fork}"), 1, &sdp("8", "sendrecv")));
+        assert_eq!(words(&sent), ["PRACK"]);
     }
     let events = peer.take_events();
-    let rung = events.iter().filter(|event| matches!(event, LegEvent::Ringing { .. })).count();
-    assert_eq!((rung, ports(&events).len()), (12, 8));
+    assert_eq!((events.len(), ports(&events).len()), (13, 12));
+    // The first one was forgotten, and is known again.
+    let sent = peer.send(&reliable(&invite, "f0", 2, ""));
+    assert_eq!((words(&sent), header(&sent[0], "CSeq")), (vec!["PRACK"], "3 PRACK"));
     assert_eq!(words(&peer.send(&ok(&invite, "f11"))), ["ACK"]);
-    assert!(matches!(peer.take_events()[..], [LegEvent::Established { .. }]));
+    peer.take_events();
+    for (fork, number) in [("f0", "4 BYE"), ("f1", "3 BYE"), ("f10", "3 BYE"), ("new", "2 BYE")] {
+        let sent = peer.send(&ok(&invite, fork));
+        assert_eq!(
+            (words(&sent), header(&sent[1], "CSeq")),
+            (vec!["ACK", "BYE"], number),
+            "{fork}"
+        );
+    }
+    assert_eq!(peer.take_events(), []);
+}
+
+/// RFC 3261 §12.2.1.1, §12.2.2: the BYE to a fork that nobody wanted comes after our PRACK in its
+/// dialog, whether or not the call lives that another has taken.
+#[test]
+fn rfc_3261_s12_2_1_1_the_bye_to_a_surplus_fork_has_a_number_of_its_own() {
+    for is_over in [false, true] {
+        let mut peer = with_policy(RELIABLE);
+        let invite = dial(&mut peer);
+        for fork in ["one", "two"] {
+            let sent = peer.send(&reliable(&invite, fork, 1, &sdp("8", "sendrecv")));
+            assert_eq!(header(&sent[0], "CSeq"), "2 PRACK");
+        }
+        assert_eq!(words(&peer.send(&response(&invite, "200 OK", "one", CONTACT, ""))), ["ACK"]);
+        if is_over {
+            let bye = hang_up(&mut peer, OUT);
+            peer.send(&response(&bye[0], "200 OK", "one", "", ""));
+        }
+        let surplus = peer.send(&response(&invite, "200 OK", "two", CONTACT, ""));
+        assert_eq!(words(&surplus), ["ACK", "BYE"]);
+        assert_eq!(header(&surplus[0], "CSeq"), "1 ACK");
+        assert_eq!(header(&surplus[1], "CSeq"), "3 BYE");
+    }
+}
+
+/// RFC 3261 §13.2.2.4: the ACK to a surplus fork has the credentials of the INVITE, and answers the
+/// offer that was left to it: with nothing.
+#[test]
+fn rfc_3261_s13_2_2_4_the_ack_to_a_surplus_fork_lacks_nothing() {
+    for late_offer in [false, true] {
+        let mut peer = with_policy(SessionPolicy { late_offer, ..RELIABLE });
+        let first = dial(&mut peer);
+        let challenge = "Proxy-Authenticate: Digest realm=\"carrier\",nonce=\"n\",qop=\"auth\"\r\n";
+        let sent = peer.send(&response(&first, "407 Auth", "p", challenge, ""));
+        assert_eq!(words(&sent), ["ACK", "INVITE"]);
+        let invite = &sent[1];
+        let credentials = header(invite, "Proxy-Authorization");
+        let answered = peer.send(&ok(invite, "one"));
+        let surplus = peer.send(&ok(invite, "two"));
+        assert_eq!(words(&surplus), ["ACK", "BYE"]);
+        for ack in [&answered[0], &surplus[0]] {
+            assert_eq!(header(ack, "Proxy-Authorization"), credentials);
+            assert_eq!(body(ack).is_empty(), !late_offer);
+        }
+        assert_eq!(body(&surplus[0]).contains("m=audio 0 RTP/AVP 8\r\n"), late_offer);
+    }
+}
+
+/// RFC 6228 §4: 199 ends one early dialog, with its PRACK if it came reliably, and no other.
+#[test]
+fn rfc_6228_s4_a_199_ends_the_early_dialog_it_comes_in() {
+    let mut peer = with_policy(RELIABLE);
+    let invite = dial(&mut peer);
+    for fork in ["one", "two"] {
+        peer.send(&reliable(&invite, fork, 1, &sdp("8", "sendrecv")));
+    }
+    let gone = reliable(&invite, "one", 2, "").replace("183 Session Progress", "199 Gone");
+    let sent = peer.send(&gone);
+    assert_eq!((words(&sent), header(&sent[0], "CSeq")), (vec!["PRACK"], "3 PRACK"));
+    assert_eq!(words(&peer.request(&theirs(&invite, "one", "OPTIONS", 1))), ["481"]);
+    assert_eq!(words(&peer.request(&theirs(&invite, "two", "OPTIONS", 2))), ["200"]);
+    assert_eq!(words(&peer.send(&ok(&invite, "two"))), ["ACK"]);
 }
 
 /// RFC 3261 §13.2.2.4, §22.2: the BYE to a fork that nobody wanted is challenged like any other.

@@ -152,7 +152,7 @@ fn unknown_statuses_count_as_their_class() {
     let invite = dial(&mut peer);
     peer.take_events();
     let early = sdp("8", "sendrecv");
-    peer.send(&response(&invite, "199 x", "one", CONTACT, &early));
+    peer.send(&response(&invite, "198 x", "one", CONTACT, &early));
     let events = peer.take_events();
     let [LegEvent::Ringing { plan: Some(_), .. }] = &events[..] else { panic!("{events:?}") };
     let odd = ok(&invite, "one").replace("200 OK", "299 x");

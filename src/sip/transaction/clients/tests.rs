@@ -57,14 +57,20 @@ fn each_fork_goes_up_once_and_its_repetitions_get_its_ack() {
     let up = Some(Up::Response { id, leg: LEG });
     out.clear();
     assert_eq!(clients.respond("INVITE", (200, "a"), no_ack, start, &mut out), up);
-    clients.acknowledge(id, "a", flow(1), Bytes::from_static(b"ACK a"), &mut out);
+    let acknowledged = |to_tag: &str, ack: &'static str| Acknowledged {
+        to_tag: to_tag.into(),
+        flow: flow(1),
+        ack: Bytes::from_static(ack.as_bytes()),
+        others: None,
+    };
+    clients.acknowledge(id, acknowledged("a", "ACK a"), &mut out);
     assert_eq!(clients.respond("INVITE", (200, "a"), no_ack, start, &mut out), None);
     assert_eq!(clients.respond("INVITE", (200, "b"), no_ack, start, &mut out), up);
     assert_eq!(out, [sent("ACK a"), sent("ACK a")]);
     assert_eq!(clients.pending_request(id), None);
     assert!(clients.has_room_for_fork(id));
     for _ in 1..FORKS_MAX {
-        clients.acknowledge(id, "c", flow(1), Bytes::new(), &mut out);
+        clients.acknowledge(id, acknowledged("c", ""), &mut out);
     }
     assert!(!clients.has_room_for_fork(id));
 }
