@@ -314,7 +314,9 @@ impl Endpoint {
         while self.clients.handle_deadline(now, out, &mut ups) {}
         self.handle_ups(ups, now, out);
         while self.servers.handle_deadline(now, out) {}
-        while let Some(id) = self.leg_timers.expire(now) {
+        // Each leg once: one that had something due for ever would stop all else.
+        let due: Vec<_> = std::iter::from_fn(|| self.leg_timers.expire(now)).collect();
+        for id in due {
             self.deliver(id, leg::Event::Deadline, now, out);
         }
         let mut events = Vec::new();

@@ -61,10 +61,19 @@ impl EarlyDialog {
         self.negotiation.plan().filter(|_| has_offer).map(|plan| self.dialog.heard_by(plan.clone()))
     }
 
+    fn may_ask(&self) -> bool {
+        self.is_settled && self.peer_takes_update && !self.negotiation.is_offering()
+    }
+
+    /// When [`pursue`](Self::pursue) has something after a pause.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.changes.deadline().filter(|_| self.may_ask())
+    }
+
     /// The UPDATE that asks for what is wanted, if it may be asked for by now. What cannot be is
     /// asked for when the call is answered.
     pub(crate) fn pursue(&mut self, local_media: SocketAddr, now: Instant) -> Option<Request> {
-        if !self.is_settled || !self.peer_takes_update || self.negotiation.is_offering() {
+        if !self.may_ask() {
             return None;
         }
         let wish = self.changes.take_next(now)?;

@@ -112,14 +112,10 @@ impl Inbound {
             Event::Request { server, request, flow } => {
                 self.handle_request(server, request, flow, turn)
             }
-            Event::Response { response } => {
-                self.handle_response(response, turn);
-                None
-            }
+            Event::Response { response } => self.handle_response(response, turn),
             Event::Failed { request, .. } => {
                 self.early.handle_failed(request?);
-                self.pursue(turn);
-                None
+                self.go_on(None, turn)
             }
             // Of a call that we make alone.
             Event::Unsent { .. } => None,
@@ -136,7 +132,8 @@ impl Inbound {
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let reliable = self.reliable.as_ref().and_then(Reliable::deadline);
-        let all = [self.ring_again_at, reliable, self.early.changes.deadline()];
+        let change = self.early.deadline().filter(|_| self.answer_at.is_none());
+        let all = [self.ring_again_at, reliable, change];
         all.into_iter().flatten().chain([self.expires_at]).min()
     }
 
@@ -157,7 +154,7 @@ impl Inbound {
             Some(Due::Nothing) | None => (),
         }
         self.pursue(turn);
-        if self.ring_again_at.is_some_and(|at| at <= turn.now) {
+        if self.ring_again_at.take_if(|at| *at <= turn.now).is_some() {
             return self.progress(self.status, None, turn);
         }
         None
@@ -205,19 +202,20 @@ impl Inbound {
         None
     }
 
-    fn handle_response(&mut self, response: &Response, turn: &mut Turn<'_>) {
+    fn handle_response(&mut self, response: &Response, turn: &mut Turn<'_>) -> Option<Leg> {
         if response.status < 200 {
-            return;
+            return None;
         }
         if let Some(again) = self.early.answer_challenge(response, &mut self.login) {
-            return self.early.send(again, &mut self.login, turn);
+            self.early.send(again, &mut self.login, turn);
+            return None;
         }
         let local_media = self.local_media();
         if let Some((local_media, plan)) = self.early.handle_updated(response, local_media, turn) {
             self.sound = Sound::Agreed { local_media };
             turn.up(LegEvent::Changed { leg: self.leg, plan });
         }
-        self.pursue(turn);
+        self.go_on(None, turn)
     }
 
     /// RFC 3262 §3, §5: the PRACK to a provisional response of ours, perhaps with the answer to the
@@ -268,14 +266,17 @@ impl Inbound {
         self.go_on(matched.next, turn)
     }
 
-    /// What waited for a PRACK: the next provisional response, an answer, a change.
+    /// What waited for a PRACK, or for the end of a change: the next provisional response, the answer,
+    /// another change.
     fn go_on(&mut self, next: Option<Response>, turn: &mut Turn<'_>) -> Option<Leg> {
         if let Some(next) = next {
             turn.respond(self.server, next);
         }
-        self.pursue(turn);
-        let local_media = self.answer_at?;
-        self.answer(local_media, turn)
+        let next = self.answer_at.and_then(|local_media| self.answer(local_media, turn));
+        if next.is_none() {
+            self.pursue(turn);
+        }
+        next
     }
 
     fn tell(&mut self, plan: MediaPlan, turn: &mut Turn<'_>) {
@@ -298,6 +299,10 @@ impl Inbound {
     }
 
     fn pursue(&mut self, turn: &mut Turn<'_>) {
+        if self.answer_at.is_some() {
+            // It would keep the answer waiting. Whoever is answered is asked by re-INVITE.
+            return;
+        }
         if let Some(update) = self.early.pursue(self.local_media(), turn.now) {
             self.early.send(update, &mut self.login, turn);
         }

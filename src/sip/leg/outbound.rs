@@ -166,7 +166,7 @@ impl Outbound {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Calling { ring_until, .. } => {
-                let changes = self.forks.iter().filter_map(|fork| fork.early.changes.deadline());
+                let changes = self.forks.iter().filter_map(|fork| fork.early.deadline());
                 changes.chain([ring_until]).chain(self.heard_until).min()
             }
             State::Cancelling { until, .. } => Some(until),

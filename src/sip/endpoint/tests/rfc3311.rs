@@ -106,6 +106,42 @@ fn rfc_3311_s5_1_the_callee_changes_an_early_session() {
     assert!(body(&peer.request(&again)[0]).contains("m=audio 41000"), "our port has moved");
 }
 
+/// RFC 3262 §5, RFC 3264 §4: an answer that is ordered while our offer is out goes as soon as that has its
+/// own, or will have none; what we want besides is asked for by re-INVITE then.
+#[test]
+fn rfc_3264_s4_an_answer_waits_for_the_end_of_our_change() {
+    let contact = "Contact: <sip:+49302@192.0.2.2:5060>\r\n";
+    for status in [Some("200 OK"), Some("488 No"), Some("491 Pending"), None] {
+        let mut peer = with_policy(RELIABLE);
+        let to = early(&mut peer);
+        // Shortly before our ringing is due again.
+        assert_eq!(peer.wait(Duration::from_secs(140)), [""; 0]);
+        let sent = peer.handle(LegCommand::Offer { leg: IN, local_media: moved() });
+        assert_eq!(words(&sent), ["UPDATE"]);
+        let order = LegCommand::Answer { leg: IN, local_media: moved() };
+        assert_eq!(peer.handle(order), [""; 0]);
+        assert_eq!(peer.handle(LegCommand::Hold { leg: IN, on: true }), [""; 0]);
+        let sent = match status {
+            Some(status) if status.starts_with('2') => {
+                let answer = sdp("8", "sendrecv");
+                peer.send(&response(&sent[0], status, "peer", contact, &answer))
+            }
+            Some(status) => peer.send(&response(&sent[0], status, "peer", "", "")),
+            None => {
+                let sent = peer.wait(Duration::from_secs(32));
+                sent.into_iter().filter(|sent| word(sent) != "UPDATE").collect()
+            }
+        };
+        assert_eq!(words(&sent), ["200"], "{status:?}");
+        let sent = peer.request(&ack(1, &to));
+        let asked: Vec<_> = sent.iter().filter(|sent| word(sent) == "INVITE").collect();
+        if status != Some("491 Pending") {
+            assert!(asked.iter().all(|sent| body(sent).contains("a=sendonly")), "{sent:?}");
+            assert_eq!(asked.len(), 1);
+        }
+    }
+}
+
 /// RFC 3311 §5.3: 491 to an UPDATE of a callee, who does not own the Call-ID: again within 2 s; what
 /// is not agreed on before the answer is asked for by re-INVITE after it.
 #[test]
