@@ -16,6 +16,7 @@ mod content;
 pub mod defence;
 mod dial;
 mod invite;
+mod late_pracks;
 mod perform;
 mod referral;
 mod requests;
@@ -67,6 +68,7 @@ pub struct Endpoint {
     legs: HashMap<LegId, Entry>,
     legs_by_tag: HashMap<Box<str>, LegId>,
     over_dialogs: referral::OverDialogs,
+    late_pracks: late_pracks::LatePracks,
     leg_timers: TimerQueue<LegId>,
     next_leg: u64,
     /// Requests to trunks that belong to no leg.
@@ -142,6 +144,7 @@ impl Endpoint {
             legs: HashMap::new(),
             legs_by_tag: HashMap::new(),
             over_dialogs: referral::OverDialogs::default(),
+            late_pracks: late_pracks::LatePracks::default(),
             leg_timers: TimerQueue::default(),
             errands: trunks::Errands::default(),
             counters: Counters::default(),

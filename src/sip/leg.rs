@@ -42,7 +42,9 @@ use domain::id::LegId;
 use inbound::Inbound;
 use outbound::Outbound;
 use rand::{Rng, RngCore};
+use reliable::Rack;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A leg in one of its three lives.
@@ -126,9 +128,9 @@ pub(crate) enum Event<'a> {
         /// The ACK.
         request: &'a Request,
     },
-    /// A CANCEL of the unanswered INVITE; it is answered already.
+    /// The caller wants the unanswered call no more.
     Cancel {
-        /// The CANCEL.
+        /// The CANCEL, which is answered already; or his ACK to a refusal that nothing was kept of.
         request: &'a Request,
     },
     /// A response to a request of the leg.
@@ -189,6 +191,15 @@ pub(crate) enum Action {
     },
     /// Forget the leg's INVITE, which was cancelled in vain.
     Abandon,
+    /// The call is refused; the PRACK to a response of ours may still come (RFC 3262 §3).
+    AwaitPrack {
+        /// What it will name.
+        rack: Rack,
+        /// The Call-ID.
+        call_id: Arc<str>,
+        /// The caller's tag.
+        remote_tag: Arc<str>,
+    },
     /// Tell the layer above.
     Up(LegEvent),
     /// Tell the layer above whom they refer us to.

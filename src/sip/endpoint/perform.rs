@@ -45,6 +45,11 @@ impl Endpoint {
                         self.clients.abandon(invite, now);
                     }
                 }
+                leg::Action::AwaitPrack { rack, call_id, remote_tag } => {
+                    let local_tag = self.legs.get(&id).map_or("", |entry| &entry.local_tag);
+                    let dialog = self.dialog_hash(&call_id, local_tag, &remote_tag);
+                    self.late_pracks.expect(dialog, rack, now);
+                }
                 leg::Action::Up(event) => Self::up(event, out),
                 leg::Action::Referred(refer) => self.referred(id, refer, now, out),
             }

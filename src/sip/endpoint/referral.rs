@@ -162,7 +162,14 @@ impl Endpoint {
         self.over_dialogs.insert(dialog);
     }
 
-    fn dialog_hash(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> u64 {
+    /// The dialog that a request names whose To has this tag of ours.
+    pub(super) fn dialog_of(&self, request: &Request, local_tag: &str) -> u64 {
+        let headers = &request.headers;
+        let remote_tag = headers.from_tag().unwrap_or("");
+        self.dialog_hash(headers.call_id().unwrap_or(""), local_tag, remote_tag)
+    }
+
+    pub(super) fn dialog_hash(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.tag_secret, call_id, local_tag, remote_tag).hash(&mut hasher);
         hasher.finish()

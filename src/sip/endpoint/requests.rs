@@ -49,6 +49,10 @@ impl Endpoint {
                 self.deliver(leg, leg::Event::Ack { request }, now, out);
                 return;
             }
+            Some(Found::GivenUp { leg: Some(leg) }) => {
+                self.deliver(leg, leg::Event::Cancel { request }, now, out);
+                return;
+            }
             Some(_) => return,
             None => (),
         }
@@ -118,6 +122,9 @@ impl Endpoint {
         out: &mut Vec<Action>,
     ) {
         let Some(id) = self.leg_in_dialog(request, tag) else {
+            if self.late_pracks.knows(self.dialog_of(request, tag), request, now) {
+                return self.send_stateless(request.response(200, None), flow, None, out);
+            }
             let response = self.refusal(request, 481);
             self.send_refusal(response, flow, out);
             return;

@@ -312,7 +312,11 @@ pub(crate) fn heard_from(flow: Flow, mut plan: MediaPlan) -> MediaPlan {
 
 fn is_private(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V4(ip) => {
+            // Shared by a carrier's customers behind its NAT, RFC 6598.
+            let is_shared = matches!(ip.octets(), [100, 64..=127, ..]);
+            ip.is_private() || is_shared || ip.is_loopback() || ip.is_link_local()
+        }
         IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
     }
 }

@@ -18,7 +18,7 @@ use crate::leg::early::EarlyDialog;
 use crate::leg::referring;
 use crate::leg::reliable::{Due, Rack, Reliable};
 use crate::leg::trunk_login::TrunkLogin;
-use crate::leg::{self, Event, Leg, SDP, Turn, refused_by_us, with_reason};
+use crate::leg::{self, Action, Event, Leg, SDP, Turn, refused_by_us, with_reason};
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
@@ -440,6 +440,7 @@ impl Inbound {
             cause.q850 = q850;
         }
         turn.respond(self.server, response);
+        self.await_prack(turn);
         turn.ended(self.leg, cause);
         Leg::Over
     }
@@ -448,8 +449,20 @@ impl Inbound {
     fn terminate(&mut self, cause: Cause, turn: &mut Turn<'_>) -> Leg {
         let response = self.response(487);
         turn.respond(self.server, response);
+        self.await_prack(turn);
         turn.ended(self.leg, cause);
         Leg::Over
+    }
+
+    /// RFC 3262 §3: the final response has overtaken what is not acknowledged.
+    fn await_prack(&mut self, turn: &mut Turn<'_>) {
+        let invite_cseq = self.invite.headers.cseq().map_or(0, |(cseq, _)| cseq);
+        let overtaken = self.reliable.take().and_then(|reliable| reliable.finish(invite_cseq));
+        if let Some(rack) = overtaken {
+            let dialog = &self.early.dialog;
+            let (call_id, remote_tag) = (dialog.call_id.clone(), dialog.remote_tag.clone());
+            turn.out.push(Action::AwaitPrack { rack, call_id, remote_tag });
+        }
     }
 
     fn response(&self, status: u16) -> Response {

@@ -166,10 +166,14 @@ impl SessionTimer {
         }
     }
 
-    /// Writes it into a refresh of ours, which keeps us the refresher (RFC 4028 §7.1).
+    /// Writes it into a refresh or change of ours: whoever refreshes goes on to (RFC 4028 §7.4).
     pub(crate) fn write_request(&self, headers: &mut Headers) {
+        let refresher = match self.refresher {
+            Refresher::Us => "uac",
+            Refresher::Peer => "uas",
+        };
         let seconds = self.interval.as_secs();
-        headers.push(Name::SessionExpires, &format!("{seconds};refresher=uac"));
+        headers.push(Name::SessionExpires, &format!("{seconds};refresher={refresher}"));
         if let Some(least) = self.least_s {
             headers.push(Name::MinSe, &least.to_string());
         }
@@ -199,9 +203,10 @@ impl SessionTimer {
         self.interval / 8
     }
 
-    /// Try again in a moment: the refresh met another negotiation.
+    /// A refresh of ours, where we owe any, is to be tried again in a moment: it met another
+    /// negotiation, or was not taken.
     pub(crate) fn retry_after(&mut self, pause: Duration, now: Instant) {
-        self.refresh_at = Some(now + pause);
+        self.refresh_at = (self.refresher == Refresher::Us).then(|| now + pause);
     }
 
     /// When the refresh is to be sent, or the call to be ended.

@@ -149,12 +149,13 @@ fn read(via: &Via<'_>) -> Option<Advice> {
     Some(Advice { loss_percent, validity_ms, sequence })
 }
 
-/// §9: `1*12DIGIT "." 1*5DIGIT`, as hundred-thousandths.
+/// §9: `1*12DIGIT "." 1*5DIGIT`, a decimal number (§4.4: it increases), as hundred-thousandths.
 fn read_sequence(text: &str) -> Option<u64> {
     let (whole, part) = text.split_once('.')?;
     if !(1..=12).contains(&whole.len()) || !(1..=5).contains(&part.len()) {
         return None;
     }
+    let part = format!("{part:0<5}");
     Some(whole.parse::<u64>().ok()? * 100_000 + part.parse::<u64>().ok()?)
 }
 
@@ -163,8 +164,30 @@ impl Advice {
     pub fn print(&self) -> String {
         let (whole, part) = (self.sequence / 100_000, self.sequence % 100_000);
         format!(
-            ";oc={};oc-algo=\"loss\";oc-validity={};oc-seq={whole}.{part}",
+            ";oc={};oc-algo=\"loss\";oc-validity={};oc-seq={whole}.{part:05}",
             self.loss_percent, self.validity_ms
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7339 §4.4: each sequence number is higher than the last as a decimal number, like the
+    /// 1282321615.782 of its example.
+    #[test]
+    fn rfc_7339_s4_4_a_later_word_has_a_higher_number_however_it_is_written() {
+        let told = |sequence| Advice { loss_percent: 1, validity_ms: 1, sequence }.print();
+        let numbers = [9, 10, 99_999, 100_000, 100_001, 128_232_161_578_200].map(|sequence| {
+            let text = told(sequence).split("oc-seq=").nth(1).unwrap().to_owned();
+            assert_eq!(read_sequence(&text), Some(sequence), "{text}");
+            text.parse::<f64>().unwrap()
+        });
+        assert!(numbers.is_sorted_by(|earlier, later| earlier < later), "{numbers:?}");
+        for texts in [["1.9", "1.91"], ["1.09", "1.1"], ["1.99999", "2.0"], ["1.5", "1.782"]] {
+            assert!(read_sequence(texts[0]) < read_sequence(texts[1]), "{texts:?}");
+        }
+        assert_eq!(read_sequence("1282321615.782"), Some(128_232_161_578_200));
     }
 }

@@ -36,6 +36,8 @@ pub enum Action {
     SendLast,
     /// Hand the ACK to the leg: it confirms a 2xx (RFC 6026 §7.1).
     PassUpAck,
+    /// Tell the leg that the caller has a final response, and wants the call no more.
+    PassUpEnd,
     /// Timer H: the refusal was never acknowledged. Nothing is left to do but to know it.
     NeverAcknowledged,
 }
@@ -97,8 +99,9 @@ impl InviteServer {
             // The only final response has been given; repetitions of what is done are absorbed.
             (Accepted { .. }, Event::Repeated | Event::Respond { .. }) => (),
             (Completed { .. }, Event::Respond { .. }) => (),
-            // An ACK before any final response acknowledges nothing.
-            (Proceeding, Event::Ack) => (),
+            // The caller acknowledges a refusal of which nothing was kept (§8.2.7): for him it is over,
+            // though his repetition was taken.
+            (Proceeding, Event::Ack) => out.push(Action::PassUpEnd),
             (Confirmed { .. } | Terminated, _) => (),
         }
     }
@@ -239,7 +242,8 @@ mod tests {
         machine.handle(Event::Respond { status: 100 }, start, &mut out);
         machine.handle(Event::Ack, start, &mut out);
         machine.handle(Event::Repeated, start, &mut out);
-        assert_eq!(out, [Action::SendLast, Action::SendLast]);
+        // An ACK before any final response is to a refusal that was kept nowhere.
+        assert_eq!(out, [Action::SendLast, Action::PassUpEnd, Action::SendLast]);
         assert_eq!(machine.deadline(), None);
         let (mut machine, start, mut out) = refused(Transport::Udp);
         machine.handle(Event::Repeated, start, &mut out);

@@ -37,6 +37,12 @@ pub enum Found {
         /// Whose it is.
         leg: Option<LegId>,
     },
+    /// An ACK before any final response of this transaction: an earlier copy of the INVITE was refused,
+    /// and nothing of that kept. It is acknowledged by nobody who still wants the call.
+    GivenUp {
+        /// Whose it is.
+        leg: Option<LegId>,
+    },
     /// An ACK that confirms a 2xx, though it came under the INVITE's own key.
     AnswerAcknowledged {
         /// Whose it is.
@@ -123,6 +129,7 @@ impl Servers {
                 machine.handle(event, now, &mut actions);
                 match actions.first() {
                     Some(Action::PassUpAck) => (Found::AnswerAcknowledged { leg }, false),
+                    Some(Action::PassUpEnd) => (Found::GivenUp { leg }, false),
                     first if !is_ack => (Found::Repeated { leg }, first.is_some()),
                     _ => (Found::RefusalAcknowledged { leg }, false),
                 }

@@ -230,3 +230,19 @@ fn a_bye_that_is_refused_or_unanswered_ends_the_call() {
         peer.assert_clean();
     }
 }
+
+/// RFC 3261 §8.2.7: an INVITE was refused, and nothing of it kept; its repetition, on its way already,
+/// was taken. The caller's ACK to the refusal says that for him it is over.
+#[test]
+fn rfc_3261_s8_2_7_an_ack_to_a_refusal_ends_the_call_that_its_repetition_made() {
+    let mut peer = Peer::new();
+    assert_eq!(words(&peer.request(&Draft::invite(1))), ["100"]);
+    peer.take_events();
+    let via = "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKINVITE1";
+    let refused = Draft::new("ACK", 1).to("<sip:4711@192.0.2.1>;tag=refusal").set("Via", via);
+    assert_eq!(words(&peer.request(&refused)), ["487"]);
+    let cause = Cause::from_status(487);
+    assert_eq!(peer.take_events(), [LegEvent::Ended { leg: IN, cause }]);
+    assert_eq!(peer.request(&refused), [""; 0]);
+    peer.assert_clean();
+}

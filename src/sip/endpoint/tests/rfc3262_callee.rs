@@ -290,3 +290,30 @@ fn a_caller_gives_up_while_a_reliable_response_is_out() {
 fn answer_is_held_back(peer: &mut Peer) {
     assert_eq!(peer.handle(LegCommand::Answer { leg: IN, local_media: media(A) }), [""; 0]);
 }
+
+/// RFC 3262 §3: a PRACK that crosses our refusal, or their CANCEL, is answered all the same, for as long
+/// as it may be repeated; any other has no dialog any more.
+#[test]
+fn rfc_3262_s3_a_prack_that_crosses_our_refusal_is_answered() {
+    for is_theirs in [false, true] {
+        let mut peer = with_policy(RELIABLE);
+        peer.request(&supporting());
+        let ringing = ring(&mut peer).remove(0);
+        let sent = match is_theirs {
+            true => peer.request(&Draft::new("CANCEL", 1).set("Via", header(&ringing, "Via"))),
+            false => hang_up(&mut peer, IN),
+        };
+        assert_eq!(word(sent.last().unwrap()), if is_theirs { "487" } else { "480" });
+        for _ in 0..2 {
+            assert_eq!(words(&peer.request(&prack_to(2, &ringing))), ["200"]);
+        }
+        let rseq: u32 = header(&ringing, "RSeq").parse().unwrap();
+        let other = prack_to(3, &ringing).set("RAck", &format!("{} 1 INVITE", rseq + 1));
+        assert_eq!(words(&peer.request(&other)), ["481"]);
+        let elsewhere = prack_to(4, &ringing).set("Call-ID", "another");
+        assert_eq!(words(&peer.request(&elsewhere)), ["481"]);
+        peer.wait(Duration::from_secs(32));
+        assert_eq!(words(&peer.request(&prack_to(5, &ringing))), ["481"]);
+        peer.assert_clean();
+    }
+}

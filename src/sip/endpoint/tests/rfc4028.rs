@@ -4,7 +4,7 @@ use super::pair::{A, config};
 use super::peer::{Draft, Peer, header, response, sdp, word};
 use super::steps::*;
 use crate::endpoint::config::SessionPolicy;
-use crate::event::LegEvent;
+use crate::event::{LegCommand, LegEvent};
 use domain::cause::{Cause, EndedBy};
 use std::time::Duration;
 
@@ -285,5 +285,36 @@ fn an_interval_of_ours_is_not_below_their_minimum() {
         let ok = answer(&mut peer);
         let seconds = header(&ok, "Session-Expires").split(';').next().unwrap();
         assert_eq!(seconds.parse(), Ok(expected), "{least}: {ok}");
+    }
+}
+
+/// RFC 4028 §7.4: a change of ours leaves the refreshes to whoever does them, whether it is taken or
+/// not.
+#[test]
+fn rfc_4028_s7_4_a_change_leaves_the_refresher_his_role() {
+    for (theirs, said, refreshes) in [("uas", "uas", false), ("uac", "uac", true)] {
+        for is_taken in [true, false] {
+            let mut peer = asking(120);
+            let invite = dial(&mut peer);
+            let expires = format!("Session-Expires: 120;refresher={theirs}\r\n");
+            let extra = format!("{CONTACT}Require: timer\r\n{expires}");
+            peer.send(&response(&invite, "200 OK", "one", &extra, &sdp("8", "sendrecv")));
+            let change = peer.handle(LegCommand::Hold { leg: OUT, on: true });
+            assert_eq!(words(&change), ["INVITE"]);
+            let asked = header(&change[0], "Session-Expires");
+            assert_eq!(asked, format!("120;refresher={said}"));
+            match is_taken {
+                true => {
+                    let extra = format!("{CONTACT}{expires}");
+                    let answer = sdp("8", "recvonly");
+                    peer.send(&response(&change[0], "200 OK", "one", &extra, &answer));
+                }
+                false => {
+                    peer.send(&response(&change[0], "488 No", "one", "", ""));
+                }
+            }
+            let sent = peer.wait(Duration::from_secs(60));
+            assert_eq!(sent.iter().any(|sent| word(sent) == "INVITE"), refreshes, "{sent:?}");
+        }
     }
 }

@@ -80,7 +80,10 @@ fn names_transports_and_nat_keep_the_known_flow() {
     };
     assert_eq!(to("sip:a@a.example", false), flow().remote);
     assert_eq!(to("sip:a@10.0.0.1", true), flow().remote);
-    assert_eq!(to("sip:a@10.0.0.1", false), flow().remote);
+    for private in ["10.0.0.1", "100.64.0.1", "100.127.255.255", "169.254.0.1"] {
+        assert_eq!(to(&format!("sip:a@{private}"), false), flow().remote);
+    }
+    assert_eq!(to("sip:a@100.128.0.1", false), ([100, 128, 0, 1], 5060).into());
     assert_eq!(to("sip:a@192.0.2.7", false), ([192, 0, 2, 7], 5060).into());
 }
 
