@@ -7,9 +7,14 @@ use crate::event::{Flow, Source};
 use crate::identity::border::{Border, Methods};
 use crate::leg;
 use crate::message::name::Name;
+use crate::message::uri::Uri;
 use crate::message::{Headers, Request, Response};
 use crate::transaction::key;
 use domain::id::LegId;
+use std::cmp::Reverse;
+
+/// What all emergency services are named by (RFC 5031 §4.2).
+const SOS: &str = "urn:service:sos";
 
 impl Endpoint {
     /// A request from outside: what only we may write is taken out of it, and what its sender may
@@ -18,9 +23,25 @@ impl Endpoint {
         request.headers.remove_starting(&self.config.internal_headers);
         // It is for the first proxy of a telephone (RFC 3325 §9.2), which we are to nobody.
         request.headers.remove(Name::PPreferredIdentity);
+        self.name_help(request);
         match self.trunk_of(flow) {
             Some(access) => access.border.enter(request),
             None => request.headers.remove(Name::PAssertedIdentity),
+        }
+    }
+
+    /// RFC 5031 §4: who asks for help by its URN gets it from whom its number calls. Of several the
+    /// general one is taken: 112, or else the shortest.
+    fn name_help(&self, request: &mut Request) {
+        let named = request.uri.as_str().get(..SOS.len());
+        if !named.is_some_and(|named| named.eq_ignore_ascii_case(SOS)) {
+            return;
+        }
+        let numbers = self.config.defence.emergency.iter();
+        let general = numbers.max_by_key(|number| (***number == *"112", Reverse(number.len())));
+        let uri = general.and_then(|number| Uri::of_host(number, &self.config.realm).ok());
+        if let Some(uri) = uri {
+            request.uri = uri;
         }
     }
 

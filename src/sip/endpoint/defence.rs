@@ -193,9 +193,10 @@ impl Endpoint {
 
     /// Whether the first line of an INVITE has a number in it that calls for help: cheaper than reading
     /// it, and rather too often than not.
-    fn may_call_for_help(&self, message: &[u8]) -> bool {
+    pub(super) fn may_call_for_help(&self, message: &[u8]) -> bool {
         let line = message.split(|byte| *byte == b'\r').next().unwrap_or(message);
-        let user = line.split(|byte| matches!(byte, b'@' | b';')).next().unwrap_or(line);
+        let uri = line.split(|byte| *byte == b' ').nth(1).unwrap_or(line);
+        let user = uri.split(|byte| matches!(byte, b'@' | b';' | b'?')).next().unwrap_or(uri);
         let numbers = &self.config.defence.emergency;
         numbers.iter().any(|number| user.ends_with(number.as_bytes()))
             || line.windows(3).any(|letters| letters.eq_ignore_ascii_case(b"sos"))

@@ -23,6 +23,7 @@ mod rfc3262_caller;
 mod rfc3311;
 mod rfc3515;
 mod rfc4028;
+mod rfc5031;
 mod routing;
 mod steps;
 mod storm;
