@@ -4,9 +4,11 @@
 //!
 //! `make bench-sip ARGS="[--seconds 5] [--held 2000] [--shipped-too 1]"`
 //!
-//! `--seconds`: of each step. Lean means without trace and records, as the peers ran that the bar in
+//! Fails when a bar is missed, and says which. `--seconds`: of each step. Lean means without trace and records, as the peers ran that the bar in
 //! the README compares with; `--shipped-too 1` measures both. Ends with one line of JSON.
 
+#[path = "sip/bars.rs"]
+mod bars;
 #[path = "sip/batch.rs"]
 mod batch;
 #[path = "common/mod.rs"]
@@ -20,13 +22,14 @@ mod message;
 #[path = "sip/process.rs"]
 mod process;
 
+use bars::Bar;
 use common::installation::Installation;
 use common::{Failure, number};
 use indicatif::{ProgressBar, ProgressStyle};
 use kamailio::Kamailio;
 use load::{Load, Order, Outcome};
 use process::{LOAD, Usage, count, keep_to, measured};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,6 +63,34 @@ struct Capacity {
     retransmissions: u64,
 }
 
+/// What the gateway does under strain.
+struct Strain {
+    kib_per_call: f64,
+    after_release_kib: i64,
+    start_kib: u64,
+    /// At 1, 1.5, 2, 5 and 10 times the clean rate.
+    goodput: [f64; 5],
+    recovered: f64,
+    flood_success: f64,
+}
+
+impl Strain {
+    fn add_to(&self, figures: &mut Value) {
+        let [goodput_1x, goodput_1_5x, goodput_2x, goodput_5x, goodput_10x] =
+            self.goodput.map(three);
+        figures["kib_per_call"] = three(self.kib_per_call).into();
+        figures["kib_after_release"] = self.after_release_kib.into();
+        figures["rss_start_kib"] = self.start_kib.into();
+        figures["goodput_1x"] = goodput_1x.into();
+        figures["goodput_1_5x"] = goodput_1_5x.into();
+        figures["goodput_2x"] = goodput_2x.into();
+        figures["goodput_5x"] = goodput_5x.into();
+        figures["goodput_10x"] = goodput_10x.into();
+        figures["recovered"] = three(self.recovered).into();
+        figures["flood_success"] = three(self.flood_success).into();
+    }
+}
+
 fn run() -> Result<(), Failure> {
     if count() < 2 {
         println!("one processor only: what is measured and the load share it");
@@ -75,15 +106,9 @@ fn run() -> Result<(), Failure> {
     let own = load.callee();
     let limit = search(&mut load, own, "the load calling itself")?;
     println!("the load itself: {limit:.0} calls/s clean");
-    let mut gateway = Gateway::start(&load, true)?;
-    let answered = gateway.capacity(&mut load, "4000", "answered")?;
-    let held = gateway.held(&mut load)?;
-    let overload = gateway.overload(&mut load, answered.clean_per_s)?;
-    let flood = gateway.flood(&mut load, answered.clean_per_s)?;
-    drop(gateway);
-    let mut gateway = Gateway::start(&load, true)?;
-    let bridged = gateway.capacity(&mut load, "5000", "bridged")?;
-    drop(gateway);
+    let answered = Gateway::start(&load, true)?.capacity(&mut load, "4000", "answered")?;
+    let strain = Gateway::start(&load, true)?.strain(&mut load, answered.clean_per_s)?;
+    let bridged = Gateway::start(&load, true)?.capacity(&mut load, "5000", "bridged")?;
     let peer = peer(&mut load)?;
     let shipped = match number("--shipped-too", 1) {
         0 => None,
@@ -91,35 +116,69 @@ fn run() -> Result<(), Failure> {
             Some(Gateway::start(&load, false)?.capacity(&mut load, "4000", "answered, shipped")?)
         }
     };
-    println!(
-        "{}",
-        json!({
-            "bench": "sip",
-            "answered_calls_per_s": answered.clean_per_s.round(),
-            "answered_cpu_ms_per_call": three(answered.cpu_ms_per_call),
-            "answered_cpu_ms_per_call_shipped": shipped.map(|it| three(it.cpu_ms_per_call)),
-            "answered_setup_p99_ms": three(answered.setup_p99_ms),
-            "bridged_calls_per_s": bridged.clean_per_s.round(),
-            "bridged_cpu_ms_per_call": three(bridged.cpu_ms_per_call),
-            "peer_calls_per_s": peer.as_ref().map(|it| it.clean_per_s.round()),
-            "peer_cpu_ms_per_call": peer.as_ref().map(|it| three(it.cpu_ms_per_call)),
-            "answered_to_peer": peer.as_ref().map(|it| three(answered.cpu_ms_per_call / it.cpu_ms_per_call)),
-            "bridged_to_peer": peer.as_ref().map(|it| three(bridged.cpu_ms_per_call / it.cpu_ms_per_call)),
-            "load_calls_per_s": limit.round(),
-            "retransmissions": answered.retransmissions,
-            "kib_per_call": three(held.0),
-            "kib_after_release": held.1,
-            "rss_start_kib": held.2,
-            "goodput_1x": three(overload[0]),
-            "goodput_1_5x": three(overload[1]),
-            "goodput_2x": three(overload[2]),
-            "goodput_5x": three(overload[3]),
-            "goodput_10x": three(overload[4]),
-            "recovered": three(overload[5]),
-            "flood_success": three(flood),
-        })
-    );
-    Ok(())
+    let missed = bars::judge(&bars(&answered, &bridged, &strain, peer.as_ref(), shipped.as_ref()));
+    let of_peer = |capacity: &Capacity| {
+        peer.as_ref().map(|it| three(capacity.cpu_ms_per_call / it.cpu_ms_per_call))
+    };
+    let mut figures = json!({
+        "bench": "sip",
+        "answered_calls_per_s": answered.clean_per_s.round(),
+        "answered_cpu_ms_per_call": three(answered.cpu_ms_per_call),
+        "answered_setup_p99_ms": three(answered.setup_p99_ms),
+        "bridged_calls_per_s": bridged.clean_per_s.round(),
+        "bridged_cpu_ms_per_call": three(bridged.cpu_ms_per_call),
+        "peer_calls_per_s": peer.as_ref().map(|it| it.clean_per_s.round()),
+        "peer_cpu_ms_per_call": peer.as_ref().map(|it| three(it.cpu_ms_per_call)),
+        "answered_to_peer": of_peer(&answered),
+        "bridged_to_peer": of_peer(&bridged),
+        "shipped_calls_per_s": shipped.as_ref().map(|it| it.clean_per_s.round()),
+        "shipped_cpu_ms_per_call": shipped.as_ref().map(|it| three(it.cpu_ms_per_call)),
+        "load_calls_per_s": limit.round(),
+        "retransmissions": answered.retransmissions,
+        "missed": missed,
+    });
+    strain.add_to(&mut figures);
+    println!("{figures}");
+    match missed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("bars missed: {}", missed.join("; ")).into()),
+    }
+}
+
+/// What is to be reached.
+fn bars(
+    answered: &Capacity,
+    bridged: &Capacity,
+    strain: &Strain,
+    peer: Option<&Capacity>,
+    shipped: Option<&Capacity>,
+) -> Vec<Bar> {
+    let mut bars = Vec::new();
+    if let Some(peer) = peer {
+        let cost = |it: &Capacity| it.cpu_ms_per_call / peer.cpu_ms_per_call;
+        let rate = |it: &Capacity| it.clean_per_s / peer.clean_per_s;
+        bars.extend([
+            Bar::at_most("answered: processor, of the peer's", cost(answered), 0.06 / 0.126),
+            Bar::at_least("answered: clean rate, of the peer's", rate(answered), 2.0),
+            Bar::at_most("bridged: processor, of the peer's", cost(bridged), 0.12 / 0.126),
+            Bar::at_least("bridged: clean rate, of the peer's", rate(bridged), 1.0),
+        ]);
+    }
+    if let Some(shipped) = shipped {
+        let cost = shipped.cpu_ms_per_call / answered.cpu_ms_per_call;
+        bars.push(Bar::at_most("as shipped: processor, of the lean", cost, 2.0));
+    }
+    let released = 1.0 + strain.after_release_kib as f64 / strain.start_kib.max(1) as f64;
+    bars.extend([
+        Bar::at_most("INVITE to 200 at half the rate, p99, ms", answered.setup_p99_ms, 20.0),
+        Bar::at_most("KiB of a call held", strain.kib_per_call, 16.0),
+        Bar::at_most("memory 40 s after release, of that at the start", released, 1.1),
+        Bar::at_least("completed at twice the rate, of it", strain.goodput[2], 0.9),
+        Bar::at_least("completed at ten times the rate, of it", strain.goodput[4], 0.7),
+        Bar::at_least("completed at half the rate afterwards", strain.recovered, 0.99),
+        Bar::at_least("completed beside a flood", strain.flood_success, 0.99),
+    ]);
+    bars
 }
 
 /// One rate only, for whoever looks for where the time goes.
@@ -139,21 +198,10 @@ fn fixed(load: &mut Load, rate: f64) -> Result<(), Failure> {
 
 /// Memory, overload and flood only, for a clean rate that is known.
 fn stress(load: &mut Load, clean: f64) -> Result<(), Failure> {
-    let mut gateway = Gateway::start(load, number("--shipped", 0) == 0)?;
-    let held = gateway.held(load)?;
-    let overload = gateway.overload(load, clean)?;
-    let flood = gateway.flood(load, clean)?;
-    println!(
-        "{}",
-        json!({
-            "bench": "sip",
-            "kib_per_call": three(held.0),
-            "kib_after_release": held.1,
-            "rss_start_kib": held.2,
-            "goodput": overload.map(three),
-            "flood_success": three(flood),
-        })
-    );
+    let strain = Gateway::start(load, number("--shipped", 0) == 0)?.strain(load, clean)?;
+    let mut figures = json!({ "bench": "sip", "clean": clean });
+    strain.add_to(&mut figures);
+    println!("{figures}");
     Ok(())
 }
 
@@ -209,7 +257,10 @@ fn search(load: &mut Load, target: SocketAddrV4, name: &str) -> Result<f64, Fail
             false => rate = between,
         }
     }
-    Ok(clean)
+    match clean > 0.0 {
+        true => Ok(clean),
+        false => Err(format!("{name}: no rate was clean").into()),
+    }
 }
 
 /// What a call costs at half of the clean rate: the median of three runs.
@@ -217,14 +268,9 @@ fn cost(
     load: &mut Load,
     target: SocketAddrV4,
     name: &str,
+    clean_per_s: f64,
     processes: &[u32],
 ) -> Result<Capacity, Failure> {
-    let clean_per_s = search(load, target, name)?;
-    if clean_per_s <= 0.0 {
-        return Err(format!("{name}: no rate was clean").into());
-    }
-    // The last rates were too high: what they left behind is none of the cost at half of it.
-    std::thread::sleep(SETTLED);
     let mut runs = Vec::new();
     for _ in 0..3 {
         let before = Usage::read(processes)?;
@@ -251,7 +297,10 @@ fn peer(load: &mut Load) -> Result<Option<Capacity>, Failure> {
         println!("no peer: kamailio is not installed");
         return Ok(None);
     };
-    cost(load, kamailio.address, "kamailio, proxy", &kamailio.processes()).map(Some)
+    let name = "kamailio, proxy";
+    let clean = search(load, kamailio.address, name)?;
+    std::thread::sleep(SETTLED);
+    cost(load, kamailio.address, name, clean, &kamailio.processes()).map(Some)
 }
 
 /// The gateway under test.
@@ -289,17 +338,33 @@ impl Gateway {
         name: &str,
     ) -> Result<Capacity, Failure> {
         load.dial(dialled);
-        let capacity = cost(load, self.address, name, &self.processes());
+        let clean = search(load, self.address, name)?;
+        // The last rates were too high: what they left behind is none of the cost at half of it.
+        self.restart()?;
+        let capacity = cost(load, self.address, name, clean, &self.processes());
         load.dial("4000");
         capacity
+    }
+
+    /// Begins anew: what earlier steps have left (transactions, for 32 s) is none of the next.
+    fn restart(&mut self) -> Result<(), Failure> {
+        self.installation.kill()?;
+        self.installation.start()?;
+        std::thread::sleep(SETTLED);
+        Ok(())
+    }
+
+    fn strain(&mut self, load: &mut Load, clean: f64) -> Result<Strain, Failure> {
+        let (kib_per_call, after_release_kib, start_kib) = self.held(load)?;
+        let (goodput, recovered) = self.overload(load, clean)?;
+        self.restart()?;
+        let flood_success = self.flood(load, clean)?;
+        Ok(Strain { kib_per_call, after_release_kib, start_kib, goodput, recovered, flood_success })
     }
 
     /// KiB of each call held, KiB more than at the start after their release, KiB at the start.
     fn held(&mut self, load: &mut Load) -> Result<(f64, i64, u64), Failure> {
         let calls = number("--held", 2_000);
-        // What the steps before have used stays with the allocator: a fresh start is measured.
-        self.installation.kill()?;
-        self.installation.start()?;
         std::thread::sleep(SETTLED);
         let start = Usage::read(&self.processes())?.rss_kib;
         let (length, talk) = (Duration::from_secs(4), Duration::from_secs(8));
@@ -327,15 +392,14 @@ impl Gateway {
 
     /// Calls completed a second while the load lasts, as a share of the clean rate, at 1, 1.5, 2, 5 and 10 times that
     /// rate, and at half of it afterwards (as a share of what was asked).
-    fn overload(&mut self, load: &mut Load, clean: f64) -> Result<[f64; 6], Failure> {
-        let mut shares = [0.0; 6];
+    fn overload(&mut self, load: &mut Load, clean: f64) -> Result<([f64; 5], f64), Failure> {
+        let mut shares = [0.0; 5];
         for (share, times) in shares.iter_mut().zip([1.0, 1.5, 2.0, 5.0, 10.0]) {
             let outcome = step(load, order(self.address, clean * times), &format!("{times} x"))?;
             *share = outcome.completed_meanwhile as f64 / outcome.seconds / clean;
         }
         let outcome = step(load, order(self.address, clean / 2.0), "afterwards")?;
-        shares[5] = outcome.completed as f64 / outcome.begun.max(1) as f64;
-        Ok(shares)
+        Ok((shares, outcome.completed as f64 / outcome.begun.max(1) as f64))
     }
 
     /// The share of calls that complete at a quarter of the clean rate beside 50,000 datagrams a
