@@ -28,6 +28,7 @@ use store::ledger::Ledger;
 use store::operation::{Operation, Turn};
 use store::reader::campaigns::{ContactState, ContactView as Stored};
 use switchboard::event::Command;
+use trunk::number::{DialPlan, NumberKind};
 use utoipa::ToSchema;
 
 /// Rows of one transaction: about 20 ms of writing.
@@ -129,10 +130,12 @@ pub async fn add(
         return Ok(idempotency::send(&reply, true));
     }
     campaigns::find(&state, &caller, id).await?;
+    let plan = state.tenants.get(&caller.tenant);
     let intake = Intake {
         ledger: state.ledger.clone(),
         tenant: caller.tenant,
         campaign: CampaignId(id),
+        plan: plan.map(|rules| rules.plan.clone()),
         rows: Vec::new(),
         places: Vec::new(),
         report: ListReport::default(),
@@ -196,6 +199,8 @@ struct Intake {
     ledger: Ledger,
     tenant: TenantId,
     campaign: CampaignId,
+    /// How the tenant's numbers are read.
+    plan: Option<DialPlan>,
     rows: Vec<NewContact>,
     places: Vec<Place>,
     report: ListReport,
@@ -204,6 +209,10 @@ struct Intake {
 impl Intake {
     fn row(&mut self, place: Place, row: Result<NewContact, Fault>) -> Result<(), Problem> {
         match row {
+            Ok(contact) if self.calls_for_help(&contact) => {
+                self.report.refused += 1;
+                self.report.fault(place.fault("a campaign calls no emergency service"));
+            }
             Ok(contact) => {
                 self.rows.push(contact);
                 self.places.push(place);
@@ -220,6 +229,12 @@ impl Intake {
             self.places.clear();
         }
         Ok(())
+    }
+
+    /// No route leads a campaign there: the contact would stay for ever.
+    fn calls_for_help(&self, contact: &NewContact) -> bool {
+        let kind = self.plan.as_ref().map(|plan| plan.read(&contact.number.to_string()).kind);
+        kind == Some(NumberKind::Emergency)
     }
 
     fn batch(&mut self) -> AddContacts {

@@ -164,6 +164,15 @@ async fn a_list_that_is_too_long_or_malformed_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_campaign_calls_no_emergency_service() {
+    let kit = Kit::new();
+    let path = format!("/v1/campaigns/{}/contacts", kit.campaign().await);
+    let got = kit.post(&path, &fresh_key(), "text/csv", "number\n112\n+49301\n").await;
+    let report = (&got.body["added"], &got.body["refused"], &got.body["errors"][0]["line"]);
+    assert_eq!(report, (&json!(1), &json!(1), &json!(2)), "{}", got.text);
+}
+
+#[tokio::test]
 async fn an_attempt_that_is_over_is_in_the_results() {
     let kit = Kit::new();
     let mut form = campaign_form();

@@ -260,5 +260,6 @@ fn rules() -> QueueRules {
 /// The tenant shows numbers that begin with +49 30, and no other.
 fn shows_numbers_of_berlin() -> TenantRules {
     let caller_ids = CallerIdRules { allowed: vec!["+4930*".into()], mismatch: Mismatch::Reject };
-    TenantRules { plan: DialPlan::default(), caller_ids, caps: Caps::NONE }
+    let plan = DialPlan { emergency: vec!["112".into()], ..DialPlan::default() };
+    TenantRules { plan, caller_ids, caps: Caps::NONE }
 }
