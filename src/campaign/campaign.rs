@@ -42,7 +42,10 @@ const HELD_MAX: Duration = Duration::from_secs(30);
 const CLAIM_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// The least time between two claims of which the first brought fewer than asked.
 const CLAIM_GAP: Duration = Duration::from_millis(100);
-/// How long nothing is begun after an attempt that was not sent: the next one might not be either.
+/// So many attempts one after the other that were not sent tell that the next one might not be either; a
+/// neighbour that wants one in ten left out is no obstacle.
+const UNSENT_MAX: u32 = 3;
+/// How long nothing is begun then.
 const UNSENT_FOR: Duration = Duration::from_secs(1);
 /// The wall clock may be set: whatever waits for it looks again after this long.
 const WALL_CLOCK_CHECK: Duration = Duration::from_secs(60);
@@ -63,6 +66,8 @@ pub struct Campaign {
     claim: Option<Claim>,
     /// Nothing is begun before.
     held_back_until: Option<Instant>,
+    /// Attempts that were not sent, since the last that was.
+    unsent: u32,
     wake: Option<Instant>,
 }
 
@@ -114,6 +119,7 @@ impl Campaign {
             supply: Supply::Unknown,
             claim: None,
             held_back_until: None,
+            unsent: 0,
             wake: (state == CampaignState::Running).then_some(now.instant),
         }
     }
@@ -134,12 +140,17 @@ impl Campaign {
                 self.take_claimed(contacts, next_due_wall_ms, now, out);
             }
             (_, Event::Permitted { attempt }) => self.originate(attempt, out),
-            (_, Event::Refused { attempt } | Event::Closed { attempt }) => {
+            (_, Event::Refused { attempt }) => self.forget(attempt),
+            (_, Event::Closed { attempt }) => {
                 self.forget(attempt);
+                self.unsent = 0;
             }
             (_, Event::Unsent { attempt }) => {
                 self.forget(attempt);
-                self.held_back_until = Some(now.instant + UNSENT_FOR);
+                self.unsent = self.unsent.saturating_add(1);
+                if self.unsent >= UNSENT_MAX {
+                    self.held_back_until = Some(now.instant + UNSENT_FOR);
+                }
             }
             (_, Event::HeldBack { attempt, wait }) => self.hold_back(attempt, wait, now),
             (_, Event::StoreFailed) => {

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const MAGIC: &[u8; 8] = b"TLSENT01";
 /// Magic, session (32 hexadecimal digits), floor, whether `sent.old` belongs to it.
@@ -27,6 +28,10 @@ const RECORD_LEN: usize = 16;
 const CHECK: u64 = 0x5bd1_e995_9d2c_5680;
 /// A segment of 16 MB: nearly three hours at 100 attempts a second.
 const RECORDS_MAX: u64 = 1_000_000;
+
+/// A program that is just being started by the last holder has its files for a moment.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// The exclusive lock of a data folder, freed by the system when the process ends in any way.
 #[derive(Debug)]
@@ -47,11 +52,14 @@ impl FolderLock {
             .write(true)
             .open(&path)
             .map_err(|fault| StoreError::file(&path, &fault))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Held { path }),
-            Err(TryLockError::Error(fault)) => Err(StoreError::file(&path, &fault)),
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN_TRIES),
+                Err(TryLockError::Error(fault)) => return Err(StoreError::file(&path, &fault)),
+            }
         }
+        Err(StoreError::Held { path })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::dialling::{Refused, dialled_leg, rejected_of};
 use crate::event::{Action, Fact, LegRole, Live, Reply};
 use crate::journal::Waiting;
 use crate::switchboard::{Inner, Switchboard, Timer};
-use domain::cause::{Cause, CauseKind};
+use domain::cause::{Cause, CauseKind, EndedBy};
 use domain::id::{CallId, CallbackId, LegId, QueueId, RequestId, TenantId, TicketId};
 use domain::now::Now;
 use domain::phone_number::PhoneNumber;
@@ -286,7 +286,7 @@ impl Switchboard {
             Ok(found) => found,
             Err(no_way) => {
                 // What was taken back by us was not refused by anybody.
-                if cause.kind != CauseKind::Cancelled {
+                if cause.kind != CauseKind::Cancelled || cause.by != EndedBy::Us {
                     let status = no_way.refused.status;
                     self.refused_with(question, status, way_out.rejected, now, out);
                 }
@@ -311,7 +311,12 @@ impl Switchboard {
         let Some(request) = self.way_back(queue, number, 0) else { return false };
         let decision = self.carriers.route(&request, now);
         let saw = |is: fn(Test) -> bool| decision.rejected.iter().any(|it| is(it.test));
-        decision.chosen.is_some() || (saw(Test::passes) && !saw(Test::stays))
+        // A route that is shut now stands before the one that refuses then.
+        let stays = saw(|test| test.stays() && test != Test::Permit)
+            || (saw(|test| test == Test::Permit) && !saw(|test| test == Test::Hours));
+        // What was not kept of a long list may be such a ground.
+        let passes = saw(Test::passes) || decision.rejected_more > 0;
+        decision.chosen.is_some() || (passes && !stays)
     }
 
     /// How a promise's caller is dialled; `None`: the queue is gone.

@@ -103,13 +103,14 @@ impl CallerIdRules {
 }
 
 /// What a call for help shows: the number there is, whatever the rules say of it, or else the trunk's
-/// own, where whoever helps can call back. An extension is none outside the house.
+/// own, where whoever helps can call back. An extension, or digits that the plan makes nothing of, is
+/// none outside the house.
 pub fn for_help(
     caller: &Number,
     own: Option<&Number>,
     (form, plan): (&NumberForm, &DialPlan),
 ) -> Shown {
-    let is_reachable = !caller.is_nobody() && caller.kind != NumberKind::Extension;
+    let is_reachable = !caller.is_unknown() && caller.kind != NumberKind::Extension;
     let (number, changed) = match own {
         Some(own) if !is_reachable => {
             (own, Some("no number that can be called: the trunk's own is shown".into()))

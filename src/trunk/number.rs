@@ -206,13 +206,13 @@ impl DialPlan {
         if let Some(kind) = self.code(&digits) {
             return Some((digits, kind));
         }
+        if digits.len() <= usize::from(self.extension_digits_max) {
+            return Some((digits, NumberKind::Extension));
+        }
         let abroad =
             digits.strip_prefix(&*self.country_code).filter(|_| self.digits_are_international);
         if let Some(help) = abroad.filter(|rest| self.is_emergency(rest)) {
             return Some((help.to_owned(), NumberKind::Emergency));
-        }
-        if digits.len() <= usize::from(self.extension_digits_max) {
-            return Some((digits, NumberKind::Extension));
         }
         match self.national(&digits) {
             Whole::International(rest) => {

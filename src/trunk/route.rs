@@ -326,15 +326,18 @@ pub fn after(
     live: &dyn Live,
     now: Now,
 ) -> Decision {
-    let mut decision = engine::decide(request, tried, rules, live, now);
+    let mut decision = engine::decide(request, (tried, true), rules, live, now);
     let waits = decision.chosen.as_ref().filter(|chosen| chosen.heard_within.is_some());
     if let Some(chosen) = waits {
         // Nobody gives up on a silent target when there is no other.
         let silent = Outcome { end: End::EarlyFailover, rang: false, retry_after: None };
         let may_be = decision.rejected.iter().any(|it| it.test == Test::Preferred)
             || live.targets(&chosen.trunk, request.random, now).len() > 1;
-        let goes_on =
-            |tried: Vec<_>| engine::decide(request, &tried, rules, live, now).chosen.is_some();
+        // Nor on a living one for a dead one, though a call for help would try that at last.
+        let despairs = chosen.trial;
+        let goes_on = |tried: Vec<_>| {
+            engine::decide(request, (&tried, despairs), rules, live, now).chosen.is_some()
+        };
         let other = may_be && judge(request, &decision, silent, rules).is_ok_and(goes_on);
         if let (false, Some(chosen)) = (other, &mut decision.chosen) {
             chosen.heard_within = None;

@@ -94,6 +94,9 @@ fn plans_say_what_digits_without_a_prefix_are() {
     let bare = DialPlan { digits_are_international: true, ..germany() };
     assert_eq!(&*bare.read("33123456789").normalised, "+33123456789");
     assert_eq!(&*bare.read("030123456").normalised, "+4930123456");
+    // An extension of as many digits comes first.
+    assert_eq!(bare.read("49112").kind, Extension);
+    let bare = DialPlan { extension_digits_max: 4, ..bare };
     assert_eq!(bare.read("49112").kind, Emergency);
     assert_eq!(bare.emergency_forms().len(), 8);
     for form in bare.emergency_forms() {

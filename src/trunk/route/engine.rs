@@ -26,9 +26,10 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// lost in a row (RFC 3261 §17.1.1.2 sends them at 0, 0.5 and 1.5 s).
 const HELP_HEARD_WITHIN: Duration = Duration::from_secs(2);
 
+/// `despairs`: whether a call for help that finds no living host goes to one that is down.
 pub(super) fn decide(
     request: &RouteRequest,
-    tried: &[Tried],
+    (tried, despairs): (&[Tried], bool),
     rules: &Rules,
     live: &dyn Live,
     now: Now,
@@ -50,8 +51,16 @@ pub(super) fn decide(
         tried: tried.to_vec(),
         refusal: None,
     };
-    let mut engine =
-        Engine { request, rules, live, now, decision, retry_after: None, desperate: false };
+    let mut engine = Engine {
+        request,
+        rules,
+        live,
+        now,
+        decision,
+        retry_after: None,
+        despairs,
+        desperate: false,
+    };
     engine.run();
     engine.decision
 }
@@ -82,6 +91,7 @@ struct Engine<'a> {
     /// When a cap that stood against it gives way.
     retry_after: Option<Duration>,
     /// Whether dead hosts are tried too: a call for help found nothing else.
+    despairs: bool,
     desperate: bool,
 }
 
@@ -115,7 +125,7 @@ impl<'a> Engine<'a> {
     fn search(&mut self, over: impl Fn(&mut Self)) {
         let before = (self.decision.rejected.len(), self.decision.rejected_more);
         over(self);
-        if self.decision.emergency && self.decision.chosen.is_none() {
+        if self.decision.emergency && self.despairs && self.decision.chosen.is_none() {
             self.decision.rejected.truncate(before.0);
             self.decision.rejected_more = before.1;
             self.desperate = true;

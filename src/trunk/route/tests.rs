@@ -425,6 +425,9 @@ fn a_call_for_help_tries_dead_hosts_at_last() {
     let help = request("112");
     let silent = [End::Silent, End::Silent, End::Status(503)];
     assert_eq!(follow(&help, &world, &[]), "then e");
+    // A host that lives is not given up for one that is dead.
+    let first = route(&help, &rules(), &world, epoch()).chosen.unwrap();
+    assert_eq!((first.trial, first.heard_within), (false, None));
     assert_eq!(follow(&help, &world, &silent), "e1 e2 b1 500");
     // Where no route is made for such calls, the way asked for is gone over in the same manner.
     let mut bare = rules();
