@@ -189,6 +189,8 @@ pub(crate) enum Action {
         /// Why, for `Reason`.
         q850: u8,
     },
+    /// Do not send the leg's INVITE over another connection: nobody wants it any more.
+    AskNoMore,
     /// Forget the leg's INVITE, which was cancelled in vain.
     Abandon,
     /// The call is refused; the PRACK to a response of ours may still come (RFC 3262 §3).

@@ -40,6 +40,11 @@ impl Endpoint {
                     }
                 }
                 leg::Action::Cancel { q850 } => self.cancel(id, q850, now, out),
+                leg::Action::AskNoMore => {
+                    if let Some(invite) = self.invite_of(id) {
+                        self.clients.ask_no_more(invite);
+                    }
+                }
                 leg::Action::Abandon => {
                     if let Some(invite) = self.invite_of(id) {
                         self.clients.abandon(invite, now);

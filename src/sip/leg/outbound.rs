@@ -214,7 +214,7 @@ impl Outbound {
     fn unheard(&mut self, turn: &mut Turn<'_>) {
         let cause = Cause::silent();
         self.tell_end(cause, turn);
-        self.state = State::Unwanted { cause };
+        self.forgo(cause, turn);
     }
 
     /// The call is no longer wanted.
@@ -223,11 +223,17 @@ impl Outbound {
             State::Calling { provisional: true, .. } => self.cancel(cause, turn),
             // A dead peer has not rung: Timer B will tell, and then it was silence.
             State::Calling { provisional: false, .. } if cause == Cause::rang_out() => {
-                self.state = State::Unwanted { cause: Cause::silent() };
+                self.forgo(Cause::silent(), turn);
             }
-            State::Calling { provisional: false, .. } => self.state = State::Unwanted { cause },
+            State::Calling { provisional: false, .. } => self.forgo(cause, turn),
             State::Unwanted { .. } | State::Cancelling { .. } => (),
         }
+    }
+
+    /// No CANCEL may be sent yet (§9.1), but nobody shall be rung anew.
+    fn forgo(&mut self, cause: Cause, turn: &mut Turn<'_>) {
+        turn.out.push(Action::AskNoMore);
+        self.state = State::Unwanted { cause };
     }
 
     fn cancel(&mut self, cause: Cause, turn: &mut Turn<'_>) {

@@ -107,6 +107,8 @@ struct Entry {
     otherwise: Option<Box<(Flow, Bytes)>>,
     /// Whether a copy of it has left, that which was sent last left aside.
     is_repeated: bool,
+    /// Whether it ends with its connection.
+    is_last: bool,
 }
 
 #[derive(Debug)]
@@ -172,6 +174,7 @@ impl Clients {
             message,
             otherwise,
             is_repeated: false,
+            is_last: false,
         };
         self.entries.insert(id, Box::new(entry));
         self.settle(id);
@@ -290,6 +293,14 @@ impl Clients {
         self.settle(id);
     }
 
+    /// An INVITE is not to be asked another way or over another connection: its leg no longer wants
+    /// it, or nobody is at the end of another.
+    pub fn ask_no_more(&mut self, id: ClientId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.is_last = true;
+        entry.otherwise = None;
+    }
+
     /// Nothing could be sent over `flow`. A request that has another way takes it; whether one did.
     pub fn transport_failed(
         &mut self,
@@ -322,7 +333,8 @@ impl Clients {
 
     /// The connection of `flow` is gone. What was asked over it may not have arrived: it is asked once
     /// more, over a new one. An INVITE that rings waits on, as its final response may come over
-    /// another connection (RFC 3261 §18.1.1); for how long, the leg says.
+    /// another connection (RFC 3261 §18.1.1); for how long, the leg says. One that is not to be asked
+    /// again has failed for its leg; a 2xx that comes all the same is still acknowledged.
     pub fn connection_closed(
         &mut self,
         flow: Flow,
@@ -333,6 +345,11 @@ impl Clients {
         for id in self.pending_on(flow) {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let was_repeated = std::mem::replace(&mut entry.is_repeated, true);
+            if entry.is_last {
+                self.pending.remove(&(flow, id));
+                ups.push(entry.failed(id, Failure::TransportFailed));
+                continue;
+            }
             if was_repeated || entry.otherwise.is_some() {
                 self.fail(id, now, out, ups);
                 continue;

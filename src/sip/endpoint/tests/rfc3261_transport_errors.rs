@@ -129,6 +129,37 @@ fn a_request_lost_with_its_connection_is_sent_once_more() {
     peer.assert_clean();
 }
 
+/// RFC 3261 §9.1: a call given up before anything was heard cannot be cancelled yet. When its
+/// connection closes it is over, and nobody is rung over a new one; who answers is hung up on.
+#[test]
+fn rfc_3261_s9_1_a_call_given_up_is_not_sent_again() {
+    for is_unheard in [false, true] {
+        let mut peer = Peer::new();
+        let invite = dial_over(&mut peer, OUT, Transport::Tcp);
+        peer.take_events();
+        let cause = match is_unheard {
+            true => {
+                assert_eq!(peer.wait(Duration::from_secs(20)), [""; 0]);
+                Cause::silent()
+            }
+            false => {
+                assert_eq!(hang_up(&mut peer, OUT), [""; 0]);
+                Cause::cancelled()
+            }
+        };
+        assert_eq!(peer.connection_closed(stream()), [""; 0]);
+        let events = peer.take_events();
+        assert!(
+            matches!(&events[..], [LegEvent::Ended { cause: told, .. }] if told.kind == cause.kind),
+            "{events:?}"
+        );
+        assert_eq!(peer.endpoint.legs(), 0);
+        assert_eq!(words(&peer.send(&ok(&invite, "one"))), ["ACK", "BYE"]);
+        assert_eq!(peer.take_events(), []);
+        peer.assert_clean();
+    }
+}
+
 /// RFC 3261 §18.4: a response that cannot be sent says nothing of our requests that go the same way.
 #[test]
 fn rfc_3261_s18_4_a_response_that_cannot_be_sent_fails_no_request() {

@@ -211,6 +211,17 @@ fn a_large_request_goes_by_a_stream_if_there_is_one() {
     assert_eq!(peer.sent_over, Some(flow(Transport::Udp, 5060, 5090)));
 }
 
+/// The same of a call given up meanwhile: nobody is rung by the datagram.
+#[test]
+fn a_large_call_given_up_takes_no_other_way() {
+    let mut peer = Peer::new();
+    dial(&mut peer, Transport::Udp, 5090, Some(&"x".repeat(1_000)));
+    peer.handle(LegCommand::HangUp { leg: LEG, q850: None });
+    assert_eq!(peer.transport_failed(flow(Transport::Tcp, 5060, 5090)), [""; 0]);
+    assert!(matches!(peer.take_events()[..], [LegEvent::Dialled { .. }, LegEvent::Ended { .. }]));
+    peer.assert_clean();
+}
+
 /// RFC 3261 §8.1.3.3 and §18.1.2: with a Via more than ours, or another's, it is misrouted.
 #[test]
 fn a_response_to_somebody_else_is_dropped() {
