@@ -156,12 +156,19 @@ impl Registrar {
         Some(Way { contact, flow: *flow, path })
     }
 
-    /// Over which flow a telephone with this Contact is reached now: with this very one, or else with its
-    /// user, as each connection may have another address; the last to register.
-    pub(crate) fn flow_of(&self, agent: &AgentId, contact: &Uri) -> Option<Flow> {
-        let bindings = self.bindings.get(agent)?.iter();
-        let found = bindings.filter(|binding| binding.contact.user() == contact.user());
-        found.max_by_key(|it| it.contact.is_equivalent(contact)).map(|binding| binding.flow)
+    /// Over which flow a telephone is reached now that was reached over `lost`: what was said under TLS
+    /// goes on under TLS (RFC 3261 §26.2.2). It registered with this very Contact, or else with its user,
+    /// as each connection may have another address: then over the same transport, or as the only one.
+    /// The last to register.
+    pub(crate) fn flow_of(&self, agent: &AgentId, contact: &Uri, lost: Flow) -> Option<Flow> {
+        let is_safe = |it: &&Binding| it.flow.transport.is_secure() || !lost.transport.is_secure();
+        let has_user = |it: &&Binding| it.contact.user() == contact.user();
+        let bindings = self.bindings.get(agent)?.iter().rev();
+        let found: Vec<&Binding> = bindings.filter(is_safe).filter(has_user).collect();
+        let same = found.iter().find(|it| it.contact.is_equivalent(contact));
+        let alike = || found.iter().find(|it| it.flow.transport == lost.transport);
+        let only = || found.first().filter(|_| found.len() == 1);
+        same.or_else(alike).or_else(only).map(|binding| binding.flow)
     }
 
     /// Whether a telephone has registered over a flow. Over datagrams its address counts, as one

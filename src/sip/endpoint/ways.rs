@@ -199,7 +199,9 @@ impl Endpoint {
             return flow;
         }
         match entry.map(|entry| &entry.far_end) {
-            Some(FarEnd::Agent(agent)) => self.registrar.flow_of(agent, target).unwrap_or(flow),
+            Some(FarEnd::Agent(agent)) => {
+                self.registrar.flow_of(agent, target, flow).unwrap_or(flow)
+            }
             Some(FarEnd::Trunk { .. }) | None => Flow { remote: listens_at, ..flow },
         }
     }

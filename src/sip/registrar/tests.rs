@@ -217,3 +217,54 @@ fn a_path_is_kept_and_told() {
         assert_eq!(status.status, 400);
     }
 }
+
+/// RFC 3261 §26.2.2: a telephone spoken to under TLS is not found without it; and by its user alone only
+/// where it can be taken for the same.
+#[test]
+fn a_telephone_that_lost_its_connection_is_found_as_safe_as_it_was() {
+    let at = |transport, port| Flow { transport, ..flow(port) };
+    for (lost, bindings, expected) in [
+        // This very Contact, whatever else there is.
+        (
+            Transport::Tls,
+            &[("a@192.0.2.5", Transport::Tls), ("a@192.0.2.6", Transport::Tls)][..],
+            Some(0),
+        ),
+        (
+            Transport::Tcp,
+            &[("a@192.0.2.5", Transport::Udp), ("a@192.0.2.6", Transport::Tcp)],
+            Some(0),
+        ),
+        // Not without TLS.
+        (Transport::Tls, &[("a@192.0.2.5", Transport::Udp)], None),
+        (Transport::Wss, &[("a@192.0.2.6", Transport::Tcp)], None),
+        (
+            Transport::Tls,
+            &[("a@192.0.2.6", Transport::Wss), ("a@192.0.2.5", Transport::Udp)],
+            Some(0),
+        ),
+        // By its user: over the same transport, the last one, or where there is no other.
+        (
+            Transport::Tls,
+            &[
+                ("a@192.0.2.6", Transport::Tls),
+                ("a@192.0.2.7", Transport::Tls),
+                ("a@192.0.2.8", Transport::Wss),
+            ],
+            Some(1),
+        ),
+        (Transport::Tcp, &[("a@192.0.2.6", Transport::Tls)], Some(0)),
+        (Transport::Tcp, &[("a@192.0.2.6", Transport::Tls), ("a@192.0.2.7", Transport::Udp)], None),
+        (Transport::Tcp, &[("b@192.0.2.6", Transport::Tcp)], None),
+    ] {
+        let (mut registrar, mut events) = (Registrar::new(9), Vec::new());
+        for (port, (contact, transport)) in (0..).zip(bindings) {
+            let request = request("c", 1, &[&format!("<sip:{contact}>")], "600");
+            let (ann, now) = (agent("ann"), epoch().instant);
+            registrar.register(&ann, &request, at(*transport, port), now, &mut events);
+        }
+        let contact = Uri::parse("sip:a@192.0.2.5").unwrap();
+        let found = registrar.flow_of(&agent("ann"), &contact, at(lost, 99));
+        assert_eq!(found.map(|flow| flow.remote.port()), expected, "{lost:?} {bindings:?}");
+    }
+}

@@ -263,3 +263,34 @@ fn rfc_5626_s5_3_a_call_follows_its_telephone_to_another_connection() {
         assert_eq!(peer.take_events(), [LegEvent::Ended { leg: OUT, cause }]);
     }
 }
+
+/// RFC 3261 §26.2.2: a call over TLS whose connection is lost does not go on in clear, though the agent
+/// has another telephone that speaks without.
+#[test]
+fn rfc_3261_s26_2_2_a_call_over_tls_never_goes_on_in_clear() {
+    let at = |transport, port| Flow {
+        transport,
+        local: address(A),
+        remote: ([203, 0, 113, 9], port).into(),
+    };
+    let mut config = super::pair::config(A);
+    config.listeners.push(Listener::at(Transport::Tls, address(A)));
+    let mut peer = Peer::with(config);
+    for (transport, port) in [(Transport::Udp, 5062), (Transport::Tls, 50_001)] {
+        peer.flow = at(transport, port);
+        if transport.is_reliable() {
+            peer.endpoint.connected(peer.flow, None);
+        }
+        let contact = format!("<sip:ann@10.0.0.9:{port}>");
+        let draft = agents::draft("REGISTER", port.into(), "ann").set("Contact", &contact);
+        assert_eq!(words(&agents::signed(&mut peer, &draft, "ann", "secret")), ["200"]);
+    }
+    let invite = dial_to(&mut peer, OUT, Target::Agent(agent("ann")));
+    let tls = at(Transport::Tls, 50_001);
+    assert_eq!(peer.sent_over, Some(tls));
+    let contact = "Contact: <sip:ann@10.0.0.9:50001>\r\n";
+    peer.send(&response(&invite, "200 OK", "one", contact, &sdp("8", "sendrecv")));
+    peer.connection_closed(tls);
+    assert_eq!(words(&hang_up(&mut peer, OUT)), ["BYE"]);
+    assert_eq!(peer.sent_over, Some(tls));
+}
