@@ -103,6 +103,11 @@ impl Endpoint {
         let id = self.clients.start(outgoing, now, out);
         if is_invite && let Some(entry) = leg.and_then(|leg| self.legs.get_mut(&leg)) {
             entry.invite = Some(id);
+            // RFC 3261 §18.1.1 waits for a peer that listens: a telephone is where its own connection
+            // ends, and nowhere else (RFC 5626 §5.3).
+            if is_new_call && entry.far_end.trunk().is_none() {
+                self.clients.ask_no_more(id);
+            }
         }
         id
     }

@@ -294,3 +294,36 @@ fn rfc_3261_s26_2_2_a_call_over_tls_never_goes_on_in_clear() {
     assert_eq!(words(&hang_up(&mut peer, OUT)), ["BYE"]);
     assert_eq!(peer.sent_over, Some(tls));
 }
+
+/// RFC 5626 §5.3: a telephone that is called over its own connection cannot be reached when that has
+/// closed: its call is over at once, ringing or not. Who answers all the same is hung up on.
+#[test]
+fn rfc_5626_s5_3_a_call_to_a_telephone_ends_with_its_connection() {
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        for status in [None, Some("180 Ringing")] {
+            let remote = ([203, 0, 113, 9], 50_001).into();
+            let mut config = super::pair::config(A);
+            config.listeners.push(Listener::at(transport, address(A)));
+            let mut peer = Peer::with(config);
+            peer.flow = Flow { transport, local: address(A), remote };
+            let own = peer.flow;
+            peer.endpoint.connected(own, None);
+            let draft = agents::draft("REGISTER", 1, "ann");
+            assert_eq!(words(&agents::signed(&mut peer, &draft, "ann", "secret")), ["200"]);
+            let invite = dial_to(&mut peer, OUT, Target::Agent(agent("ann")));
+            if let Some(status) = status {
+                peer.send(&response(&invite, status, "one", CONTACT, ""));
+            }
+            peer.take_events();
+            assert_eq!(peer.connection_closed(own), [""; 0], "{transport:?} {status:?}");
+            let gone = LegEvent::Unregistered { agent: agent("ann") };
+            let ended = LegEvent::Ended { leg: OUT, cause: Cause::silent() };
+            assert_eq!(peer.take_events(), [gone, ended], "{transport:?} {status:?}");
+            assert_eq!(peer.endpoint.legs(), 0);
+            peer.flow.remote = ([203, 0, 113, 9], 50_002).into();
+            peer.endpoint.connected(peer.flow, None);
+            assert_eq!(words(&peer.send(&ok(&invite, "one"))), ["ACK", "BYE"]);
+            peer.assert_clean();
+        }
+    }
+}

@@ -167,6 +167,31 @@ fn what_a_closed_connection_may_have_lost_is_sent_once_more() {
     }
 }
 
+/// What is not to be asked again has failed once with its connection; its 2xx still goes up.
+#[test]
+fn what_is_not_to_be_asked_again_fails_with_its_connection() {
+    for provisional in [None, Some(180)] {
+        let (start, mut out, mut ups) = (epoch().instant, Vec::new(), Vec::new());
+        let mut clients = Clients::default();
+        let stream = Flow { transport: Transport::Tcp, ..flow(1) };
+        let id = clients.start(outgoing("one", true, stream), start, &mut out);
+        clients.ask_no_more(id);
+        if let Some(status) = provisional {
+            clients.respond("one", (status, "a"), no_ack, start, &mut out);
+        }
+        for _ in 0..2 {
+            clients.connection_closed(stream, start, &mut out, &mut ups);
+        }
+        assert!(matches!(ups[..], [Up::Failed { failure: Failure::TransportFailed, .. }]));
+        assert_eq!((out.len(), clients.retransmissions()), (1, 0), "{out:?}");
+        clients.orphan(id, start);
+        let up = Some(Up::Response { id, leg: LEG });
+        assert_eq!(clients.respond("one", (200, "a"), no_ack, start, &mut out), up);
+        while clients.handle_deadline(start + GIVE_UP_AFTER, &mut out, &mut ups) {}
+        assert!(clients.is_empty() && clients.pending.is_empty());
+    }
+}
+
 #[test]
 fn silence_repeats_and_fails() {
     let (start, mut out, mut ups) = (epoch().instant, Vec::new(), Vec::new());
