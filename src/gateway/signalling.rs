@@ -4,7 +4,7 @@
 //! It never waits for another task: what it sends goes into bounded queues by `try_send`, and what
 //! comes back is one more event.
 
-use crate::net::batch::Batch;
+use crate::net::batch::{BATCH, Batch};
 use crate::net::figures::Loss;
 use crate::net::streams::StreamEvent;
 use crate::net::udp::{Datagrams, Taken};
@@ -212,7 +212,13 @@ impl Signalling {
                     self.take_datagrams(socket, &mut batch, &mut effects);
                 }
                 Some(told) = self.inbox.recv() => self.take_told(told, &mut effects),
-                Some(event) = self.streams.recv() => self.take_stream(event, &mut effects),
+                Some(event) = self.streams.recv() => {
+                    self.take_stream(event, &mut effects);
+                    for _ in 1..EVENTS_PER_TURN {
+                        let Ok(event) = self.streams.try_recv() else { break };
+                        self.take_stream(event, &mut effects);
+                    }
+                }
                 () = sleep => {
                     let now = now();
                     self.exchange.handle_deadline(now, &mut effects);
@@ -256,6 +262,10 @@ impl Signalling {
                     self.take_message(message, sorted, datagram.waited(), effects);
                 }
             }
+            if count < BATCH {
+                self.is_read = true;
+                return;
+            }
         }
     }
 
@@ -276,9 +286,10 @@ impl Signalling {
         }
     }
 
-    /// New calls come last: a few when the socket is empty, or else now and then.
+    /// New calls come last: a few when the sockets are empty, or else now and then.
     fn take_newcomers(&mut self, effects: &mut Vec<Effect>) {
-        if !self.is_read && self.newcomers_at.elapsed() < NEWCOMERS_EVERY {
+        let is_read = self.is_read && self.streams.is_empty();
+        if !is_read && self.newcomers_at.elapsed() < NEWCOMERS_EVERY {
             return;
         }
         self.newcomers_at = Instant::now();

@@ -182,12 +182,13 @@ impl Endpoint {
     ) {
         self.counters.received += 1;
         let before = out.len();
+        let refuses = std::mem::take(&mut self.defence.refuses);
         match message {
             Ok(Message::Request(mut request)) => {
                 // RFC 3261 §18.2.1, RFC 3581 §4: where it really came from.
                 request.headers.stamp_via(flow.remote);
                 self.advise(&mut request, flow, now);
-                if self.sheds(&request, flow, out) {
+                if refuses && self.sheds(&request, flow, out) {
                     return self.count_sent(before, out);
                 }
                 if self.is_strange(&request.headers, flow) {
@@ -283,6 +284,7 @@ impl Endpoint {
     /// A stream is closed: requests over it go once more, responses take the way in their Via
     /// (RFC 3261 §18.2.2), telephones registered over it are gone.
     pub fn connection_closed(&mut self, flow: Flow, now: Now, out: &mut Vec<Action>) {
+        self.forget_newcomers(flow);
         let before = out.len();
         self.servers.connection_closed(flow);
         self.ways.closed(flow);

@@ -175,6 +175,11 @@ impl<T> Control<T> {
         Some(what)
     }
 
+    /// Those of whom `is` holds wait no longer.
+    pub fn forget(&mut self, is: impl Fn(&T) -> bool) {
+        self.waiting.retain(|waiting| !is(&waiting.what));
+    }
+
     /// Whether only so many may wait.
     pub fn is_held(&self) -> bool {
         self.held.is_some()

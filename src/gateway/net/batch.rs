@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 /// Datagrams in one system call.
-const BATCH: usize = 32;
+pub const BATCH: usize = 32;
 /// RFC 3261 §18.1.1: a datagram is at most 65,535 octets.
 const LENGTH_MAX: usize = 65_535;
 /// Room for the two notes we ask for.

@@ -5,6 +5,7 @@ use super::Endpoint;
 use super::requests::STATELESS;
 use crate::event::{Action, Flow};
 use crate::guard::{Admission, Ban, Guard, GuardRules, Offence};
+use crate::message::escape::unescape;
 use crate::message::method::Method;
 use crate::message::name::Name;
 use crate::message::{Request, Response};
@@ -68,8 +69,8 @@ pub enum Sorted {
 pub(super) struct Defence {
     pub(super) guard: Option<Guard>,
     control: Option<Control<Newcomer>>,
-    /// The next new call to be received is to be refused.
-    refuses: bool,
+    /// The message to be received next is a new call that found no place.
+    pub(super) refuses: bool,
     neighbours: Neighbours,
 }
 
@@ -144,7 +145,7 @@ impl Endpoint {
     /// calls wait, and their CANCELs behind them. Those who have a budget are kept to that instead, what
     /// is said within a dialog belongs to a call that was taken, and a call for help never waits.
     pub fn sort(&mut self, flow: Flow, message: &[u8], now: Now) -> Sorted {
-        if message.starts_with(b"CANCEL ") && self.has_newcomers() {
+        if message.starts_with(b"CANCEL ") && self.has_newcomers() && self.may_wait(flow) {
             return Sorted::Waits;
         }
         // RFC 3261 §8.2.7: whoever refuses statelessly ignores the ACK.
@@ -156,7 +157,7 @@ impl Endpoint {
         }
         let is_newcomer = message.starts_with(b"INVITE ")
             && to_tag(message).is_none()
-            && (self.config.defence.guard.is_none() || self.trunk_of(flow).is_some())
+            && self.may_wait(flow)
             && !self.may_call_for_help(message);
         match self.control(now).filter(|_| is_newcomer).map(|control| control.sort(now.instant)) {
             None => Sorted::Now,
@@ -166,6 +167,18 @@ impl Endpoint {
                 self.defence.refuses = true;
                 Sorted::Now
             }
+        }
+    }
+
+    /// Whether messages over `flow` may wait: those who have a budget are kept to that.
+    fn may_wait(&self, flow: Flow) -> bool {
+        self.config.defence.guard.is_none() || self.trunk_of(flow).is_some()
+    }
+
+    /// Who waits over a connection that is closed would be answered by nobody's.
+    pub(super) fn forget_newcomers(&mut self, flow: Flow) {
+        if let Some(control) = &mut self.defence.control {
+            control.forget(|message| message.flow == flow);
         }
     }
 
@@ -196,17 +209,19 @@ impl Endpoint {
     pub(super) fn may_call_for_help(&self, message: &[u8]) -> bool {
         let line = message.split(|byte| *byte == b'\r').next().unwrap_or(message);
         let uri = line.split(|byte| *byte == b' ').nth(1).unwrap_or(line);
-        let user = uri.split(|byte| matches!(byte, b'@' | b';' | b'?')).next().unwrap_or(uri);
+        let Ok(uri) = std::str::from_utf8(uri) else { return true };
+        let address = uri.split_once(':').map_or(uri, |(_, address)| address);
+        let user = unescape(address.split(['@', ';', '?', ':']).next().unwrap_or(address));
+        let plain: String = user.chars().filter(|letter| !SEPARATORS.contains(letter)).collect();
         let numbers = &self.config.defence.emergency;
-        numbers.iter().any(|number| user.ends_with(number.as_bytes()))
+        numbers.iter().any(|number| plain.ends_with(&**number))
             || line.windows(3).any(|letters| letters.eq_ignore_ascii_case(b"sos"))
     }
 
     /// Refuses a new call that found no place; whether it did. A repetition of one that was taken is
     /// none.
     pub(super) fn sheds(&mut self, request: &Request, flow: Flow, out: &mut Vec<Action>) -> bool {
-        if !std::mem::take(&mut self.defence.refuses)
-            || request.method != Method::Invite
+        if request.method != Method::Invite
             || request.headers.to_tag().is_some()
             || key::of_request(request).is_none_or(|key| self.servers.knows(&key))
             || self.is_emergency(request)
@@ -242,7 +257,7 @@ impl Endpoint {
     /// Whether a number, with separators (RFC 3966 §5.1.1) and parameters or without, calls for help.
     pub(super) fn is_for_help(&self, user: &str) -> bool {
         let number = user.split(';').next().unwrap_or(user).chars();
-        let plain = number.filter(|letter| !matches!(letter, '-' | '.' | '(' | ')' | ' ' | '/'));
+        let plain = number.filter(|letter| !SEPARATORS.contains(letter));
         self.config.defence.emergency.iter().any(|it| plain.clone().eq(it.chars()))
     }
 
@@ -333,6 +348,9 @@ impl Endpoint {
             || request.uri.to_string().to_ascii_lowercase().starts_with("urn:service:sos")
     }
 }
+
+/// What people write between digits.
+const SEPARATORS: [char; 6] = ['-', '.', '(', ')', ' ', '/'];
 
 /// The tag of the `To` of a message, and what follows it: cheaper than reading it, and rather too often
 /// one than not.

@@ -267,9 +267,9 @@ impl Dialog {
     fn named_flow(&self) -> Option<Flow> {
         let next = self.next_hop();
         let ip = next.host_ip().filter(|_| !self.keeps_flow)?;
-        // Departs from RFC 3261 §12.2.1.1: a private address named by one who speaks from a
-        // public one is behind NAT, and only the flow leads to it.
-        if is_private(ip) && !is_private(self.flow.remote.ip()) {
+        // Departs from RFC 3261 §12.2.1.1: an address named by one who speaks from where more
+        // people reach him is behind NAT, and only the flow leads to it.
+        if reach(ip) < reach(self.flow.remote.ip()) {
             return None;
         }
         let transport = self.transport_to(next);
@@ -310,14 +310,26 @@ pub(crate) fn heard_from(flow: Flow, mut plan: MediaPlan) -> MediaPlan {
     plan
 }
 
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            // Shared by a carrier's customers behind its NAT, RFC 6598.
-            let is_shared = matches!(ip.octets(), [100, 64..=127, ..]);
-            ip.is_private() || is_shared || ip.is_loopback() || ip.is_link_local()
-        }
+/// From where an address is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
+enum Reach {
+    /// Its own network.
+    Private,
+    /// That of a carrier whose customers share it behind its NAT (RFC 6598).
+    Shared,
+    /// Everywhere.
+    Public,
+}
+
+fn reach(ip: IpAddr) -> Reach {
+    let is_private = match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    };
+    match ip {
+        _ if is_private => Reach::Private,
+        IpAddr::V4(ip) if matches!(ip.octets(), [100, 64..=127, ..]) => Reach::Shared,
+        IpAddr::V4(_) | IpAddr::V6(_) => Reach::Public,
     }
 }
 

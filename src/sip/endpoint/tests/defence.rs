@@ -220,6 +220,8 @@ fn only_new_calls_of_those_without_a_budget_wait() {
         (within("To").print(), "within a dialog"),
         (within("t").print(), "within a dialog, short"),
         (call(5).line("INVITE sip:112@192.0.2.1 SIP/2.0").print(), "for help"),
+        (call(5).line("INVITE tel:1-1-2 SIP/2.0").print(), "for help, with separators"),
+        (call(5).line("INVITE sip:%31%312:x@192.0.2.1 SIP/2.0").print(), "for help, escaped"),
         (options.print(), "no call"),
         ("INVITE".into(), "no message"),
     ] {
@@ -233,6 +235,29 @@ fn only_new_calls_of_those_without_a_budget_wait() {
     assert_eq!(enter(&mut peer, &call(5).set("Subject", "tag=1").print(), 0), Sorted::Waits);
     let mut stranger = stranger();
     assert_eq!(enter(&mut stranger, &call(5).print(), 0), Sorted::Now, "a stranger has a budget");
+}
+
+/// One that cannot be read is told so, and the next call is not refused in its place.
+#[test]
+fn a_call_that_cannot_be_read_leaves_no_refusal_behind() {
+    let mut peer = overloaded();
+    let rubbish = call(2).set("CSeq", "one INVITE").print();
+    assert_eq!(enter(&mut peer, &rubbish, 0), Sorted::Now);
+    assert_eq!(word(&peer.send(&rubbish)[0]), "400");
+    assert_eq!(word(&next(&mut peer).unwrap()[0]), "100");
+}
+
+#[test]
+fn who_waits_over_a_connection_that_closes_is_forgotten() {
+    let mut peer = defended();
+    peer.flow.transport = Transport::Tcp;
+    assert_eq!(enter(&mut peer, &call(1).print(), 0), Sorted::Waits);
+    let mut other = peer.flow;
+    other.remote.set_port(7);
+    peer.endpoint.connection_closed(other, peer.now, &mut Vec::new());
+    assert!(peer.endpoint.has_newcomers());
+    peer.endpoint.connection_closed(peer.flow, peer.now, &mut Vec::new());
+    assert!(!peer.endpoint.has_newcomers());
 }
 
 #[test]

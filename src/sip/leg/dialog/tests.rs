@@ -85,6 +85,10 @@ fn names_transports_and_nat_keep_the_known_flow() {
     }
     assert_eq!(to("sip:a@100.128.0.1", false), ([100, 128, 0, 1], 5060).into());
     assert_eq!(to("sip:a@192.0.2.7", false), ([192, 0, 2, 7], 5060).into());
+    // Seen from further away than it is named: behind a NAT, or behind two.
+    let seen = ["10.0.0.9", "100.64.0.9", "192.0.2.9"].map(|ip| reach(ip.parse().unwrap()));
+    assert_eq!(seen, [Reach::Private, Reach::Shared, Reach::Public]);
+    assert!(seen.is_sorted());
 }
 
 /// RFC 3261 §18.1.1, RFC 3263 §4.1, RFC 5630 §3.1.3: the Contact says how it wants to be reached.
