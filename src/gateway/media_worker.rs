@@ -55,6 +55,8 @@ use worker::{Order, Work, Worker, leg_of};
 /// Seats that a worker finds ahead: as many as calls come within a phase of 5 ms at three times the
 /// rate we are made for. Of few ports only an eighth.
 const LENT_MAX: usize = 128;
+/// Descriptors kept for others at most: connections, the ledger, the trace.
+const FOR_OTHERS_MAX: u64 = 4_096;
 
 /// Takes events. Called from the media threads: it must not wait.
 type OnEvent = Arc<dyn Fn(MediaEvent) + Send + Sync>;
@@ -161,7 +163,11 @@ impl MediaWorkers {
         let router = Arc::new(Mutex::new(Router { legs: vec![0; count], ..Router::default() }));
         let on_event = forgetting(on_event, (count > 1).then(|| router.clone()));
         let on_utterance: OnUtterance = Arc::new(on_utterance);
-        let ranges = PortRanges::new(&config.addresses, config.ports);
+        // Two descriptors a pair. Without some for others the ledger could open no file, and took no
+        // calls any more.
+        let for_others = (descriptors / 4).min(FOR_OTHERS_MAX);
+        let bound_max = usize::try_from((descriptors - for_others) / 2).unwrap_or(usize::MAX);
+        let ranges = PortRanges::new(&config.addresses, config.ports, bound_max);
         let (recorder, recording) = Recorder::start()?;
         let mut workers = Self {
             handles: Vec::new(),

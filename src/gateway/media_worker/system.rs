@@ -186,12 +186,13 @@ fn shorten_slice(niceness: libc::c_int) -> bool {
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) == 0 }
 }
 
-/// Raises the limit of open descriptors to what the system allows: two sockets a leg. Returns it.
+/// Raises the limit of open descriptors to what the system allows: two sockets a leg. Returns it; without
+/// bound where the system does not say.
 pub fn raise_descriptor_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is a live variable.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return 0;
+        return u64::MAX;
     }
     let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
     // SAFETY: the limit outlives the call.

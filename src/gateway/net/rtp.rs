@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a released pair is not used: late packets of its last call have passed by then.
@@ -55,6 +56,7 @@ impl PortPair {
 impl Drop for PortPair {
     fn drop(&mut self) {
         self.range.free.lock().push(self.local.port());
+        self.range.room.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -65,6 +67,8 @@ pub struct PortRange {
     /// Even ports, shuffled.
     free: Arc<Mutex<Vec<u16>>>,
     pairs: usize,
+    /// How many more pairs may be bound, of all ranges together.
+    room: Arc<AtomicUsize>,
 }
 
 impl PortRange {
@@ -73,7 +77,8 @@ impl PortRange {
         let even = first.saturating_add(first % 2)..last;
         let mut free: Vec<u16> = even.step_by(2).filter(|port| *port > 0).collect();
         free.shuffle(&mut rand::rng());
-        Self { address, pairs: free.len(), free: Arc::new(Mutex::new(free)) }
+        let room = Arc::new(AtomicUsize::new(usize::MAX / 2));
+        Self { address, pairs: free.len(), free: Arc::new(Mutex::new(free)), room }
     }
 
     /// Of which version of IP they are.
@@ -86,8 +91,19 @@ impl PortRange {
         self.pairs
     }
 
-    /// Binds a pair of free ports. `None` when there is none, or other programs have too many.
+    /// Binds a pair of free ports. `None` when there is none, as many are bound as may be, or other
+    /// programs have too many.
     pub fn bind(&self) -> Option<PortPair> {
+        let less = |room: usize| room.checked_sub(1);
+        self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        let bound = self.bind_any();
+        if bound.is_none() {
+            self.room.fetch_add(1, Ordering::Relaxed);
+        }
+        bound
+    }
+
+    fn bind_any(&self) -> Option<PortPair> {
         let mut taken = Vec::new();
         let mut bound = None;
         while bound.is_none() && taken.len() < TRIES {
@@ -147,9 +163,13 @@ impl<T> ByIp<T> {
 pub struct PortRanges(Vec<PortRange>);
 
 impl PortRanges {
-    /// The pairs between `first` and `last`, both included, on each of `addresses`.
-    pub fn new(addresses: &[IpAddr], ports: (u16, u16)) -> Self {
-        Self(addresses.iter().map(|address| PortRange::new(*address, ports)).collect())
+    /// The pairs between `first` and `last`, both included, on each of `addresses`; at most `bound_max`
+    /// of them are bound at once.
+    pub fn new(addresses: &[IpAddr], ports: (u16, u16), bound_max: usize) -> Self {
+        let room = Arc::new(AtomicUsize::new(bound_max));
+        let range =
+            |address: &IpAddr| PortRange { room: room.clone(), ..PortRange::new(*address, ports) };
+        Self(addresses.iter().map(range).collect())
     }
 
     /// Those of this version of IP, else those there are; `None`: there is no address at all.
@@ -254,16 +274,28 @@ mod tests {
     #[test]
     fn each_version_of_ip_has_ports_of_its_own() {
         let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        let ranges = PortRanges::new(&both, (41_020, 41_021));
+        let ranges = PortRanges::new(&both, (41_020, 41_021), 2);
         let pairs = [IpVersion::V4, IpVersion::V6].map(|ip| {
             let pair = ranges.nearest(ip).unwrap().bind().unwrap();
             assert_eq!(pair.ip(), ip);
             pair
         });
         assert_eq!(pairs.map(|pair| pair.local.port()), [41_020, 41_020]);
-        let alone = PortRanges::new(&both[1..], (41_020, 41_021));
+        let alone = PortRanges::new(&both[1..], (41_020, 41_021), 2);
         assert_eq!(alone.nearest(IpVersion::V4).unwrap().ip(), IpVersion::V6);
-        assert_eq!((ranges.pairs(), PortRanges::new(&[], (1, 9)).pairs()), (1, 0));
+        assert_eq!((ranges.pairs(), PortRanges::new(&[], (1, 9), 2).pairs()), (1, 0));
+    }
+
+    #[test]
+    fn no_more_are_bound_than_may_be() {
+        let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let ranges = PortRanges::new(&both, (41_030, 41_037), 2);
+        let bind = |ip| ranges.nearest(ip).unwrap().bind();
+        let pairs = (bind(IpVersion::V4).unwrap(), bind(IpVersion::V6).unwrap());
+        assert!(bind(IpVersion::V4).is_none() && bind(IpVersion::V6).is_none());
+        drop(pairs.0);
+        assert!(bind(IpVersion::V6).is_some(), "given back, and again");
+        assert!(bind(IpVersion::V4).is_some());
     }
 
     #[test]
