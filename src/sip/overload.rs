@@ -1,5 +1,5 @@
-//! Overload: new calls wait their turn behind all else, and those that have waited too long are refused,
-//! so that those taken are served (RFC 7339).
+//! Overload: new calls wait their turn behind all else, and those that find no place are refused, so that
+//! those taken are served (RFC 7339).
 //!
 //! ```text
 //!            all have waited longer than the longest wait
@@ -100,7 +100,7 @@ impl Period {
 pub const WAITING_MAX: usize = 4_096;
 /// So many may always wait.
 const PLACES_MIN: usize = 16;
-/// Refusals for each call taken. A refusal and its ACK cost about a twelfth of a call.
+/// Refusals for each call taken: a refusal costs a small part of a call, but not nothing.
 const REFUSALS_PER_CALL: f64 = 3.0;
 /// As many are saved up at most.
 const REFUSALS_MAX: f64 = 1_000.0;
