@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 pub const HOLD: Duration = Duration::from_secs(5);
 
 /// How long it is not used where there is no other: nearly all have passed.
-const HOLD_LEAST: Duration = Duration::from_secs(1);
+const HOLD_LEAST: Duration = Duration::from_millis(500);
 
 /// How long a pair that nobody needs is kept bound.
 const KEEP: Duration = Duration::from_secs(30);
