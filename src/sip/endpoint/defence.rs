@@ -207,15 +207,23 @@ impl Endpoint {
     /// Whether the first line of an INVITE has a number in it that calls for help: cheaper than reading
     /// it, and rather too often than not.
     pub(super) fn may_call_for_help(&self, message: &[u8]) -> bool {
-        let line = message.split(|byte| *byte == b'\r').next().unwrap_or(message);
+        let line = &message[..memchr::memchr(b'\r', message).unwrap_or(message.len())];
+        let is_sos = |at: usize| line[at..].get(..3).is_some_and(|it| it.eq_ignore_ascii_case(b"sos"));
+        if memchr::memchr2_iter(b's', b'S', line).any(is_sos) {
+            return true;
+        }
         let uri = line.split(|byte| *byte == b' ').nth(1).unwrap_or(line);
         let Ok(uri) = std::str::from_utf8(uri) else { return true };
         let address = uri.split_once(':').map_or(uri, |(_, address)| address);
-        let user = unescape(address.split(['@', ';', '?', ':']).next().unwrap_or(address));
-        let plain: String = user.chars().filter(|letter| !SEPARATORS.contains(letter)).collect();
+        let user = address.split(['@', ';', '?', ':']).next().unwrap_or(address);
         let numbers = &self.config.defence.emergency;
-        numbers.iter().any(|number| plain.ends_with(&**number))
-            || line.windows(3).any(|letters| letters.eq_ignore_ascii_case(b"sos"))
+        let ends_so = |user: &str| numbers.iter().any(|number| user.ends_with(&**number));
+        if user.bytes().all(|byte| byte == b'+' || byte.is_ascii_digit()) {
+            return ends_so(user);
+        }
+        let user = unescape(user);
+        let plain: String = user.chars().filter(|letter| !SEPARATORS.contains(letter)).collect();
+        ends_so(&plain)
     }
 
     /// Refuses a new call that found no place; whether it did. A repetition of one that was taken is
@@ -355,14 +363,25 @@ const SEPARATORS: [char; 6] = ['-', '.', '(', ')', ' ', '/'];
 /// The tag of the `To` of a message, and what follows it: cheaper than reading it, and rather too often
 /// one than not.
 fn to_tag(message: &[u8]) -> Option<&[u8]> {
-    let is_to = |line: &&[u8]| {
-        let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
-        name.eq_ignore_ascii_case(b"to") || name.eq_ignore_ascii_case(b"t")
+    let mut from = 0;
+    let to = loop {
+        let end = from + memchr::memchr(b'\n', &message[from..]).unwrap_or(message.len() - from);
+        match &message[from..end] {
+            [] | [_] => return None,
+            // Cheaper than the name of each line.
+            line @ [b't' | b'T', ..] if is_to(line) => break line,
+            _ => from = (end + 1).min(message.len()),
+        }
     };
-    let mut lines = message.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
-    let to = lines.find(is_to)?;
-    let at = to.windows(4).position(|letters| letters.eq_ignore_ascii_case(b"tag="))?;
+    let is_tag = |at: &usize| to[*at..].get(..4).is_some_and(|it| it.eq_ignore_ascii_case(b"tag="));
+    let at = memchr::memchr2_iter(b't', b'T', to).find(is_tag)?;
     Some(&to[at + 4..])
+}
+
+/// Whether a line is a `To`, or the compact form of one.
+fn is_to(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+    name.eq_ignore_ascii_case(b"to") || name.eq_ignore_ascii_case(b"t")
 }
 
 /// The seconds of `Retry-After`, without its comment and parameters (RFC 3261 §20.33).

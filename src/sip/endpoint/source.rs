@@ -21,7 +21,7 @@ impl Endpoint {
     /// The trunk that is at the other end: by the certificate it showed, which says more than an
     /// address (RFC 5922 §7.4), else by its address.
     pub(super) fn trunk_of(&self, flow: Flow) -> Option<&TrunkAccess> {
-        let names = self.ways.names(flow).filter(|_| flow.transport.is_secure());
+        let names = if flow.transport.is_secure() { self.ways.names(flow) } else { None };
         let certified = names.and_then(|names| self.config.trunk_named(names));
         certified.or_else(|| self.config.trunk_at(flow.remote.ip()))
     }
