@@ -256,7 +256,7 @@ impl Signalling {
             for datagram in (0..count).filter_map(|at| batch.get(at)) {
                 let flow = Flow { transport: Transport::Udp, local, remote: datagram.remote };
                 let sorted = self.exchange.sort(flow, datagram.octets, now());
-                if sorted != Sorted::Dropped {
+                if !self.is_done_with(flow, datagram.octets, sorted, effects) {
                     let message = Bytes::copy_from_slice(datagram.octets);
                     let message = Newcomer { flow, message, framed: false };
                     self.take_message(message, sorted, datagram.waited(), effects);
@@ -269,6 +269,32 @@ impl Signalling {
         }
     }
 
+    /// Whether nobody has to read a message: it is dropped, or was refused at once.
+    fn is_done_with(
+        &mut self,
+        flow: Flow,
+        message: &[u8],
+        sorted: Sorted,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        match sorted {
+            Sorted::Now | Sorted::Waits => false,
+            Sorted::Dropped => true,
+            Sorted::Refused => {
+                self.exchange.refuse(flow, message, effects) && {
+                    let now = now();
+                    self.performer.wire.received(flow.transport, message);
+                    if self.performer.trace.exports() {
+                        let message = Bytes::copy_from_slice(message);
+                        self.performer.received_of_no_leg(flow, message, now);
+                    }
+                    self.perform(now, effects);
+                    true
+                }
+            }
+        }
+    }
+
     fn take_message(
         &mut self,
         message: Newcomer,
@@ -277,7 +303,7 @@ impl Signalling {
         effects: &mut Vec<Effect>,
     ) {
         let input = match sorted {
-            Sorted::Now => Some(message.into()),
+            Sorted::Now | Sorted::Refused => Some(message.into()),
             Sorted::Waits => self.exchange.wait(message, waited, now()),
             Sorted::Dropped => None,
         };
@@ -372,8 +398,10 @@ impl Signalling {
                     other => return self.turn(other, effects),
                 };
                 let sorted = self.exchange.sort(flow, &message, now());
-                let message = Newcomer { flow, message, framed };
-                self.take_message(message, sorted, Duration::ZERO, effects);
+                if !self.is_done_with(flow, &message, sorted, effects) {
+                    let message = Newcomer { flow, message, framed };
+                    self.take_message(message, sorted, Duration::ZERO, effects);
+                }
             }
         }
     }

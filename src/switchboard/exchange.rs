@@ -225,6 +225,13 @@ impl Exchange {
         self.endpoint.sort(flow, message, now)
     }
 
+    /// Refuses a message that was sorted so; whether it did, or it is to be handled now after all.
+    pub fn refuse(&mut self, flow: Flow, message: &[u8], out: &mut Vec<Effect>) -> bool {
+        let refused = self.endpoint.refuse(flow, message, &mut self.sip_out);
+        self.collect(out);
+        refused
+    }
+
     /// A message waits that was sorted so; it is given back if it is to be handled now after all.
     /// `waited`: how long it has already.
     pub fn wait(&mut self, message: Newcomer, waited: Duration, now: Now) -> Option<Input> {

@@ -2,12 +2,13 @@
 //! (`overload`), what neighbours are told and what they tell us (RFC 7339).
 
 use super::Endpoint;
-use super::requests::STATELESS;
+use super::requests::{STATELESS, to_address};
 use crate::event::{Action, Flow};
 use crate::guard::{Admission, Ban, Guard, GuardRules, Offence};
 use crate::message::escape::unescape;
 use crate::message::method::Method;
 use crate::message::name::Name;
+use crate::message::refuse::Repeated;
 use crate::message::{Request, Response};
 use crate::overload::neighbours::Neighbours;
 use crate::overload::{Control, OverloadRules, Place};
@@ -58,6 +59,8 @@ pub struct Newcomer {
 pub enum Sorted {
     /// It is to be received now.
     Now,
+    /// A new call that found no place: [`Endpoint::refuse`], or else it is received now.
+    Refused,
     /// It waits: [`Endpoint::wait`].
     Waits,
     /// It is left unread.
@@ -165,7 +168,7 @@ impl Endpoint {
             Some(Place::Dropped) => Sorted::Dropped,
             Some(Place::Refused) => {
                 self.defence.refuses = true;
-                Sorted::Now
+                Sorted::Refused
             }
         }
     }
@@ -224,6 +227,26 @@ impl Endpoint {
         let user = unescape(user);
         let plain: String = user.chars().filter(|letter| !SEPARATORS.contains(letter)).collect();
         ends_so(&plain)
+    }
+
+    /// Refuses a message that was sorted so, without reading all of it; whether it did. One that is not
+    /// quite ordinary, or repeats a call that was taken, must be received.
+    pub fn refuse(&mut self, flow: Flow, message: &[u8], out: &mut Vec<Action>) -> bool {
+        let Some(repeated) = Repeated::read(message) else { return false };
+        let key = key::of_via(&repeated.top, &Method::Invite);
+        if key.is_none_or(|key| self.servers.knows(&key)) {
+            return false;
+        }
+        self.defence.refuses = false;
+        let tag =
+            |via: &str| self.tag_for([Some(via), Some(repeated.from), Some(repeated.call_id)]);
+        let refusal = repeated.refuse(flow.remote, tag, &self.config.user_agent);
+        let flow = to_address(flow, refusal.address);
+        out.push(Action::Transmit { flow, message: refusal.message, leg: None });
+        self.counters.received += 1;
+        self.counters.refused += 1;
+        self.counters.sent += 1;
+        true
     }
 
     /// Refuses a new call that found no place; whether it did. A repetition of one that was taken is

@@ -349,12 +349,15 @@ impl Endpoint {
     }
 
     pub(super) fn stateless_tag(&self, request: &Request) -> String {
+        let headers = &request.headers;
+        self.tag_for([Name::Via, Name::From, Name::CallId].map(|name| headers.get(name)))
+    }
+
+    /// The tag of the stateless response to a request with these: its first Via field, From, Call-ID.
+    pub(super) fn tag_for(&self, fields: [Option<&str>; 3]) -> String {
         let mut hasher = DefaultHasher::new();
         self.tag_secret.hash(&mut hasher);
-        let headers = &request.headers;
-        headers.get(Name::Via).hash(&mut hasher);
-        headers.get(Name::From).hash(&mut hasher);
-        headers.get(Name::CallId).hash(&mut hasher);
+        fields.iter().for_each(|field| field.hash(&mut hasher));
         format!("{STATELESS}{:016x}", hasher.finish())
     }
 
@@ -386,7 +389,7 @@ pub(super) fn reply_flow(request: &Request, flow: Flow) -> Flow {
     to_address(flow, via.and_then(|via| via.response_address()))
 }
 
-fn to_address(flow: Flow, address: Option<SocketAddr>) -> Flow {
+pub(super) fn to_address(flow: Flow, address: Option<SocketAddr>) -> Flow {
     match address {
         Some(remote) if !flow.transport.is_reliable() => Flow { remote, ..flow },
         Some(_) | None => flow,

@@ -25,6 +25,7 @@ mod rfc3515;
 mod rfc4028;
 mod rfc5031;
 mod routing;
+mod shedding;
 mod steps;
 mod storm;
 mod transfers;

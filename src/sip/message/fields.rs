@@ -33,6 +33,20 @@ fn malformed(name: Name) -> FieldError {
     FieldError { name, fault: FieldFault::Malformed }
 }
 
+/// The value of CSeq; see [`Headers::cseq`].
+pub(super) fn parse_cseq(text: &str) -> Option<(u32, Method)> {
+    let end = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
+    let (digits, method) = text.split_at(end);
+    let number: u32 = digits.parse().ok()?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && number < 1 << 31;
+    Method::parse(trim(method)).filter(|_| plain).map(|method| (number, method))
+}
+
+/// Whether a text may be the value of Call-ID; see [`Headers::call_id`].
+pub(super) fn is_call_id(text: &str) -> bool {
+    !text.is_empty() && !text.bytes().any(|byte| matches!(byte, b' ' | b'\t'))
+}
+
 impl Headers {
     /// The only field of this name.
     ///
@@ -94,15 +108,7 @@ impl Headers {
     /// # Errors
     /// As [`Headers::from`].
     pub fn cseq(&self) -> Result<(u32, Method), FieldError> {
-        let text = self.single(Name::CSeq)?;
-        let read = || {
-            let end = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
-            let (digits, method) = text.split_at(end);
-            let number: u32 = digits.parse().ok()?;
-            let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && number < 1 << 31;
-            Method::parse(trim(method)).filter(|_| plain).map(|method| (number, method))
-        };
-        read().ok_or(malformed(Name::CSeq))
+        parse_cseq(self.single(Name::CSeq)?).ok_or(malformed(Name::CSeq))
     }
 
     /// Call-ID: one word without white space (RFC 3261 §20.8).
@@ -111,8 +117,7 @@ impl Headers {
     /// As [`Headers::from`].
     pub fn call_id(&self) -> Result<&str, FieldError> {
         let text = self.single(Name::CallId)?;
-        let is_word = !text.is_empty() && !text.bytes().any(|byte| matches!(byte, b' ' | b'\t'));
-        if is_word { Ok(text) } else { Err(malformed(Name::CallId)) }
+        if is_call_id(text) { Ok(text) } else { Err(malformed(Name::CallId)) }
     }
 
     /// Max-Forwards, 0 to 255; `None` when missing, which RFC 2543 clients may (RFC 3261 §16.3).

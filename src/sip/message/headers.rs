@@ -6,7 +6,7 @@ use crate::error::{FieldError, FieldFault};
 use crate::message::name::Name;
 use crate::message::params::{Params, find_outside, is_blank, split_list, trim};
 use crate::message::via::Via;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -237,14 +237,10 @@ impl Headers {
         self.fields.push(Field { name, spelling, value });
     }
 
-    /// Keeps a text of our own. Line ends would start a new header: they become spaces.
+    /// Keeps a text of our own, without its line ends.
     fn keep(&mut self, text: &str) -> Span {
         let start = self.own.len() as u32;
-        if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_some() {
-            self.own.extend(text.chars().map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c }));
-        } else {
-            self.own.push_str(text);
-        }
+        push_plain(&mut self.own, text);
         Span { start, end: self.own.len() as u32 | OWN }
     }
 
@@ -403,23 +399,11 @@ impl Headers {
         let end = find_outside(value, b',', true).unwrap_or(value.len());
         let (top, others) = value.split_at(end);
         let Ok(via) = self.via() else { return };
-        let wants_rport = via.wants_rport();
-        let differs = super::uri::parse_ip(via.host) != Some(source.ip());
-        if !wants_rport && !differs && !via.params.has("received") {
-            return;
+        let mut stamped = String::new();
+        if via.stamp(top, source, &mut stamped) {
+            stamped.push_str(others);
+            self.change_via(at, &stamped);
         }
-        let is_claim = |name: &str| {
-            name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport")
-        };
-        let mut stamped = via_without(top, via, is_claim, value.len() + 64);
-        if differs || wants_rport {
-            let _ = write!(stamped, ";received={}", source.ip());
-        }
-        if wants_rport {
-            let _ = write!(stamped, ";rport={}", source.port());
-        }
-        stamped.push_str(others);
-        self.change_via(at, &stamped);
     }
 
     /// Puts `advice`, parameters with a semicolon before each, in the place of the top Via's `oc` and
@@ -435,7 +419,8 @@ impl Headers {
                 .iter()
                 .any(|it| name.eq_ignore_ascii_case(it))
         };
-        let mut advised = via_without(top, via, is_advice, value.len() + advice.len());
+        let mut advised = String::with_capacity(value.len() + advice.len());
+        via.push_without(top, is_advice, &mut advised);
         advised.push_str(advice);
         advised.push_str(others);
         self.change_via(at, &advised);
@@ -476,20 +461,13 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// A Via without the parameters that `goes` names, and with room for `length` octets.
-fn via_without(top: &str, via: Via<'_>, goes: impl Fn(&str) -> bool, length: usize) -> String {
-    let head = find_outside(top, b';', false).unwrap_or(top.len());
-    let mut text = String::with_capacity(length);
-    text.push_str(trim(&top[..head]));
-    for (name, value) in via.params.iter().filter(|(name, _)| !goes(name)) {
-        text.push(';');
-        text.push_str(name);
-        if let Some(value) = value {
-            text.push('=');
-            text.push_str(value);
-        }
+/// Adds a text to one of many lines: line ends would start a new header, and become spaces.
+pub(super) fn push_plain(own: &mut String, text: &str) {
+    if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_some() {
+        own.extend(text.chars().map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c }));
+    } else {
+        own.push_str(text);
     }
-    text
 }
 
 /// Where the first element of a list begins: empty ones in front of it are none.

@@ -19,6 +19,7 @@ pub mod name_addr;
 pub mod params;
 mod parse;
 mod print;
+pub(crate) mod refuse;
 pub mod replaces;
 pub mod status;
 pub mod uri;

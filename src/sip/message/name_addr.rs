@@ -107,7 +107,16 @@ impl<'a> NameAddr<'a> {
 /// From or To with our tag on it (RFC 3261 §8.2.6.2): `address` has none. The semicolon too many that
 /// [`NameAddr::parse`] lets pass at its end becomes that of the tag.
 pub(crate) fn tagged(address: &str, tag: &str) -> String {
-    format!("{};tag={tag}", trim(address.strip_suffix(';').unwrap_or(address)))
+    let mut text = String::with_capacity(address.len() + tag.len() + 5);
+    push_tagged(&mut text, address, tag);
+    text
+}
+
+/// As [`tagged`], at the end of `text`.
+pub(super) fn push_tagged(text: &mut String, address: &str, tag: &str) {
+    text.push_str(trim(address.strip_suffix(';').unwrap_or(address)));
+    text.push_str(";tag=");
+    text.push_str(tag);
 }
 
 fn is_word(text: &str) -> bool {

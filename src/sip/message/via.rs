@@ -2,6 +2,7 @@
 
 use crate::message::params::{Params, find_outside, is_token, split_at, trim};
 use crate::message::uri::{parse_host_port, parse_ip};
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// How branches of RFC 3261 begin (§8.1.1.7); others come from RFC 2543 and say nothing.
@@ -81,6 +82,44 @@ impl<'a> Via<'a> {
     /// Whether the client asks for the answer at the port it sent from (RFC 3581 §3).
     pub fn wants_rport(&self) -> bool {
         self.params.has("rport")
+    }
+
+    /// Adds this Via, which is `text`, to `out` with where the message came from: `received` where
+    /// sent-by says otherwise (RFC 3261 §18.2.1), and `rport` with `received` where the client asked
+    /// for it (RFC 3581 §4). What the sender claimed in these is dropped. Whether there was anything to
+    /// change: else nothing is added.
+    pub(super) fn stamp(&self, text: &str, source: SocketAddr, out: &mut String) -> bool {
+        let wants_rport = self.wants_rport();
+        let differs = parse_ip(self.host) != Some(source.ip());
+        if !wants_rport && !differs && !self.params.has("received") {
+            return false;
+        }
+        let is_claim = |name: &str| {
+            name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport")
+        };
+        out.reserve(text.len() + 64);
+        self.push_without(text, is_claim, out);
+        if differs || wants_rport {
+            let _ = write!(out, ";received={}", source.ip());
+        }
+        if wants_rport {
+            let _ = write!(out, ";rport={}", source.port());
+        }
+        true
+    }
+
+    /// Adds this Via, which is `text`, to `out` without the parameters that `goes` names.
+    pub(super) fn push_without(&self, text: &str, goes: impl Fn(&str) -> bool, out: &mut String) {
+        let head = find_outside(text, b';', false).unwrap_or(text.len());
+        out.push_str(trim(&text[..head]));
+        for (name, value) in self.params.iter().filter(|(name, _)| !goes(name)) {
+            out.push(';');
+            out.push_str(name);
+            if let Some(value) = value {
+                out.push('=');
+                out.push_str(value);
+            }
+        }
     }
 
     /// Where a response goes on a datagram transport (RFC 3261 §18.2.2, RFC 3581 §4): `maddr` is

@@ -1,7 +1,7 @@
 //! To which transaction a message belongs (RFC 3261 §17.1.3, §17.2.3), as one text to look up.
 
 use crate::message::method::Method;
-use crate::message::via::MAGIC_COOKIE;
+use crate::message::via::Via;
 use crate::message::{Headers, Request, Response};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -36,28 +36,35 @@ pub fn of_cancelled(cancel: &Request) -> Option<Arc<str>> {
 }
 
 fn of_parts(request: &Request, method: &Method) -> Option<Arc<str>> {
-    let via = request.headers.via().ok()?;
+    let headers = &request.headers;
+    let via = headers.via().ok()?;
+    if let Some(key) = of_via(&via, method) {
+        return Some(key);
+    }
+    let port = via.port.unwrap_or(5060);
+    let (cseq, _) = headers.cseq().ok()?;
+    // §17.2.3, RFC 2543 clients. The To tag is left out: the ACK has ours, the INVITE has none, and
+    // the rest tells them apart from all others.
+    let mut text = String::with_capacity(LENGTH_MAX);
+    push_all(&mut text, ["2543 ", request.uri.as_str(), " "]);
+    push_all(&mut text, [headers.from_tag().unwrap_or(""), " ", headers.call_id().ok()?]);
+    push_all(&mut text, [" ", via.branch().unwrap_or(""), " "]);
+    push_lower(&mut text, via.host);
+    let _ = write!(text, " {cseq} {port} ");
+    text.push_str(method.as_str());
+    Some(bounded(text))
+}
+
+/// The key of a request with this top Via, as [`of_request`]; `None` when its branch does not name it:
+/// then more of it is needed.
+pub fn of_via(via: &Via<'_>, method: &Method) -> Option<Arc<str>> {
+    // The cookie alone names nothing; sent-by keeps two clients' branches apart.
+    let branch = via.transaction_branch()?;
     let port = via.port.unwrap_or(5060);
     let mut text = String::with_capacity(LENGTH_MAX);
-    match via.branch() {
-        // The cookie alone names nothing; sent-by keeps two clients' branches apart.
-        Some(branch) if branch.len() > MAGIC_COOKIE.len() && has_cookie(branch) => {
-            push_all(&mut text, [branch, " "]);
-            push_lower(&mut text, via.host);
-            let _ = write!(text, ":{port} ");
-        }
-        branch => {
-            let headers = &request.headers;
-            let (cseq, _) = headers.cseq().ok()?;
-            // §17.2.3, RFC 2543 clients. The To tag is left out: the ACK has ours, the INVITE
-            // has none, and the rest tells them apart from all others.
-            push_all(&mut text, ["2543 ", request.uri.as_str(), " "]);
-            push_all(&mut text, [headers.from_tag().unwrap_or(""), " ", headers.call_id().ok()?]);
-            push_all(&mut text, [" ", branch.unwrap_or(""), " "]);
-            push_lower(&mut text, via.host);
-            let _ = write!(text, " {cseq} {port} ");
-        }
-    }
+    push_all(&mut text, [branch, " "]);
+    push_lower(&mut text, via.host);
+    let _ = write!(text, ":{port} ");
     text.push_str(method.as_str());
     Some(bounded(text))
 }
@@ -70,10 +77,6 @@ fn push_lower(text: &mut String, part: &str) {
     let start = text.len();
     text.push_str(part);
     text[start..].make_ascii_lowercase();
-}
-
-fn has_cookie(branch: &str) -> bool {
-    branch.as_bytes()[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes())
 }
 
 /// What a merged request has in common with the one that came first by another way

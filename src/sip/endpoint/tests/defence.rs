@@ -191,7 +191,7 @@ fn overload_refuses_new_calls_only_and_says_so_to_neighbours() {
     let before = peer.endpoint.defence().shed;
     let asks = "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKx;oc;oc-algo=\"loss\"";
     let refused = call(2).set("Via", asks);
-    assert_eq!(enter(&mut peer, &refused.print(), 0), Sorted::Now);
+    assert_eq!(enter(&mut peer, &refused.print(), 0), Sorted::Refused);
     let refused = peer.request(&refused);
     assert_eq!(word(&refused[0]), "503");
     // RFC 7339 §5.10.2.
@@ -203,7 +203,7 @@ fn overload_refuses_new_calls_only_and_says_so_to_neighbours() {
     assert_eq!(word(&next(&mut peer).unwrap()[0]), "100");
     assert_eq!(enter(&mut peer, &call(3).print(), 0), Sorted::Waits);
     // A repetition of the call that was taken is no new call, though it finds no place.
-    assert_eq!(enter(&mut peer, &call(1_200).print(), 0), Sorted::Now);
+    assert_eq!(enter(&mut peer, &call(1_200).print(), 0), Sorted::Refused);
     assert_ne!(word(&peer.request(&call(1_200))[0]), "503");
     // Of those without a place some are dropped, and all of them count.
     let others: Vec<_> = (5..2_005).map(|it| enter(&mut peer, &call(it).print(), 0)).collect();
@@ -242,8 +242,11 @@ fn only_new_calls_of_those_without_a_budget_wait() {
 fn a_call_that_cannot_be_read_leaves_no_refusal_behind() {
     let mut peer = overloaded();
     let rubbish = call(2).set("CSeq", "one INVITE").print();
-    assert_eq!(enter(&mut peer, &rubbish, 0), Sorted::Now);
+    assert_eq!(enter(&mut peer, &rubbish, 0), Sorted::Refused);
+    assert!(!peer.endpoint.refuse(peer.flow, rubbish.as_bytes(), &mut Vec::new()));
     assert_eq!(word(&peer.send(&rubbish)[0]), "400");
+    assert_eq!(enter(&mut peer, &call(3).print(), 0), Sorted::Refused);
+    assert!(peer.endpoint.refuse(peer.flow, call(3).print().as_bytes(), &mut Vec::new()));
     assert_eq!(word(&next(&mut peer).unwrap()[0]), "100");
 }
 

@@ -8,6 +8,7 @@ mod answers;
 mod input;
 mod others;
 mod pcaps;
+mod refusals;
 mod torture;
 #[allow(dead_code)] // Its configuration is all that is wanted here.
 #[path = "../fuzz/endpoint.rs"]

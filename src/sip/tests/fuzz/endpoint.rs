@@ -350,8 +350,12 @@ impl World {
             Err(_) => self.has_noise = true,
         }
         let mut out = Vec::new();
-        let message = Bytes::copy_from_slice(octets);
-        self.endpoint.receive(self.flow, message, self.now, &mut out);
+        // A new call may find no place now and then.
+        let finds_place = !octets.len().is_multiple_of(8);
+        if finds_place || !self.endpoint.refuse(self.flow, octets, &mut out) {
+            let message = Bytes::copy_from_slice(octets);
+            self.endpoint.receive(self.flow, message, self.now, &mut out);
+        }
         self.perform(out);
     }
 
