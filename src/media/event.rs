@@ -96,7 +96,7 @@ pub enum MediaCommand {
         /// Where; written under a temporary name until `Close`.
         path: Arc<str>,
     },
-    /// Frees the leg's port (held back for 5 s, so that late packets reach nobody).
+    /// Frees the leg's port (held back for 5 s, less where ports are scarce, so that late packets reach nobody).
     Close {
         /// Which leg.
         leg: LegId,

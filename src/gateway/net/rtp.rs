@@ -1,7 +1,9 @@
 //! RTP ports: pairs of sockets on an even port and the odd one above it (RFC 3550 §11).
 //!
 //! ```text
-//! free ─ bound ─► in use ─ released ─► held (5 s, still bound) ─► in use again, or closed
+//! free ─ bound ─► in use ─ released ─► held (still bound; 5 s, less where there is no other)
+//!                    ▲                   │
+//!                    └───────────────────┴─► closed
 //! ```
 //!
 //! A port is chosen at random among the free ones, so that nobody can guess where the next call's
@@ -22,8 +24,9 @@ use std::time::{Duration, Instant};
 /// How long a released pair is not used: late packets of its last call have passed by then.
 pub const HOLD: Duration = Duration::from_secs(5);
 
-/// How long it is not used where there is no other: nearly all have passed.
-const HOLD_LEAST: Duration = Duration::from_millis(500);
+/// How long it is not used where there is no other: a BYE that is lost once is repeated after half a
+/// second (RFC 3261 §17.1.2.2), and until it comes the other end sends.
+const HOLD_LEAST: Duration = Duration::from_millis(600);
 
 /// How long a pair that nobody needs is kept bound.
 const KEEP: Duration = Duration::from_secs(30);

@@ -226,7 +226,8 @@ impl Endpoint {
         }
         let user = unescape(user);
         let plain: String = user.chars().filter(|letter| !SEPARATORS.contains(letter)).collect();
-        ends_so(&plain)
+        // What was escaped may be a parameter.
+        ends_so(plain.split(';').next().unwrap_or(&plain))
     }
 
     /// Refuses a message that was sorted so, without reading all of it; whether it did. One that is not

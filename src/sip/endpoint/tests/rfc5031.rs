@@ -39,6 +39,8 @@ fn a_call_for_help_is_known_by_its_first_line() {
         ("sip:112@gw", true),
         ("sip:112;phone-context=+49@gw;user=phone", true),
         ("sip:112@gw?Subject=x", true),
+        ("sip:112%3Bphone-context=%2B49@gw", true),
+        ("sip:1-1%32@gw", true),
         ("tel:112", true),
         ("tel:112;phone-context=+49", true),
         ("urn:service:sos.fire", true),
