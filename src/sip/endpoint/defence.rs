@@ -211,7 +211,8 @@ impl Endpoint {
     /// it, and rather too often than not.
     pub(super) fn may_call_for_help(&self, message: &[u8]) -> bool {
         let line = &message[..memchr::memchr(b'\r', message).unwrap_or(message.len())];
-        let is_sos = |at: usize| line[at..].get(..3).is_some_and(|it| it.eq_ignore_ascii_case(b"sos"));
+        let is_sos =
+            |at: usize| line[at..].get(..3).is_some_and(|it| it.eq_ignore_ascii_case(b"sos"));
         if memchr::memchr2_iter(b's', b'S', line).any(is_sos) {
             return true;
         }
