@@ -237,7 +237,8 @@ impl Confirmed {
                     turn.ended(self.leg, cause);
                     return self.enter_referred();
                 }
-                return Some(Leg::Over);
+                // Once more: what they asked before still gets its answer.
+                return (state != State::Referred).then_some(Leg::Over);
             }
             (Method::Subscribe, State::Talking | State::Referred) => {
                 self.handle_subscribe(server, request, turn);

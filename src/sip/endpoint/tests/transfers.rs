@@ -186,6 +186,21 @@ fn who_refers_and_hangs_up_is_still_told() {
     peer.assert_clean();
 }
 
+/// A second BYE ends nothing more: without an answer, the REFER would be kept for ever.
+#[test]
+fn who_refers_and_hangs_up_twice_is_answered() {
+    let mut peer = Peer::new();
+    let to = talking(&mut peer);
+    assert!(peer.request(&refer(2, &to, "<sip:ben@hotline.example>")).is_empty());
+    for cseq in [3, 4] {
+        assert_eq!(words(&peer.request(&Draft::new("BYE", cseq).to(&to))), ["200"]);
+    }
+    let sent = progress(&mut peer, 200);
+    assert_eq!(words(&sent), ["202", "NOTIFY"]);
+    answered(&mut peer, &sent[1], "200 OK");
+    peer.assert_clean();
+}
+
 fn talking_again(peer: &mut Peer) -> String {
     peer.request(&Draft::invite(11).set("Call-ID", "again"));
     let answer = peer.handle(LegCommand::Answer { leg: LegId(3), local_media: media(A) });
